@@ -1,0 +1,51 @@
+# Two binaries in an image without a shell: `api` serves, `migration` changes the schema.
+#
+#   docker build --tag berth .
+#   docker run --rm --publish 8080:8080 --env DATABASE_URL=... --env APP__APP__SECRET=... berth
+#   docker run --rm --env DATABASE_URL=... --entrypoint migration berth up
+
+# The same as in rust-toolchain.toml, which stays outside: it asks for tools that a build does not need.
+ARG RUST_VERSION=1.95
+
+# Nothing but the manifests, and an empty source for each target that they name. The next stage is looked up by
+# what this one produces, so it is built anew when a manifest or the lock file changes, and not for each line.
+FROM rust:${RUST_VERSION}-slim-bookworm AS manifests
+WORKDIR /src
+COPY . .
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/benches/*.rs' -delete \
+    && find . -type d -empty -delete \
+    && find . -name '*.rs' -exec truncate --size 0 {} + \
+    && for member in crates/* migration; do mkdir -p $member/src && touch $member/src/lib.rs; done \
+    && for binary in crates/api migration; do echo 'fn main() {}' > $binary/src/main.rs; done
+
+# Everybody else's code.
+FROM rust:${RUST_VERSION}-slim-bookworm AS dependencies
+WORKDIR /src
+COPY --from=manifests /src .
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    cargo build --release --locked --package api --package migration
+
+# Ours. Cargo goes by the age of files, and the empty sources were newer than those of the checkout.
+FROM dependencies AS build
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
+    find crates migration config -type f -exec touch {} + \
+    && cargo build --release --locked --package api --package migration
+
+# glibc, the public certificate authorities, and a user without rights.
+FROM gcr.io/distroless/cc-debian12:nonroot
+ARG VERSION=0.1.0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="Berth" \
+      org.opencontainers.image.description="A backend that lives within its database connections" \
+      org.opencontainers.image.licenses="MIT OR Apache-2.0" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+COPY --from=build /src/target/release/api /src/target/release/migration /usr/local/bin/
+ENV APP_ENV=production
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --start-interval=1s --retries=3 \
+    CMD ["/usr/local/bin/api", "health", "ready"]
+ENTRYPOINT ["/usr/local/bin/api"]
+CMD ["serve"]

@@ -1,0 +1,152 @@
+//! One-row lookups: 32 callers, five connections, against `pgbench` as the database's own ceiling.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
+
+use crate::contenders::{Berth, CONNECTIONS, Contender, Deadpool, ROWS, SeaOrm, SqlxPool};
+use crate::report::{Rate, rates};
+
+const CALLERS: usize = 32;
+const ROUNDS: usize = 4;
+const ROUND: Duration = Duration::from_secs(3);
+
+const CONTENDERS: [&str; 5] = ["pgbench", "deadpool-postgres", "sqlx pool", "SeaORM", "Berth"];
+
+pub(crate) async fn run(latency: Duration, wanted: &[String]) {
+    let server = prepared().await;
+    let named = |name: &str| wanted.iter().any(|word| word == name);
+    let all = !CONTENDERS.into_iter().any(named);
+    let chosen = CONTENDERS.into_iter().filter(|name| all || named(name));
+    let mut results: Vec<_> = chosen
+        .map(|name| Rate {
+            name,
+            rounds: Vec::new(),
+        })
+        .collect();
+    for _ in 0..ROUNDS {
+        for result in &mut results {
+            // A limiter each, so that idle connections of one do not take the slots of another.
+            let limiter = limiter(&server, latency);
+            let url = limiter.url();
+            result.rounds.push(match result.name {
+                "pgbench" => pgbench(&server, limiter.port()).await,
+                "deadpool-postgres" => rate(Deadpool::new(&url)).await,
+                "sqlx pool" => rate(SqlxPool::new(&url).await).await,
+                "SeaORM" => rate(SeaOrm::new(&url).await).await,
+                _ => rate(Berth::new(&url, |_| {})).await,
+            });
+        }
+    }
+    let title = format!(
+        "reads: {CALLERS} callers, {CONNECTIONS} connections, {} ms each way",
+        latency.as_millis()
+    );
+    rates(&title, &results, "pgbench");
+}
+
+pub(crate) async fn prepared() -> TestDatabase {
+    let server = Cluster::shared().await.database().await;
+    let mut admin = server.admin().await;
+    let sql = format!(
+        "CREATE TABLE rows (id int PRIMARY KEY, body text NOT NULL);
+         INSERT INTO rows SELECT n, 'row ' || n FROM generate_series(1, {ROWS}) AS n;
+         GRANT ALL ON rows TO \"{}\"",
+        server.role()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .execute(&mut admin)
+        .await
+        .expect("rows are made");
+    server
+}
+
+fn limiter(server: &TestDatabase, latency: Duration) -> Limiter {
+    let limit = usize::try_from(CONNECTIONS).expect("a small number");
+    Limiter::start(server, LimiterOptions::limit(limit).latency(latency))
+}
+
+async fn rate<C: Contender>(contender: C) -> f64 {
+    let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    // Connections and prepared statements are made before the clock starts.
+    futures_util::future::join_all((0..64).map(|id| contender.find(id % ROWS + 1))).await;
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (contender, done, stop) = (contender.clone(), done.clone(), stop.clone());
+            tokio::spawn(async move {
+                let mut id = i32::try_from(caller).expect("a small number");
+                while !stop.load(Ordering::Relaxed) {
+                    id = (id * 31 + 7) % ROWS;
+                    contender.find(id + 1).await.expect("a lookup works");
+                    done.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    let begun = Instant::now();
+    tokio::time::sleep(ROUND).await;
+    let rate = done.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
+    stop.store(true, Ordering::Relaxed);
+    for caller in callers {
+        caller.await.expect("no caller panics");
+    }
+    rate
+}
+
+/// `pgbench` with as many clients as there are connections: each sends as soon as it has its answer.
+async fn pgbench(server: &TestDatabase, port: u16) -> f64 {
+    let script = std::env::temp_dir().join(format!("bench-{}.sql", std::process::id()));
+    let sql = format!("\\set id random(1, {ROWS})\nSELECT id, body FROM rows WHERE id = :id;\n");
+    std::fs::write(&script, sql).expect("a script");
+    let mut command = tokio::process::Command::new(binary("pgbench"));
+    command.args([
+        "-n",
+        "-M",
+        "prepared",
+        "-c",
+        &CONNECTIONS.to_string(),
+        "-j",
+        "2",
+        "-T",
+    ]);
+    command.arg(ROUND.as_secs().to_string()).arg("-f").arg(&script);
+    command.args([
+        "-h",
+        "127.0.0.1",
+        "-p",
+        &port.to_string(),
+        "-U",
+        server.role(),
+        server.name(),
+    ]);
+    command
+        .env("PGPASSWORD", server.password())
+        .env("PGSSLMODE", "disable");
+    let output = command.output().await.expect("pgbench runs");
+    std::fs::remove_file(script).expect("the script goes");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text
+        .lines()
+        .find(|line| line.starts_with("tps"))
+        .unwrap_or_else(|| {
+            panic!("pgbench: {text}{}", String::from_utf8_lossy(&output.stderr));
+        });
+    line.split_whitespace()
+        .nth(2)
+        .and_then(|word| word.parse().ok())
+        .expect("a rate")
+}
+
+fn binary(name: &str) -> String {
+    let versions = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten();
+    let found = versions
+        .map(|version| version.path().join("bin").join(name))
+        .find(|path| Path::exists(path));
+    found.map_or(name.to_owned(), |path| path.display().to_string())
+}

@@ -1,0 +1,56 @@
+//! What to do about each reason for which a database cannot be used.
+
+use database::Reason;
+use database::probe::Failure;
+use database::refusal::Class;
+
+use super::Finding;
+
+/// The finding for a database that could not be entered.
+pub(super) fn no_entry(failure: &Failure) -> Finding {
+    let (says, change) = match failure.class {
+        Class::Refused => (
+            "every connection is taken: nobody else gets in".to_owned(),
+            "see who holds them (pg_stat_activity, `GET /debug/db-pool`) and lower DB_INSTANCES x share, \
+             or raise the pooler's limit and DB_LIMIT",
+        ),
+        Class::Banned => (Reason::Banned.to_string(), remedy(Reason::Banned)),
+        Class::Unreachable(reason) | Class::ForGood(reason) => (reason.to_string(), remedy(reason)),
+        Class::Statement => (
+            "the server answers the login with an error".to_owned(),
+            "read the server's words",
+        ),
+    };
+    Finding::fail("reach", format!("{says} ({})", failure.message), change)
+}
+
+fn remedy(reason: Reason) -> &'static str {
+    match reason {
+        Reason::NotListening => "check host and port in DATABASE_URL, and that the server runs",
+        Reason::UnknownHost => {
+            "check the host's name in DATABASE_URL. A name that has an IPv6 address only, as that of Supabase's \
+             direct connection, is unknown in many networks: take the pooler's"
+        }
+        Reason::NoAnswer => {
+            "check that firewalls and network policies let this machine reach the port, and that the project is \
+             not paused"
+        }
+        Reason::BrokenOff => "check that what listens at the port is PostgreSQL or its pooler",
+        Reason::StartingOrStopping => {
+            "wait, then look again; a pooler says so too when its own server is gone"
+        }
+        Reason::Credentials => {
+            "check user and password in DATABASE_URL, special characters percent-encoded. Supabase's pooler wants \
+             the user as postgres.<project>"
+        }
+        Reason::UnknownDatabase => "check the name after the last / in DATABASE_URL",
+        Reason::Tls => {
+            "?sslmode=disable where the server speaks no TLS; where it does, database.root_certificate must name \
+             the authority that signed its certificate"
+        }
+        Reason::Settings => "remove the start-up parameters that the server does not know from DATABASE_URL",
+        Reason::Banned => {
+            "wait two minutes, then try with the right password: each further failure prolongs it"
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! The arithmetic of connections: pure, so that it can be had without a server.
+
+use database::{Instances, PoolerMode, Settings, Strategy, probe};
+
+use super::Finding;
+
+/// Whether what the instances may hold, and the reserve, fit the limit.
+pub(super) fn finding(settings: &Settings) -> Finding {
+    match settings.instances {
+        Instances::Fixed(instances) => fixed(settings, instances),
+        Instances::Auto if counts(settings) => counted(settings),
+        Instances::Auto => Finding::warn(
+            "budget",
+            "the number of instances is auto, and here instances cannot count each other: each takes all it may",
+            "set DB_INSTANCES to the most that ever run at once, deploys included",
+        ),
+    }
+}
+
+/// What happens during a deploy, when one instance more runs for a while.
+pub(super) fn overlap(settings: &Settings) -> Finding {
+    let Instances::Fixed(instances) = settings.instances else {
+        return Finding::pass(
+            "deploy",
+            "while old and new instances overlap, each newcomer enters by the reserve and the others make room",
+        );
+    };
+    let most = taken(settings, instances, instances.saturating_add(1));
+    let says = format!(
+        "with one instance more for a while, up to {most} of {} are taken",
+        settings.limit
+    );
+    if most <= u64::from(settings.limit) {
+        Finding::pass("deploy", says)
+    } else {
+        Finding::warn(
+            "deploy",
+            format!("{says}: the newcomer is refused until an old one leaves, and its requests wait"),
+            format!(
+                "set DB_INSTANCES={}, or let the old instance stop before the new one starts",
+                instances + 1
+            ),
+        )
+    }
+}
+
+fn fixed(settings: &Settings, instances: u32) -> Finding {
+    let (share, reserve, limit) = (
+        probe::share(settings, instances),
+        settings.reserve,
+        settings.limit,
+    );
+    let sum = taken(settings, instances, instances) + u64::from(reserve);
+    let says = format!("{instances} instances x {share} + {reserve} reserved = {sum} of {limit}");
+    if sum <= u64::from(limit) {
+        return Finding::pass("budget", says);
+    }
+    let most = limit - reserve.min(limit - 1);
+    Finding::fail(
+        "budget",
+        format!("{says}: each instance needs at least one"),
+        format!("run {most} instances at most, or raise the limit at the provider and in DB_LIMIT"),
+    )
+}
+
+fn counted(settings: &Settings) -> Finding {
+    let usable = settings.limit.saturating_sub(settings.reserve).max(1);
+    let shares = [1, 2, 4, 8].into_iter().filter(|instances| *instances <= usable);
+    let shares = shares.map(|instances| match instances {
+        1 => format!("{} alone", probe::share(settings, 1)),
+        _ => format!("{} with {instances} instances", probe::share(settings, instances)),
+    });
+    let shares = shares.collect::<Vec<_>>().join(", ");
+    Finding::pass(
+        "budget",
+        format!(
+            "{} of {} are shared by all instances, each holding {shares}; {} reserved",
+            usable, settings.limit, settings.reserve
+        ),
+    )
+}
+
+/// The connections that so many running instances take when each was told that there are `told`.
+fn taken(settings: &Settings, told: u32, running: u32) -> u64 {
+    probe::share(settings, told) as u64 * u64::from(running)
+}
+
+fn counts(settings: &Settings) -> bool {
+    settings.strategy == Strategy::Pooled && settings.pooler_mode() != PoolerMode::Transaction
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    fn settings(instances: u32) -> Settings {
+        Settings {
+            instances: Instances::Fixed(instances),
+            ..Settings::for_url("postgres://me@localhost/app").unwrap()
+        }
+    }
+
+    #[test]
+    fn shares_and_reserve_add_up() {
+        for (instances, sum) in [
+            (1, "1 instances x 5 + 2 reserved = 7 of 15"),
+            (4, "4 instances x 3 + 2 reserved = 14 of 15"),
+        ] {
+            let finding = finding(&settings(instances));
+            assert_eq!((finding.level, finding.says.as_str()), (Level::Pass, sum));
+        }
+    }
+
+    #[test]
+    fn more_instances_than_slots_are_too_many() {
+        let finding = finding(&settings(14));
+        assert_eq!(finding.level, Level::Fail);
+        assert_eq!(
+            finding.change.unwrap().split(',').next(),
+            Some("run 13 instances at most")
+        );
+    }
+
+    #[test]
+    fn a_deploy_may_use_the_reserve_and_no_more() {
+        assert_eq!(overlap(&settings(4)).level, Level::Pass);
+        // 13 / 3 = 4 for each, and four of them at once are 16.
+        let finding = overlap(&settings(3));
+        assert_eq!(finding.level, Level::Warn);
+        assert!(finding.change.unwrap().starts_with("set DB_INSTANCES=4"));
+    }
+
+    #[test]
+    fn fresh_connections_cannot_be_counted() {
+        let settings = Settings {
+            strategy: Strategy::Fresh,
+            ..Settings::for_url("postgres://me@localhost/app").unwrap()
+        };
+        assert_eq!(finding(&settings).level, Level::Warn);
+    }
+}

@@ -1,0 +1,110 @@
+//! Counts how many clients are really admitted, by entering until somebody says no.
+
+use std::time::Duration;
+
+use database::Settings;
+use database::probe::{Failure, bare};
+use database::refusal::Class;
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, raw_sql};
+
+use super::{Finding, neighbours};
+
+/// A first statement that gets no answer for so long waits for a place.
+const WAITS: Duration = Duration::from_secs(2);
+
+/// What the counting ended with.
+#[derive(Clone, Debug)]
+enum End {
+    Full,
+    /// There is no telling how many more there would be.
+    Bound,
+    Broken(Failure),
+}
+
+/// Compares the number that were admitted with `database.limit`.
+pub(super) async fn finding(settings: &Settings, plain: &Settings) -> Finding {
+    // Enough to see a limit that was set too low, and not so many that a whole server is taken.
+    let bound = settings.limit.saturating_mul(2).saturating_add(5).min(200);
+    let mut entered = Vec::new();
+    let end = fill(plain, bound as usize, &mut entered).await;
+    let admitted = entered.len();
+    let others = match entered.first_mut() {
+        Some(connection) => others(connection).await,
+        None => 0,
+    };
+    for connection in entered {
+        let _gone = tokio::time::timeout(WAITS, connection.close()).await;
+    }
+    judge(settings.limit as usize, admitted, others, end)
+}
+
+async fn fill(settings: &Settings, bound: usize, entered: &mut Vec<PgConnection>) -> End {
+    while entered.len() < bound {
+        match enter(settings).await {
+            Ok(connection) => entered.push(connection),
+            Err(failure) if failure.class == Class::Refused => return End::Full,
+            Err(failure) => return End::Broken(failure),
+        }
+    }
+    End::Bound
+}
+
+async fn enter(settings: &Settings) -> Result<PgConnection, Failure> {
+    let mut connection = bare(settings, &[]).await?;
+    match tokio::time::timeout(WAITS, raw_sql("SELECT 1").execute(&mut connection)).await {
+        Ok(answer) => answer.map(|_| connection).map_err(Failure::from),
+        Err(_) => Err(Failure {
+            class: Class::Refused,
+            message: "the first statement waits".to_owned(),
+        }),
+    }
+}
+
+/// Instances of ours and others that are connected besides; the doctor's own are not counted twice.
+async fn others(connection: &mut PgConnection) -> usize {
+    let Ok(neighbours) = neighbours::neighbours(connection).await else {
+        return 0;
+    };
+    // Bare connections have no name, and neither have those that a pooler parks.
+    let named = neighbours.iter().filter(|(name, _)| name != "nameless");
+    named
+        .map(|(_, number)| usize::try_from(*number).unwrap_or(0))
+        .sum()
+}
+
+fn judge(limit: usize, admitted: usize, others: usize, end: End) -> Finding {
+    let room = admitted + others;
+    let says = match others {
+        0 => format!("{admitted} clients were admitted, database.limit is {limit}"),
+        _ => format!("{admitted} clients were admitted besides {others} others, database.limit is {limit}"),
+    };
+    match end {
+        End::Broken(failure) => Finding::warn(
+            "admits",
+            format!("{says}; the count ended with: {failure}"),
+            "look again when the server is in good order",
+        ),
+        End::Full if room < limit => Finding::fail(
+            "admits",
+            says,
+            format!("set DB_LIMIT={room}, or raise the pooler's own limit"),
+        ),
+        End::Full => Finding::pass("admits", says),
+        End::Bound => Finding::pass("admits", format!("{says}; the count stopped there by itself")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Level;
+    use super::*;
+
+    #[test]
+    fn those_who_were_there_before_count_as_admitted() {
+        assert_eq!(judge(15, 10, 5, End::Full).level, Level::Pass);
+        let finding = judge(15, 8, 2, End::Full);
+        assert_eq!(finding.level, Level::Fail);
+        assert!(finding.change.unwrap().starts_with("set DB_LIMIT=10"));
+    }
+}

@@ -1,0 +1,55 @@
+//! Who else is connected now.
+
+use database::Settings;
+use sqlx::postgres::PgConnection;
+use sqlx::{Error, Row, raw_sql};
+
+use super::Finding;
+use super::examination::or_unseen;
+
+/// Counts the other connections of our role to our database, which is what a pooler's limit counts.
+///
+/// A session pooler's parked server connections are among them: the server cannot tell who is behind one.
+pub(super) async fn finding(settings: &Settings, connection: &mut PgConnection) -> Finding {
+    or_unseen("connected", look(settings, connection).await)
+}
+
+async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Finding, Error> {
+    let neighbours = neighbours(connection).await?;
+    let total: i64 = neighbours.iter().map(|(_, number)| number).sum();
+    let named = neighbours.iter().map(|(name, number)| format!("{number} {name}"));
+    let named = named.collect::<Vec<_>>().join(", ");
+    let says = match total {
+        0 => "nobody else is connected".to_owned(),
+        _ => format!("{total} other connections: {named}"),
+    };
+    let own = format!("{}/", settings.application_name);
+    let strangers: i64 = neighbours
+        .iter()
+        .filter(|(name, _)| !name.starts_with(&own) && name != "nameless")
+        .map(|(_, number)| number)
+        .sum();
+    Ok(if strangers > i64::from(settings.reserve) {
+        Finding::warn(
+            "connected",
+            format!(
+                "{says}: {strangers} of them are not ours, and only {} are reserved for such",
+                settings.reserve
+            ),
+            format!("set DB_RESERVE={strangers} or more, or close them"),
+        )
+    } else {
+        Finding::pass("connected", says)
+    })
+}
+
+/// The number of connections by name, the most first, ourselves left out.
+pub(super) async fn neighbours(connection: &mut PgConnection) -> Result<Vec<(String, i64)>, Error> {
+    let sql = "SELECT coalesce(nullif(application_name, ''), 'nameless'), count(*) FROM pg_stat_activity \
+               WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid() \
+               AND coalesce(backend_type, 'client backend') = 'client backend' GROUP BY 1 ORDER BY 2 DESC, 1";
+    let rows = raw_sql(sql).fetch_all(connection).await?;
+    rows.iter()
+        .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .collect()
+}

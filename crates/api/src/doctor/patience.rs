@@ -1,0 +1,52 @@
+//! Knocks until somebody opens.
+
+use std::time::{Duration, Instant};
+
+use database::Settings;
+use database::probe::{Failure, bare};
+use database::refusal::Class;
+use sqlx::postgres::PgConnection;
+
+/// How long refusals are waited out: a connection that was just closed is often free only a moment later.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection that serves statements, and how long refusals kept it waiting.
+pub(super) struct Entered {
+    pub(super) connection: PgConnection,
+    pub(super) refused_for: Option<Duration>,
+}
+
+/// Opens a plain connection and runs a first statement, which is what a full PgBouncer lets wait.
+pub(super) async fn enter(settings: &Settings, options: &[(&str, &str)]) -> Result<Entered, Failure> {
+    let start = Instant::now();
+    let mut refused_for = None;
+    loop {
+        let attempt = once(settings, options).await;
+        match attempt {
+            Ok(connection) => {
+                return Ok(Entered {
+                    connection,
+                    refused_for,
+                });
+            }
+            Err(failure) if failure.class == Class::Refused && start.elapsed() < PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                refused_for = Some(start.elapsed());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+}
+
+/// One attempt. A first statement without an answer counts as a refusal.
+pub(super) async fn once(settings: &Settings, options: &[(&str, &str)]) -> Result<PgConnection, Failure> {
+    let mut connection = bare(settings, options).await?;
+    let statement = sqlx::raw_sql("SELECT 1").execute(&mut connection);
+    match tokio::time::timeout(PATIENCE, statement).await {
+        Ok(answer) => answer.map(|_| connection).map_err(Failure::from),
+        Err(_) => Err(Failure {
+            class: Class::Refused,
+            message: "the login passed, and no server connection came free".to_owned(),
+        }),
+    }
+}

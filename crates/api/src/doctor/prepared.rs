@@ -1,0 +1,48 @@
+//! Whether named statements outlive the transaction in which they were made.
+
+use database::{PoolerMode, Settings};
+use sqlx::postgres::PgConnection;
+
+use super::Finding;
+use super::pooler::Found;
+
+/// One text, so that the driver finds the statement again by its name.
+const STATEMENT: &str = "SELECT $1::int AS doctor";
+
+/// Makes a named statement, as the driver does for every statement with parameters.
+pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    execute(connection).await
+}
+
+/// Uses it, perhaps on a backend that does not know it.
+pub(super) async fn execute(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query(STATEMENT).bind(1).execute(connection).await.map(drop)
+}
+
+/// Leaves no name behind on a backend that somebody else is going to use.
+pub(super) async fn forget(connection: &mut PgConnection) {
+    // Where this fails the statement was not there.
+    let _unknown = sqlx::raw_sql("DEALLOCATE ALL").execute(connection).await;
+}
+
+/// Says what the experiment showed.
+pub(super) fn finding(settings: &Settings, found: Found) -> Finding {
+    let unnamed = settings.pooler_mode() == PoolerMode::Transaction;
+    match found.prepared {
+        Some(true) => Finding::pass("prepared", "named statements outlive their transaction"),
+        Some(false) if unnamed => Finding::pass(
+            "prepared",
+            "named statements do not outlive their transaction; none are used with these settings",
+        ),
+        Some(false) => Finding::fail(
+            "prepared",
+            "a named statement was gone in the next transaction: statements with parameters would fail",
+            "take the session pooler's port (Supabase: 5432), or set DB_POOLER=transaction",
+        ),
+        None => Finding::warn(
+            "prepared",
+            "not found out: no second connection was free for the experiment",
+            "look again when the service is quiet",
+        ),
+    }
+}

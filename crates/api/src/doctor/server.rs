@@ -1,0 +1,204 @@
+//! What the server says of itself, and whether it took what it was told.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use database::{PoolerMode, Settings};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{AssertSqlSafe, Error, Row, raw_sql};
+
+use super::Finding;
+use super::examination::or_unseen;
+use super::patience::Entered;
+use super::pooler::Found;
+
+/// The oldest version that still gets fixes.
+const OLDEST: i32 = 14;
+/// A clock that is further off confuses expiry dates and logs.
+const SKEW: f64 = 2.0;
+
+/// Who answered, and whether there was a wait at the door.
+pub(super) async fn who_answers(entered: &mut Entered) -> Finding {
+    let sql = "SELECT current_user::text, current_database()::text";
+    let found = async {
+        let row = one(&mut entered.connection, sql).await?;
+        let (user, database): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        Ok(match entered.refused_for {
+            None => Finding::pass("reach", format!("lets in {user} to database {database}")),
+            Some(waited) => Finding::warn(
+                "reach",
+                format!(
+                    "full: {user} was let in after {:.1} s of refusals",
+                    waited.as_secs_f64()
+                ),
+                "raise DB_RESERVE, so that deploys, migrations and people get in while the service is busy",
+            ),
+        })
+    };
+    or_unseen("reach", found.await)
+}
+
+/// The server's version.
+pub(super) async fn version(connection: &mut PgConnection) -> Finding {
+    let sql = "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000";
+    let found = async {
+        let row = one(connection, sql).await?;
+        let (version, major): (String, i32) = (row.try_get(0)?, row.try_get(1)?);
+        let says = format!("PostgreSQL {version}");
+        Ok(match major >= OLDEST {
+            true => Finding::pass("version", says),
+            false => Finding::warn(
+                "version",
+                format!("{says}, which gets no fixes and does not notice clients that have gone"),
+                format!("upgrade to PostgreSQL {OLDEST} or later"),
+            ),
+        })
+    };
+    or_unseen("version", found.await)
+}
+
+/// Whether the server could serve as many as the limit says.
+pub(super) async fn capacity(settings: &Settings, found: Found, connection: &mut PgConnection) -> Finding {
+    let sql = "SELECT current_setting('max_connections')::int, \
+               current_setting('superuser_reserved_connections')::int, \
+               (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), \
+               (SELECT datconnlimit FROM pg_database WHERE datname = current_database())";
+    let look = async {
+        let row = one(connection, sql).await?;
+        let [most, kept, role, database]: [i32; 4] =
+            [row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?];
+        // A limit of -1 is none.
+        let own = [role, database].into_iter().filter(|limit| *limit >= 0);
+        let room = own.fold(most - kept, i32::min);
+        let limit = settings.limit;
+        let says = format!("room for {room} (max_connections {most}), database.limit is {limit}");
+        Ok(
+            if i64::from(limit) > i64::from(room) && found.mode() != Some(PoolerMode::Transaction) {
+                Finding::fail("capacity", says, format!("set DB_LIMIT to {room} or less"))
+            } else {
+                Finding::pass("capacity", says)
+            },
+        )
+    };
+    or_unseen("capacity", look.await)
+}
+
+/// Whether the server ends what runs too long: what it says of the settings, and what it does.
+pub(super) async fn timeouts(settings: &Settings, connection: &mut PgConnection) -> Finding {
+    or_unseen("timeouts", look_at_timeouts(settings, connection).await)
+}
+
+async fn look_at_timeouts(settings: &Settings, connection: &mut PgConnection) -> Result<Finding, Error> {
+    let obeys = obeys_timeout(connection).await?;
+    if !obeys {
+        return Ok(Finding::fail(
+            "timeouts",
+            "a statement ran on past its statement_timeout",
+            "find out what overrides it: a pooler that drops SET, or the role's own settings",
+        ));
+    }
+    if settings.pooler_mode() == PoolerMode::Transaction {
+        return Ok(Finding::pass(
+            "timeouts",
+            "statement_timeout ends statements; it travels with each transaction",
+        ));
+    }
+    let sql = "SELECT name, setting FROM pg_settings \
+               WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout')";
+    let in_force = raw_sql(sql).fetch_all(connection).await?;
+    for row in in_force {
+        let (name, setting): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let wanted = match name.as_str() {
+            "statement_timeout" => settings.statement_timeout,
+            _ => settings.idle_in_transaction_timeout,
+        };
+        if setting != wanted.as_millis().to_string() {
+            return Ok(not_kept(&name, &setting, wanted));
+        }
+    }
+    Ok(Finding::pass(
+        "timeouts",
+        format!(
+            "the server keeps them (statement {} s, idle in transaction {} s) and ends what runs longer",
+            settings.statement_timeout.as_secs_f64(),
+            settings.idle_in_transaction_timeout.as_secs_f64()
+        ),
+    ))
+}
+
+fn not_kept(name: &str, setting: &str, wanted: Duration) -> Finding {
+    Finding::fail(
+        "timeouts",
+        format!(
+            "{name} was set to {} ms and is {setting} ms in the next transaction",
+            wanted.as_millis()
+        ),
+        "this is a transaction pooler's doing: take the session pooler's port, or set DB_POOLER=transaction",
+    )
+}
+
+/// Tries it: 20 ms for a statement that takes 2 s.
+async fn obeys_timeout(connection: &mut PgConnection) -> Result<bool, Error> {
+    let sql = "BEGIN; SET LOCAL statement_timeout = 20; SELECT pg_sleep(2)";
+    let ended = raw_sql(sql).execute(&mut *connection).await;
+    raw_sql("ROLLBACK").execute(connection).await?;
+    match ended {
+        Ok(_) => Ok(false),
+        Err(Error::Database(error)) => Ok(error.code().as_deref() == Some("57014")),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether instances that count each other by name would be seen.
+pub(super) async fn name(settings: &Settings, plain: &Settings, connection: &mut PgConnection) -> Finding {
+    let sql = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()";
+    let found = async {
+        let shown: String = one(connection, sql).await?.try_get(0)?;
+        let expected = format!("{}/", plain.application_name);
+        Ok(if shown.starts_with(&expected) {
+            let says = format!("instances see each other as {}/...", settings.application_name);
+            Finding::pass("name", says)
+        } else if matches!(settings.instances, database::Instances::Fixed(_)) {
+            Finding::pass(
+                "name",
+                "instances do not see each other here, and their number is set",
+            )
+        } else {
+            Finding::warn(
+                "name",
+                format!("the server shows {shown:?}, not our name: instances cannot count each other"),
+                "set DB_INSTANCES to the most that ever run at once, deploys included",
+            )
+        })
+    };
+    or_unseen("name", found.await)
+}
+
+/// How far the server's clock is from ours.
+pub(super) async fn clock(connection: &mut PgConnection) -> Finding {
+    let sql = "SELECT extract(epoch FROM clock_timestamp())::float8";
+    let found = async {
+        let before = now();
+        let there: f64 = one(connection, sql).await?.try_get(0)?;
+        // The answer was true somewhere between sending and receiving.
+        let skew = there - f64::midpoint(before, now());
+        let says = format!(
+            "the server's clock is {:.3} s {} ours",
+            skew.abs(),
+            if skew < 0.0 { "behind" } else { "ahead of" }
+        );
+        Ok(match skew.abs() > SKEW {
+            true => Finding::warn("clock", says, "let NTP set the clock of this machine"),
+            false => Finding::pass("clock", says),
+        })
+    };
+    or_unseen("clock", found.await)
+}
+
+fn now() -> f64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs_f64()
+}
+
+async fn one(connection: &mut PgConnection, sql: &str) -> Result<PgRow, Error> {
+    raw_sql(AssertSqlSafe(sql)).fetch_one(connection).await
+}

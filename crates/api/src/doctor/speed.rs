@@ -1,0 +1,83 @@
+//! How long things take from here.
+
+use std::time::{Duration, Instant};
+
+use database::probe::{open, share};
+use database::{Instances, Settings, Strategy};
+use sqlx::postgres::PgConnection;
+use sqlx::{Connection, Error, raw_sql};
+
+use super::Finding;
+use super::examination::or_unseen;
+
+/// From here on the link, not the work, decides how many requests a connection serves.
+const FAR: Duration = Duration::from_millis(20);
+/// A handshake for each request that takes longer is felt.
+const DEAR: Duration = Duration::from_millis(50);
+
+/// The time of a round trip, and the statements that it lets this many connections serve.
+pub(super) async fn round_trip(settings: &Settings, connection: &mut PgConnection) -> Finding {
+    let found = async {
+        let mut times = Vec::new();
+        for _ in 0..9 {
+            let start = Instant::now();
+            raw_sql("SELECT 1").execute(&mut *connection).await?;
+            times.push(start.elapsed());
+        }
+        Ok::<_, Error>(judge_round_trip(settings, median(times)))
+    };
+    or_unseen("round trip", found.await)
+}
+
+fn judge_round_trip(settings: &Settings, time: Duration) -> Finding {
+    let instances = match settings.instances {
+        Instances::Fixed(instances) => instances,
+        Instances::Auto => 1,
+    };
+    let share = share(settings, instances);
+    let most = share as f64 / time.as_secs_f64().max(1e-6);
+    let says = format!(
+        "{}: {share} connections serve at most {most:.0} statements a second",
+        in_ms(time)
+    );
+    if time > FAR {
+        let change = "run the service in the database's region: every statement waits for the link";
+        Finding::warn("round trip", says, change)
+    } else {
+        Finding::pass("round trip", says)
+    }
+}
+
+/// The time from nothing to a connection that is set up, three times.
+pub(super) async fn fresh(settings: &Settings) -> Finding {
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        let start = Instant::now();
+        match open(settings).await {
+            Ok(connection) => times.push((start.elapsed(), connection.close().await).0),
+            Err(failure) => {
+                let change = "look again when the service is quiet";
+                return Finding::warn("handshake", format!("not found out: {failure}"), change);
+            }
+        }
+    }
+    let time = median(times);
+    let says = format!("a new connection takes {}", in_ms(time));
+    match settings.strategy {
+        Strategy::Fresh if time > DEAR => Finding::warn(
+            "handshake",
+            format!("{says}, and the strategy is fresh: each lease pays it"),
+            "set DB_STRATEGY=pooled",
+        ),
+        _ => Finding::pass("handshake", says),
+    }
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    times.get(times.len() / 2).copied().unwrap_or_default()
+}
+
+fn in_ms(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}

@@ -1,0 +1,13 @@
+//! What handlers may ask for.
+
+mod current_user;
+mod json;
+mod path;
+mod query;
+mod session;
+
+pub use self::current_user::CurrentUser;
+pub use self::json::Json;
+pub use self::path::Path;
+pub use self::query::Query;
+pub use self::session::{BodySession, Session};

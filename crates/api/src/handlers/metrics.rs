@@ -1,0 +1,12 @@
+//! What is measured, for Prometheus.
+
+use actix_web::{HttpResponse, web};
+
+use crate::observe::{CONTENT_TYPE, Metrics};
+
+pub(crate) async fn metrics(metrics: web::Data<Metrics>) -> HttpResponse {
+    match metrics.text() {
+        Ok(text) => HttpResponse::Ok().content_type(CONTENT_TYPE).body(text),
+        Err(_) => HttpResponse::InternalServerError().finish(),
+    }
+}

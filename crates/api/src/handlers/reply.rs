@@ -1,0 +1,72 @@
+//! Answers that several handlers give.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+use serde::{Deserialize, Serialize};
+use service::{Page, PageRequest};
+use url::form_urlencoded;
+use utoipa::{IntoParams, ToSchema};
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// How many at most.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u64>,
+    /// Where to go on: the `cursor` of the previous page's `next`.
+    cursor: Option<String>,
+}
+
+/// One page of a list, and the way to the next.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Listing<T> {
+    items: Vec<T>,
+    /// The address of the next page; null on the last.
+    #[schema(example = "/api/v1/conversations?limit=20&cursor=0198f2f1")]
+    next: Option<String>,
+}
+
+impl<T> Listing<T> {
+    /// The items as clients see them; `path` is where the list is.
+    pub(crate) fn of<M>(page: Page<M>, path: &str, limit: Option<u64>) -> Self
+    where
+        T: From<M>,
+    {
+        let next = page.next.map(|cursor| {
+            let start = format!("{path}?");
+            let mut query = form_urlencoded::Serializer::for_suffix(start.clone(), start.len());
+            if let Some(limit) = limit {
+                query.append_pair("limit", &limit.to_string());
+            }
+            query.append_pair("cursor", &cursor).finish()
+        });
+        Self {
+            items: page.items.into_iter().map(T::from).collect(),
+            next,
+        }
+    }
+}
+
+impl PageQuery {
+    pub(crate) fn limit(&self) -> Option<u64> {
+        self.limit
+    }
+}
+
+impl From<PageQuery> for PageRequest {
+    fn from(query: PageQuery) -> Self {
+        Self {
+            limit: query.limit,
+            cursor: query.cursor,
+        }
+    }
+}
+
+/// 201 with where the new thing is.
+pub(crate) fn created(location: &str, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(body)
+}

@@ -1,0 +1,41 @@
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, web};
+
+use super::UnitOfWork;
+use crate::observe::{Metrics, Monitor, TraceContext, server_timing};
+use crate::settings::{App, Environment};
+
+/// Measures each request by its route's pattern, warns of slow ones, and runs it within its caller's trace.
+pub(crate) async fn measure(
+    app: web::Data<App>,
+    metrics: web::Data<Metrics>,
+    monitor: web::Data<Monitor>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    let mut exchange = metrics.begin(request.method(), request.match_pattern());
+    let trace = TraceContext::of(request.headers());
+    let mut outcome = TraceContext::scope(trace, next.call(request)).await;
+    let status = match &outcome {
+        Ok(response) => response.status(),
+        Err(error) => error.as_response_error().status_code(),
+    };
+    exchange.answered(status);
+    monitor.answered(exchange.method(), exchange.route(), exchange.took());
+    if let Ok(response) = &mut outcome
+        && app.environment == Environment::Development
+    {
+        tell_timing(response);
+    }
+    outcome
+}
+
+fn tell_timing<B>(response: &mut ServiceResponse<B>) {
+    let unit = response.request().extensions().get::<UnitOfWork>().cloned();
+    let usage = unit.and_then(|unit| unit.usage());
+    if let Some((name, value)) = usage.as_ref().and_then(server_timing) {
+        response.headers_mut().insert(name, value);
+    }
+}

@@ -1,0 +1,193 @@
+use std::time::Duration;
+
+use database::{Status, Verdict};
+use serde::Serialize;
+
+/// Something an operator should know, and what to do about it.
+#[derive(Clone, Debug, Eq, PartialEq, Serialize)]
+pub(crate) struct Advice {
+    pub(crate) cause: Cause,
+    /// What is seen, with its numbers.
+    pub(crate) seen: String,
+    /// What to do.
+    pub(crate) remedy: &'static str,
+    /// Where more about it stands.
+    pub(crate) see: &'static str,
+}
+
+/// What there is to warn of, most urgent first.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Cause {
+    Misconfigured,
+    Banned,
+    Unreachable,
+    TimedOut,
+    Refused,
+    LongLease,
+    LeaseReturned,
+    Waiting,
+    HighUse,
+    IdleInTransaction,
+    SlowRequest,
+}
+
+impl Cause {
+    pub(crate) fn because(self, seen: impl Into<String>) -> Advice {
+        let (remedy, see) = self.text();
+        Advice {
+            cause: self,
+            seen: seen.into(),
+            remedy,
+            see,
+        }
+    }
+
+    /// The same word as in JSON.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Misconfigured => "misconfigured",
+            Self::Banned => "banned",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timed_out",
+            Self::Refused => "refused",
+            Self::LongLease => "long_lease",
+            Self::LeaseReturned => "lease_returned",
+            Self::Waiting => "waiting",
+            Self::HighUse => "high_use",
+            Self::IdleInTransaction => "idle_in_transaction",
+            Self::SlowRequest => "slow_request",
+        }
+    }
+
+    /// Each text once: the log, the status routes and the page say the same.
+    fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Misconfigured => (
+                "No attempt will succeed until it is corrected: check database.url, its password and its TLS settings, \
+                 then restart.",
+                "docs/troubleshooting.md#misconfigured",
+            ),
+            Self::Banned => (
+                "The pooler turned this address away after failed logins. Correct the password first, then wait two \
+                 minutes; restarting more often only lengthens it.",
+                "docs/troubleshooting.md#banned",
+            ),
+            Self::Unreachable => (
+                "Requests that need the database fail until it answers; Berth looks for it by itself. Check that the \
+                 server or pooler runs and can be reached from here.",
+                "docs/troubleshooting.md#unreachable",
+            ),
+            Self::TimedOut => (
+                "Find who holds the connections at /debug/db-pool; shorten slow statements; raise database.pool_size and \
+                 database.max_overflow if the share allows it.",
+                "docs/troubleshooting.md#timeouts",
+            ),
+            Self::Refused => (
+                "Somebody outside this fleet uses the limit, or database.limit is set higher than it is. See who is \
+                 connected at /debug/db-pool, then lower database.limit or raise database.reserve.",
+                "docs/troubleshooting.md#too-many-connections",
+            ),
+            Self::LongLease => (
+                "Look at its route: commit the session before slow work, and give statements a deadline.",
+                "docs/troubleshooting.md#leaks",
+            ),
+            Self::LeaseReturned => (
+                "It was slow, not leaked: look at what its route does while it holds a connection.",
+                "docs/troubleshooting.md#leaks",
+            ),
+            Self::Waiting => (
+                "Short waits are how a small share carries many requests. If they grow, look for slow statements and long \
+                 holders before asking for more connections.",
+                "docs/troubleshooting.md#waiting",
+            ),
+            Self::HighUse => (
+                "There is little room for a burst: look for slow statements and long holders, or give this process more \
+                 of the limit.",
+                "docs/troubleshooting.md#high-use",
+            ),
+            Self::IdleInTransaction => (
+                "Call session.commit() before anything slow that is not the database: hashing, HTTP, rendering.",
+                "docs/troubleshooting.md#idle-in-transaction",
+            ),
+            Self::SlowRequest => (
+                "Compare its time with its wait and hold at /debug/db-pool and in the metrics of its statements.",
+                "docs/troubleshooting.md#slow-requests",
+            ),
+        }
+    }
+}
+
+/// The most urgent thing that one snapshot tells; `None` when all is well.
+pub(crate) fn advise(status: &Status, high_use: f64) -> Option<Advice> {
+    let trouble = status.trouble.map(|reason| reason.to_string());
+    let trouble = trouble.unwrap_or_else(|| "the last attempt failed".to_owned());
+    match status.breaker {
+        Some(Verdict::Misconfigured) => return Some(Cause::Misconfigured.because(trouble)),
+        Some(Verdict::Banned) => return Some(Cause::Banned.because(trouble)),
+        Some(Verdict::Unreachable) => return Some(Cause::Unreachable.because(trouble)),
+        None if status.trouble.is_some() => return Some(Cause::Unreachable.because(trouble)),
+        None => {}
+    }
+    let waiting = status.waiting + status.waiting_background;
+    if status.refusals_in_a_row > 0 {
+        let (refusals, leased) = (status.refusals_in_a_row, status.slots.leased);
+        let seen = format!(
+            "the last {refusals} attempts to connect were refused while we use {leased} of {}",
+            status.share
+        );
+        return Some(Cause::Refused.because(seen));
+    }
+    if waiting > 0 {
+        let eldest = seconds(status.eldest_wait);
+        let seen = format!("{waiting} callers wait for a connection, the eldest for {eldest}");
+        return Some(Cause::Waiting.because(seen));
+    }
+    (in_use(status) >= high_use).then(|| Cause::HighUse.because(use_in_words(status)))
+}
+
+/// The part of the share that is lent.
+pub(crate) fn in_use(status: &Status) -> f64 {
+    status.slots.leased as f64 / status.share.max(1) as f64
+}
+
+pub(crate) fn use_in_words(status: &Status) -> String {
+    let Status { slots, share, .. } = status;
+    format!("{} of {share} connections of our share are in use", slots.leased)
+}
+
+pub(crate) fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_warning_links_to_something_that_is_there() {
+        let page = include_str!("../../../../docs/troubleshooting.md");
+        let headings = page.lines().filter_map(|line| line.strip_prefix("## "));
+        let anchors: Vec<_> = headings
+            .map(|heading| heading.to_lowercase().replace(' ', "-"))
+            .collect();
+        for cause in [
+            Cause::Misconfigured,
+            Cause::Banned,
+            Cause::Unreachable,
+            Cause::TimedOut,
+            Cause::Refused,
+            Cause::LongLease,
+            Cause::LeaseReturned,
+            Cause::Waiting,
+            Cause::HighUse,
+            Cause::IdleInTransaction,
+            Cause::SlowRequest,
+        ] {
+            assert_eq!(serde_json::to_value(cause).unwrap(), cause.word());
+            let see = cause.because("").see;
+            let anchor = see.strip_prefix("docs/troubleshooting.md#").unwrap();
+            assert!(anchors.iter().any(|known| known == anchor), "{see} leads nowhere");
+        }
+    }
+}

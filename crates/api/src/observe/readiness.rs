@@ -1,0 +1,98 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use database::{Database, Status, Verdict};
+use serde::Serialize;
+
+/// Evidence older than this is refreshed when somebody asks. A connection that lay idle for longer than
+/// `database.check_after` (30 s) is asked for a sign of life before it counts as evidence.
+const STALE: Duration = Duration::from_secs(35);
+/// The longest that refreshing may take; nobody waits for it.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// Whether this process should be sent requests, judged by what is known already.
+///
+/// Asking leases nothing and waits for nobody. Saturation alone is no reason to be sent nothing: the other
+/// instances would only get more.
+#[derive(Clone, Debug)]
+pub(crate) struct Health {
+    database: Database,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stopping: AtomicBool,
+    pending: AtomicBool,
+    probing: AtomicBool,
+}
+
+/// Why not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NotReady {
+    ShuttingDown,
+    MigrationsPending,
+    NeverConnected,
+    Unreachable,
+    Misconfigured,
+    Banned,
+}
+
+impl Health {
+    pub(crate) fn new(database: Database) -> Self {
+        Self {
+            database,
+            state: Arc::default(),
+        }
+    }
+
+    /// From now on this process is not ready, however well it does.
+    pub(crate) fn stop(&self) {
+        self.state.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_pending(&self, pending: bool) {
+        self.state.pending.store(pending, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.state.pending.load(Ordering::Relaxed)
+    }
+
+    /// What keeps it from being ready, if anything does.
+    pub(crate) fn verdict(&self, status: &Status) -> Option<NotReady> {
+        if self.state.stopping.load(Ordering::Relaxed) || status.draining {
+            return Some(NotReady::ShuttingDown);
+        }
+        if let Some(trouble) = evidence(status) {
+            return Some(trouble);
+        }
+        self.is_pending().then_some(NotReady::MigrationsPending)
+    }
+
+    /// Sees to it that the next one who asks finds fresh evidence. A process without requests has none.
+    pub(crate) fn refresh(&self, status: &Status) {
+        let stale = status.last_success.is_none_or(|age| age > STALE);
+        if !stale || status.waiting > 0 || self.state.probing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (database, state) = (self.database.clone(), self.state.clone());
+        tokio::spawn(async move {
+            // What comes of it stands in the next status.
+            let _ = database.ready(PROBE).await;
+            state.probing.store(false, Ordering::Relaxed);
+        });
+    }
+}
+
+/// An opening that failed is no reason yet: callers wait through the breaker's grace.
+fn evidence(status: &Status) -> Option<NotReady> {
+    match status.breaker {
+        Some(Verdict::Unreachable) => Some(NotReady::Unreachable),
+        Some(Verdict::Misconfigured) => Some(NotReady::Misconfigured),
+        Some(Verdict::Banned) => Some(NotReady::Banned),
+        None => status.last_success.is_none().then_some(NotReady::NeverConnected),
+    }
+}

@@ -1,0 +1,107 @@
+//! What has to be in order before anything listens.
+
+use std::sync::Arc;
+
+use database::{Database, SessionOptions};
+use service::{HttpResponder, OfflineResponder, Responder, ResponderSettings};
+use thiserror::Error;
+
+use crate::observe;
+use crate::settings::{self, Migrate, Settings};
+
+/// Why the service does not start, in words for whoever started it.
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error("the settings of the database are refused")]
+    Settings(#[from] database::SettingsError),
+    #[error("the database at {url} (setting database.url, DATABASE_URL) cannot be used")]
+    Database { url: String, source: database::Error },
+    #[error("the migrations failed")]
+    Migrations(#[source] migration::Error),
+    #[error("the database does not tell which migrations it has")]
+    Pending(#[source] database::Error),
+    #[error("the responder cannot be set up")]
+    Responder(#[source] service::ResponderError),
+    #[error("cannot listen on {address}")]
+    Listen {
+        address: std::net::SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("the server stopped by itself")]
+    Serve(#[source] std::io::Error),
+    #[error("database connections were still in use when the time to close them was over: {0}")]
+    Close(database::StillHeld),
+}
+
+/// Checks that the database answers, and says which it is.
+///
+/// # Errors
+///
+/// It did not answer in time, or will not however long one waits: a wrong password, an unknown database.
+pub async fn database(settings: &Settings) -> Result<Database, StartError> {
+    let patience = settings.startup.database_timeout;
+    let database = Database::new(settings.database.clone())?;
+    tracing::info!(database.url = %settings.database.url, "connecting to the database");
+    let server = database
+        .ready(patience)
+        .await
+        .map_err(|source| StartError::Database {
+            url: settings.database.url.to_string(),
+            source,
+        })?;
+    tracing::info!(database.server = %server, "the database answers");
+    Ok(database)
+}
+
+/// Brings the schema up to date, or says that it is not.
+///
+/// # Errors
+///
+/// A migration failed, or the database could not be asked.
+pub async fn migrations(settings: &Settings, database: &Database) -> Result<(), StartError> {
+    match settings.startup.migrate {
+        Migrate::Skip => Ok(()),
+        Migrate::Apply => apply(&settings.database).await,
+        Migrate::Check => check(database).await,
+    }
+}
+
+/// Chooses who answers posted messages: an API where one is set, otherwise nobody but us.
+///
+/// # Errors
+///
+/// The API's address or key cannot be used.
+pub fn responder(settings: &settings::Responder) -> Result<Arc<dyn Responder>, StartError> {
+    let Some(url) = &settings.url else {
+        return Ok(Arc::new(OfflineResponder));
+    };
+    let responder = HttpResponder::new(ResponderSettings {
+        url: url.clone(),
+        key: settings.key.as_ref().map(|key| key.reveal().to_owned()),
+        model: settings.model.clone(),
+        timeout: settings.timeout,
+    });
+    let responder = responder.map_err(StartError::Responder)?;
+    Ok(Arc::new(responder.with_headers(observe::outgoing)))
+}
+
+async fn apply(settings: &database::Settings) -> Result<(), StartError> {
+    for name in migration::apply(settings).await.map_err(StartError::Migrations)? {
+        tracing::info!(migration = name, "migration applied");
+    }
+    Ok(())
+}
+
+async fn check(database: &Database) -> Result<(), StartError> {
+    let session = database.session(SessionOptions::new("pending migrations").autocommit_reads());
+    let pending = migration::pending(&session)
+        .await
+        .map_err(|error| StartError::Pending(error.into()))?;
+    if !pending.is_empty() {
+        tracing::warn!(
+            migrations = pending.join(", "),
+            "migrations are pending: apply them with `migration up`"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,130 @@
+//! Logs: readable lines for people, JSON for programs, one span around each request, and where spans are sent.
+
+use std::io::IsTerminal;
+
+use actix_web::HttpMessage;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use tracing::{Span, field};
+use tracing_actix_web::{RootSpanBuilder, TracingLogger};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Registry, fmt};
+
+#[cfg(feature = "otlp")]
+use crate::observe::Exporter;
+use crate::observe::TraceContext;
+use crate::request_id::RequestId;
+use crate::settings::{LogFormat, Settings};
+
+/// Keeps what sends spans; dropped at the end, it sends those that are left.
+#[derive(Debug)]
+#[must_use]
+pub struct Telemetry {
+    #[cfg(feature = "otlp")]
+    _exporter: Option<Exporter>,
+}
+
+/// Why there are no logs or traces.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    #[error("the logs of this process are taken already")]
+    Taken(#[from] TryInitError),
+    #[cfg(feature = "otlp")]
+    #[error("traces cannot be sent")]
+    Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
+}
+
+type Traces = Option<Box<dyn Layer<Registry> + Send + Sync>>;
+
+/// Sends the logs of this process to standard output, in the form and above the level that was set, and its spans
+/// to a collector, where one is set.
+///
+/// # Errors
+///
+/// Somebody else has taken the process's logs already, or the collector's address cannot be understood.
+pub fn init(settings: &Settings) -> Result<Telemetry, TelemetryError> {
+    let (traces, telemetry) = traces(settings)?;
+    let lines = fmt::layer().with_ansi(std::io::stdout().is_terminal());
+    let filter = EnvFilter::new(&settings.log.level);
+    let registry = tracing_subscriber::registry().with(traces);
+    match settings.log.format {
+        LogFormat::Text => registry
+            .with(lines.compact().with_target(false).with_filter(filter))
+            .try_init()?,
+        LogFormat::Json => registry
+            .with(lines.json().flatten_event(true).with_filter(filter))
+            .try_init()?,
+    }
+    log_panics();
+    Ok(telemetry)
+}
+
+#[cfg(feature = "otlp")]
+fn traces(settings: &Settings) -> Result<(Traces, Telemetry), TelemetryError> {
+    let endpoint = settings.telemetry.otlp_endpoint.as_deref();
+    let exporter = endpoint
+        .map(|endpoint| Exporter::new(endpoint, &settings.app.name))
+        .transpose()?;
+    let filter = EnvFilter::new(&settings.telemetry.trace_level);
+    let layer = exporter
+        .as_ref()
+        .map(|exporter| exporter.layer().with_filter(filter).boxed());
+    Ok((layer, Telemetry { _exporter: exporter }))
+}
+
+#[cfg(not(feature = "otlp"))]
+fn traces(_: &Settings) -> Result<(Traces, Telemetry), TelemetryError> {
+    Ok((None, Telemetry {}))
+}
+
+/// The outermost middleware: everything logged for a request stands in its span.
+pub fn request_span() -> TracingLogger<RequestSpan> {
+    TracingLogger::new()
+}
+
+/// Names the request in its span, with OpenTelemetry's words, and keeps its id for who comes after.
+#[derive(Debug)]
+pub struct RequestSpan;
+
+impl RootSpanBuilder for RequestSpan {
+    fn on_request_start(request: &ServiceRequest) -> Span {
+        let id = RequestId::of(request.headers());
+        let route = request.match_pattern();
+        let span = tracing::info_span!(
+            "request",
+            request_id = %id,
+            http.request.method = %request.method(),
+            http.route = %route.as_deref().unwrap_or("none"),
+            http.response.status_code = field::Empty,
+            trace_id = field::Empty,
+        );
+        if let Some(trace) = TraceContext::of(request.headers()) {
+            span.record("trace_id", trace.trace_id());
+            #[cfg(feature = "otlp")]
+            crate::observe::continue_trace(&span, &trace);
+        }
+        request.extensions_mut().insert(id);
+        span
+    }
+
+    fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, actix_web::Error>) {
+        let status = match outcome {
+            Ok(response) => response.status(),
+            Err(error) => error.as_response_error().status_code(),
+        };
+        span.record("http.response.status_code", status.as_u16());
+    }
+}
+
+/// A panic's place is known only here; what its request is answered is decided elsewhere.
+fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(
+            panic.location = place.as_deref().unwrap_or("unknown"),
+            panic.message = panic.payload_as_str().unwrap_or("not a text"),
+            "panicked"
+        );
+    }));
+}

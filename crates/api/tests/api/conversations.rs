@@ -1,0 +1,76 @@
+//! Conversations from their beginning to their end.
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+const ALL: &str = "/api/v1/conversations";
+
+on_each_database! {
+    async fn a_conversation_is_created_read_changed_and_deleted(server: Server) {
+        let client = server.client();
+        let (made, place) = client.post(ALL, json!({ "title": " First " })).await.created();
+        assert_eq!(place, format!("{ALL}/{}", made["id"].as_str().unwrap()));
+        assert_eq!((&made["title"], &made["is_public"]), (&json!("First"), &json!(false)));
+        assert_eq!(client.get(&place).await.ok(), made);
+
+        let changed = client.patch(&place, json!({ "is_public": true })).await.ok();
+        assert_eq!((&changed["title"], &changed["is_public"]), (&json!("First"), &json!(true)));
+        assert_eq!(client.get(&place).await.ok(), changed);
+
+        client.delete(&place).await.no_content();
+        client.get(&place).await.problem(StatusCode::NOT_FOUND, "urn:problem:not-found");
+        client.delete(&place).await.problem(StatusCode::NOT_FOUND, "urn:problem:not-found");
+    }
+
+    async fn pages_go_on_by_their_next_link_and_end(server: Server) {
+        let client = server.client();
+        for title in ["one", "two", "three", "four", "five"] {
+            client.conversation(title).await;
+        }
+        let (mut next, mut titles, mut pages) = (Some(format!("{ALL}?limit=2")), Vec::new(), 0);
+        while let Some(address) = next {
+            let page = client.get(&address).await.ok();
+            titles.extend(page["items"].as_array().unwrap().iter().map(|item| item["title"].clone()));
+            next = page["next"].as_str().map(str::to_owned);
+            pages += 1;
+        }
+        assert_eq!((titles, pages), (vec![json!("five"), json!("four"), json!("three"), json!("two"), json!("one")], 3));
+    }
+
+    async fn pages_stay_stable_while_rows_come_and_go(server: Server) {
+        let client = server.client();
+        let old = client.conversation("old").await;
+        for title in ["a", "b", "c"] {
+            client.conversation(title).await;
+        }
+        let first = client.get(&format!("{ALL}?limit=2")).await.ok();
+        client.conversation("newcomer").await;
+        client.delete(&old).await.no_content();
+        let second = client.get(first["next"].as_str().unwrap()).await.ok();
+        assert_eq!(second["items"].as_array().unwrap().len(), 1);
+        assert_eq!(second["items"][0]["title"], "a");
+    }
+
+    async fn a_title_that_breaks_rules_is_told_by_its_path(server: Server) {
+        let client = server.client();
+        for title in [json!(""), json!("   "), json!("x".repeat(201)), json!("nul\u{0}")] {
+            let problem = client.post(ALL, json!({ "title": title })).await;
+            let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
+            assert_eq!(problem["errors"][0]["path"], "title", "{problem}");
+        }
+        let place = client.conversation("kept").await;
+        let problem = client.patch(&place, json!({ "title": "" })).await;
+        let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
+        assert_eq!(problem["errors"][0]["path"], "title");
+        assert_eq!(client.get(&place).await.ok()["title"], "kept");
+    }
+
+    async fn a_page_that_cannot_be_is_told_by_its_parameter(server: Server) {
+        let client = server.client();
+        for (query, path) in [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("cursor=x", "cursor")] {
+            let problem = client.get(&format!("{ALL}?{query}")).await;
+            let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
+            assert_eq!(problem["errors"][0]["path"], path, "{problem}");
+        }
+    }
+}

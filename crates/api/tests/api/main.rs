@@ -1,0 +1,56 @@
+//! The service from outside: a real server on a port of its own, spoken to over HTTP.
+//!
+//! Unless a test says otherwise its server has a share of one connection, so that a handler which secretly took a
+//! second one would wait for ever.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking, its own functions too"
+)]
+
+/// Runs each of these tests on SQLite and on PostgreSQL, with a server as it comes.
+macro_rules! on_each_database {
+    ($(async fn $name:ident($server:ident: Server) $body:block)+) => {
+        on_each_store! {
+            $(async fn $name(store: Store) {
+                let $server = crate::server::Server::start(store).await;
+                $body
+            })+
+        }
+    };
+}
+
+/// Runs each of these tests on SQLite and on PostgreSQL, with a server that the test starts.
+macro_rules! on_each_store {
+    ($(async fn $name:ident($store:ident: Store) $body:block)+) => {
+        $(async fn $name($store: crate::server::Store) $body)+
+
+        mod sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::server::Store::sqlite()).await;
+            })+
+        }
+
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name(crate::server::Store::postgres().await).await;
+            })+
+        }
+    };
+}
+
+mod client;
+mod server;
+
+mod conversations;
+mod lifecycle;
+mod messages;
+mod openapi;
+mod problems;
+mod process;
+mod responder;
+mod settings;
+mod unit_of_work;

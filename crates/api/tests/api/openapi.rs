@@ -1,0 +1,84 @@
+//! The description of the API, and the page that shows it.
+
+use std::path::Path;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::client::Answer;
+use crate::server::{Server, Store};
+
+#[test]
+fn the_committed_document_is_current() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert!(
+        committed == api::openapi::text().unwrap(),
+        "run `make openapi` and commit docs/openapi.json"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_described_is_there() {
+    let server = Server::start(Store::sqlite()).await;
+    let document = server.client().get("/api/openapi.json").await.ok();
+    assert_eq!(document["openapi"], "3.1.0");
+    let mut tried = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for method in operations.as_object().unwrap().keys() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let id = "0198f2f1-b1c2-7c2a-9d0f-3f6f4f1f2a3b";
+            let address = path.replace("{conversation_id}", id).replace("{message_id}", id);
+            let answer = Answer::to(server.client().request(method.clone(), &address)).await;
+            let missing = answer.status == StatusCode::METHOD_NOT_ALLOWED
+                || (answer.status == StatusCode::NOT_FOUND && answer.json()["type"] == "about:blank");
+            assert!(!missing, "{method} {path}: {}", answer.text);
+            tried += 1;
+        }
+    }
+    assert!(tried >= 12, "{tried}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_file_of_the_page_comes_from_here() {
+    let server = Server::start(Store::sqlite()).await;
+    let page = server
+        .client()
+        .get("/docs")
+        .await
+        .assert_status(StatusCode::OK)
+        .text;
+    let links = page
+        .split('"')
+        .filter(|part| part.ends_with(".js") || part.ends_with(".css"));
+    let links: Vec<&str> = links.collect();
+    assert!(links.len() >= 4, "{page}");
+    for link in links {
+        assert!(!link.contains("//"), "{link} comes from elsewhere");
+        let file = server
+            .client()
+            .get(&format!("/docs/{link}"))
+            .await
+            .assert_status(StatusCode::OK);
+        assert!(!file.text.is_empty(), "{link}");
+    }
+    let initializer = server.client().get("/docs/swagger-initializer.js").await;
+    assert!(
+        initializer
+            .assert_status(StatusCode::OK)
+            .text
+            .contains("/api/openapi.json")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_root_tells_where_things_are() {
+    let server = Server::start(Store::sqlite()).await;
+    let home = server.client().get("/").await.ok();
+    for key in ["docs", "openapi"] {
+        let Value::String(address) = &home[key] else {
+            panic!("{home}")
+        };
+        let _ = server.client().get(address).await.assert_status(StatusCode::OK);
+    }
+}

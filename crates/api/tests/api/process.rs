@@ -1,0 +1,115 @@
+//! The real binary, in a folder of its own and with nothing set but what a test sets.
+
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::client::Client;
+use crate::server::Folder;
+
+/// A run of the binary. Dropping it kills it.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    log: Lines<BufReader<ChildStdout>>,
+    /// What it has logged so far, as far as anybody has waited for it.
+    pub(crate) seen: Vec<String>,
+    pub(crate) folder: Folder,
+}
+
+impl Process {
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let folder = Folder::new();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_api"))
+            .args(arguments)
+            .env_clear()
+            .envs(environment.iter().copied())
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary was built");
+        let log = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
+        Self {
+            child,
+            log,
+            seen: Vec::new(),
+            folder,
+        }
+    }
+
+    /// Reads the log up to the line with this text.
+    #[track_caller]
+    pub(crate) fn logs(&mut self, text: &str) -> impl Future<Output = String> {
+        let place = std::panic::Location::caller();
+        async move {
+            let line = tokio::time::timeout(Duration::from_secs(30), self.next_with(text)).await;
+            line.ok()
+                .flatten()
+                .unwrap_or_else(|| panic!("no line with {text:?}, at {place}: {:#?}", self.seen))
+        }
+    }
+
+    /// Waits until it listens, and gives a client for where it does.
+    #[track_caller]
+    pub(crate) fn listening(&mut self) -> impl Future<Output = Client> {
+        let line = self.logs("listening on http://");
+        async move {
+            let line = line.await;
+            let address = line
+                .split("http://")
+                .nth(1)
+                .and_then(|rest| rest.split([',', '"', '/']).next());
+            Client::new(
+                address
+                    .expect("the line has an address")
+                    .parse()
+                    .expect("the address can be read"),
+            )
+        }
+    }
+
+    pub(crate) async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it still runs").to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status().await;
+        assert!(sent.expect("there is a kill command").success());
+    }
+
+    /// Waits for its end, and gives its exit status and what it said on standard error.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> impl Future<Output = (ExitStatus, String, Vec<String>)> {
+        let place = std::panic::Location::caller();
+        async move {
+            // The block takes what it names: without this the folder would go while the process works in it.
+            let _folder = self.folder;
+            let end = async {
+                while let Ok(Some(line)) = self.log.next_line().await {
+                    self.seen.push(line);
+                }
+                let mut said = String::new();
+                let mut stderr = self.child.stderr.take().expect("standard error is piped");
+                stderr
+                    .read_to_string(&mut said)
+                    .await
+                    .expect("standard error is text");
+                (self.child.wait().await.expect("it can be waited for"), said)
+            };
+            let end = tokio::time::timeout(Duration::from_secs(30), end).await;
+            let (status, said) = end.unwrap_or_else(|_| panic!("it does not end, at {place}"));
+            (status, said, self.seen)
+        }
+    }
+
+    async fn next_with(&mut self, text: &str) -> Option<String> {
+        while let Ok(Some(line)) = self.log.next_line().await {
+            self.seen.push(line.clone());
+            if line.contains(text) {
+                return Some(line);
+            }
+        }
+        None
+    }
+}

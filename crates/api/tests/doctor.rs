@@ -1,0 +1,299 @@
+//! The doctor tells apart what can stand between the service and its database, and whatever is wrong with it.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::process::Command;
+use std::time::Duration;
+
+use api::doctor::{Arguments, Finding, Level, Report, examine};
+use api::settings::{Settings, Sources};
+use sqlx::Connection;
+use testkit::{
+    Cluster, Flavour, Limiter, LimiterOptions, PgBouncer, PgBouncerOptions, PoolMode, TestDatabase,
+    eventually, free_port,
+};
+
+fn settings(url: &str, set: &[(&str, &str)]) -> Settings {
+    let mut environment = vec![
+        ("APP_ENV".to_owned(), "test".to_owned()),
+        ("DATABASE_URL".to_owned(), url.to_owned()),
+    ];
+    environment.extend(
+        set.iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+    );
+    let sources = Sources {
+        environment,
+        ..Sources::default()
+    };
+    sources.load().expect("the settings of tests are valid").settings
+}
+
+async fn report(url: &str, set: &[(&str, &str)]) -> Report {
+    examine(&settings(url, set), Arguments::default()).await
+}
+
+async fn report_with_count(url: &str, set: &[(&str, &str)]) -> Report {
+    let arguments = Arguments {
+        probe_limit: true,
+        ..Arguments::default()
+    };
+    examine(&settings(url, set), arguments).await
+}
+
+async fn migrated() -> TestDatabase {
+    let migrate = |url: String| async move {
+        let run = migration::apply(&settings(&url, &[]).database).await;
+        run.expect("the migrations apply");
+    };
+    Cluster::shared().await.database_from("api", migrate).await
+}
+
+#[track_caller]
+fn find<'a>(report: &'a Report, check: &str) -> &'a Finding {
+    let found = report.findings.iter().find(|finding| finding.check == check);
+    found.unwrap_or_else(|| panic!("nothing about {check}:\n{report}"))
+}
+
+#[track_caller]
+fn assert_found(report: &Report, check: &str, level: Level, words: &str) {
+    let finding = find(report, check);
+    let text = format!(
+        "{} {}",
+        finding.says,
+        finding.change.as_deref().unwrap_or_default()
+    );
+    assert!(
+        finding.level == level && text.contains(words),
+        "{words:?} in {check}:\n{report}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_without_a_pooler_passes_everything() {
+    let database = migrated().await;
+    let report = report(&database.url(), &[]).await;
+    assert_eq!(report.worst, Level::Pass, "{report}");
+    assert_found(&report, "pooler", Level::Pass, "nothing but the network");
+    assert_found(&report, "prepared", Level::Pass, "outlive");
+    assert_found(&report, "timeouts", Level::Pass, "statement 30 s");
+    assert_found(&report, "name", Level::Pass, "berth/");
+    assert_found(&report, "budget", Level::Pass, "13 of 15");
+    assert_found(&report, "migrations", Level::Pass, "applied");
+    eventually(async || database.backends().await == 0).await;
+}
+
+#[tokio::test]
+async fn session_mode_is_told_from_no_pooler_whatever_the_port() {
+    let database = migrated().await;
+    let pgbouncer = PgBouncer::start(Cluster::shared().await, PgBouncerOptions::default()).await;
+    let report = report(&pgbouncer.url(&database), &[]).await;
+    assert_found(&report, "pooler", Level::Pass, "session mode");
+    assert_eq!(report.worst, Level::Pass, "{report}");
+}
+
+#[tokio::test]
+async fn transaction_mode_taken_for_another_fails_and_says_what_to_set() {
+    let database = migrated().await;
+    let options = PgBouncerOptions::default().pool_mode(PoolMode::Transaction);
+    let pgbouncer = PgBouncer::start(Cluster::shared().await, options).await;
+    let url = pgbouncer.url(&database);
+    let mistaken = report(&url, &[]).await;
+    assert_found(&mistaken, "pooler", Level::Fail, "DB_POOLER=transaction");
+    assert_found(&mistaken, "prepared", Level::Fail, "gone in the next transaction");
+
+    let told = report(&url, &[("DB_POOLER", "transaction"), ("DB_INSTANCES", "2")]).await;
+    assert_found(&told, "pooler", Level::Pass, "transaction mode");
+    assert_found(&told, "prepared", Level::Pass, "none are used");
+    assert_found(&told, "timeouts", Level::Pass, "travels with each transaction");
+    assert_found(&told, "budget", Level::Pass, "2 instances");
+    assert_found(&told, "migrations", Level::Warn, "session pooler");
+}
+
+#[tokio::test]
+async fn transaction_mode_is_found_out_even_where_one_server_serves_all() {
+    let database = migrated().await;
+    let options = PgBouncerOptions::default()
+        .pool_mode(PoolMode::Transaction)
+        .pool_size(1);
+    let pgbouncer = PgBouncer::start(Cluster::shared().await, options).await;
+    let report = report(&pgbouncer.url(&database), &[]).await;
+    assert_found(&report, "pooler", Level::Fail, "transaction mode");
+}
+
+#[tokio::test]
+async fn nothing_stays_behind_on_the_servers_of_a_transaction_pooler() {
+    let database = migrated().await;
+    let options = PgBouncerOptions::default()
+        .pool_mode(PoolMode::Transaction)
+        .pool_size(2);
+    let pgbouncer = PgBouncer::start(Cluster::shared().await, options).await;
+    report(&pgbouncer.url(&database), &[]).await;
+    let mut next = bare(&pgbouncer.url(&database)).await;
+    for _ in 0..4 {
+        let sql =
+            "SELECT current_setting('statement_timeout'), (SELECT count(*) FROM pg_prepared_statements)";
+        let row = sqlx::raw_sql(sql).fetch_one(&mut next).await.unwrap();
+        assert_eq!(sqlx::Row::get::<String, _>(&row, 0), "0");
+        assert_eq!(sqlx::Row::get::<i64, _>(&row, 1), 0);
+    }
+    next.close().await.unwrap();
+}
+
+async fn bare(url: &str) -> sqlx::PgConnection {
+    let settings = settings(url, &[]);
+    database::probe::bare(&settings.database, &[]).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_count_compares_what_is_admitted_with_the_limit() {
+    let database = migrated().await;
+    for flavour in [
+        Flavour::SupavisorSession,
+        Flavour::PgBouncerWait(Duration::from_secs(60)),
+    ] {
+        let limiter = Limiter::start(&database, LimiterOptions::limit(7).flavour(flavour));
+        let wrong = report_with_count(&limiter.url(), &[]).await;
+        assert_found(&wrong, "admits", Level::Fail, "DB_LIMIT=7");
+        let right = report_with_count(&limiter.url(), &[("DB_LIMIT", "7")]).await;
+        assert_found(&right, "admits", Level::Pass, "7 clients");
+        eventually(async || limiter.counts().concurrent == 0).await;
+    }
+}
+
+#[tokio::test]
+async fn two_connections_are_the_most_that_it_takes() {
+    let database = migrated().await;
+    let limiter = Limiter::start(&database, LimiterOptions::limit(15));
+    report(&limiter.url(), &[]).await;
+    assert!(limiter.counts().peak <= 2, "{:?}", limiter.counts());
+}
+
+#[tokio::test]
+async fn a_full_pooler_is_waited_out_and_then_reported() {
+    let database = migrated().await;
+    let limiter = Limiter::start(&database, LimiterOptions::limit(0));
+    let report = report(&limiter.url(), &[]).await;
+    assert_found(&report, "reach", Level::Fail, "every connection is taken");
+    assert_found(&report, "budget", Level::Pass, "reserved");
+}
+
+#[tokio::test]
+async fn each_way_of_not_getting_in_has_its_own_advice() {
+    let database = migrated().await;
+    let password = database.url().replace(database.password(), "wrong");
+    let name = database.url().replace(database.name(), "nowhere");
+    let port = database.url_at(free_port());
+    let host = database.url().replace("127.0.0.1", "no.such.host.invalid");
+    for (url, words) in [
+        (password, "check user and password"),
+        (name, "check the name after the last /"),
+        (port, "check host and port"),
+        (host, "check the host's name"),
+    ] {
+        let report = report(&url, &[]).await;
+        assert_found(&report, "reach", Level::Fail, words);
+        assert_eq!(report.exit_code(), 2);
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_nobody_checks_is_warned_of() {
+    let database = migrated().await;
+    let limiter = Limiter::start(&database, LimiterOptions::limit(15));
+    let required = limiter.url().replace("sslmode=disable", "sslmode=require");
+    assert_found(&report(&required, &[]).await, "tls", Level::Warn, "nobody checks");
+    assert_found(
+        &report(&limiter.secure_url(), &[]).await,
+        "tls",
+        Level::Pass,
+        "is checked",
+    );
+}
+
+#[tokio::test]
+async fn a_distant_server_is_warned_of() {
+    let database = migrated().await;
+    let options = LimiterOptions::limit(15).latency(Duration::from_millis(15));
+    let limiter = Limiter::start(&database, options);
+    let report = report(&limiter.url(), &[]).await;
+    assert_found(&report, "round trip", Level::Warn, "region");
+}
+
+#[tokio::test]
+async fn a_limit_above_what_the_server_has_room_for_fails() {
+    let database = migrated().await;
+    database.limit_connections(10).await;
+    let report = report(&database.url(), &[]).await;
+    assert_found(&report, "capacity", Level::Fail, "set DB_LIMIT to 10");
+}
+
+#[tokio::test]
+async fn strangers_beyond_the_reserve_are_named() {
+    let database = migrated().await;
+    let mut strangers = Vec::new();
+    for _ in 0..3 {
+        let mut stranger = bare(&database.url()).await;
+        let name = "SET application_name = 'reports'";
+        sqlx::raw_sql(name).execute(&mut stranger).await.unwrap();
+        strangers.push(stranger);
+    }
+    let found = report(&database.url(), &[]).await;
+    assert_found(&found, "connected", Level::Warn, "3 reports");
+    let reserved = report(&database.url(), &[("DB_RESERVE", "3")]).await;
+    assert_found(&reserved, "connected", Level::Pass, "3 reports");
+}
+
+#[tokio::test]
+async fn pending_migrations_fail_and_are_named() {
+    let database = Cluster::shared().await.database().await;
+    let report = report(&database.url(), &[]).await;
+    assert_found(&report, "migrations", Level::Fail, "create_users");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_is_not_made_by_looking_for_it() {
+    let folder = std::env::temp_dir().join(format!("berth-doctor-{}", std::process::id()));
+    let url = format!("sqlite://{}?mode=rwc", folder.join("test.sqlite").display());
+    let absent = report(&url, &[]).await;
+    assert_found(&absent, "reach", Level::Warn, "does not exist yet");
+    assert!(!folder.exists());
+
+    let applied = migration::apply(&settings(&url, &[]).database).await;
+    applied.expect("the migrations apply");
+    let there = report(&url, &[]).await;
+    assert_eq!(there.worst, Level::Pass, "{there}");
+    assert_found(&there, "reach", Level::Pass, "SQLite");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn the_command_speaks_json_and_exits_by_the_worst() {
+    let database = migrated().await;
+    let doctor = |set: &'static [(&'static str, &'static str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_api"));
+        command
+            .args(["doctor", "--json"])
+            .env_clear()
+            .envs(set.iter().copied());
+        command
+            .current_dir(std::env::temp_dir())
+            .env("DATABASE_URL", database.url());
+        let output = tokio::task::spawn_blocking(move || command.output());
+        async { output.await.unwrap().expect("the binary was built") }
+    };
+    let good = doctor(&[]).await;
+    assert_eq!(good.status.code(), Some(0));
+    let told: serde_json::Value = serde_json::from_slice(&good.stdout).unwrap();
+    assert_eq!(told["worst"], "pass");
+    assert!(!String::from_utf8_lossy(&good.stdout).contains(database.password()));
+
+    let crowded = doctor(&[("DB_INSTANCES", "3")]).await;
+    assert_eq!(crowded.status.code(), Some(1));
+    let broken = doctor(&[("DB_INSTANCES", "14")]).await;
+    assert_eq!(broken.status.code(), Some(2));
+}

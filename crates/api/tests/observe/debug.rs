@@ -1,0 +1,114 @@
+//! Who may see who holds what.
+
+use api::settings::{Environment, Secret};
+use reqwest::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE};
+use reqwest::{Method, StatusCode};
+
+use crate::site::Site;
+
+const PATH: &str = "/debug/db-pool";
+const TOKEN: &str = "0123456789abcdef";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_production_it_is_not_there() {
+    let site = Site::start_with(|settings| settings.app.environment = Environment::Production).await;
+    assert_eq!(site.get(PATH).await.status(), StatusCode::NOT_FOUND);
+    assert_eq!(site.get("/health/db-pool").await.status(), StatusCode::OK);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_token_opens_it_and_nothing_else_does() {
+    for environment in [Environment::Production, Environment::Development] {
+        let site = Site::start_with(|settings| {
+            settings.app.environment = environment;
+            settings.debug.token = Some(secret(TOKEN));
+        })
+        .await;
+        let refused = site.get(PATH).await;
+        assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+        assert!(
+            refused.headers()[WWW_AUTHENTICATE]
+                .to_str()
+                .unwrap()
+                .starts_with("Basic ")
+        );
+        assert_eq!(refused.headers()[CONTENT_TYPE], "application/problem+json");
+        let wrong = site
+            .request(Method::GET, PATH)
+            .bearer_auth("0123456789abcdeX")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
+        let right = site
+            .request(Method::GET, PATH)
+            .bearer_auth(TOKEN)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(right.status(), StatusCode::OK);
+        let browser = site
+            .request(Method::GET, PATH)
+            .basic_auth("debug", Some(TOKEN))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(browser.status(), StatusCode::OK);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn browsers_get_a_page_that_loads_nothing() {
+    let site = Site::start().await;
+    let page = site
+        .request(Method::GET, PATH)
+        .header(ACCEPT, "text/html,*/*;q=0.8")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
+    assert!(
+        page.headers()[CONTENT_SECURITY_POLICY]
+            .to_str()
+            .unwrap()
+            .contains("default-src 'none'")
+    );
+    let text = page
+        .text()
+        .await
+        .unwrap()
+        .replace("http://www.w3.org/2000/svg", "");
+    for outside in ["http:", "https:", "//cdn", "@import", "<link rel=\"stylesheet\""] {
+        assert!(!text.contains(outside), "{outside}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_rest_it_tells_who_shares_the_limit() {
+    let site = Site::start().await;
+    let told = site.json(PATH).await;
+    assert_eq!(
+        told["holders"].as_array().unwrap().len(),
+        0,
+        "asking is no reason to be shown: {told}"
+    );
+    let here = told["neighbours"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["here"] == true)
+        .unwrap();
+    assert_eq!(here["name"], told["instance"]);
+    assert_eq!(here["connections"], site.limiter.counts().concurrent);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn under_load_it_asks_nobody_who_shares_the_limit() {
+    let site = Site::start().await;
+    let _load = site.saturate(20).await;
+    assert!(site.json(PATH).await["neighbours"].is_null());
+}
+
+fn secret(text: &str) -> Secret {
+    serde_json::from_value(text.into()).expect("a secret is a text")
+}

@@ -1,0 +1,215 @@
+//! A server behind a limiter, with routes that misbehave in ways that no real one does.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::{self, ServiceConfig};
+use api::app::Application;
+use api::error::ApiError;
+use api::extract::Session;
+use api::settings::{Settings, Sources};
+use api::startup;
+use database::Database;
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use sea_orm::ConnectionTrait;
+use serde_json::Value;
+use service::Services;
+use testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
+use tokio::sync::oneshot;
+
+/// How many clients the limiter admits.
+pub(crate) const LIMIT: usize = 5;
+/// What one instance gets of it: two are reserved.
+pub(crate) const SHARE: u64 = 3;
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) limiter: Limiter,
+    http: reqwest::Client,
+    address: SocketAddr,
+    metrics: Option<SocketAddr>,
+    database: Database,
+    stop: Option<oneshot::Sender<()>>,
+    store: TestDatabase,
+}
+
+impl Site {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    pub(crate) async fn start_with(adjust: impl FnOnce(&mut Settings)) -> Self {
+        Self::on(migrated().await, adjust).await
+    }
+
+    /// On a database as it is.
+    pub(crate) async fn on(store: TestDatabase, adjust: impl FnOnce(&mut Settings)) -> Self {
+        let limiter = Limiter::start(&store, LimiterOptions::limit(LIMIT));
+        let mut settings = settings(&limiter.url());
+        adjust(&mut settings);
+        let database = startup::database(&settings).await.expect("the database answers");
+        let responder = startup::responder(&settings.responder).expect("the responder can be set up");
+        let application = Application::new(settings, database.clone(), Services::new(responder));
+        let listening = application.with_routes(routes).listen().expect("a port is free");
+        let (address, metrics) = (listening.address(), listening.metrics_address());
+        let (stop, stopped) = oneshot::channel();
+        tokio::spawn(listening.run_until(async {
+            let _ = stopped.await;
+        }));
+        Self {
+            limiter,
+            http: http(),
+            address,
+            metrics,
+            database,
+            stop: Some(stop),
+            store,
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.http.request(method, self.url(path))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Response {
+        self.request(Method::GET, path)
+            .send()
+            .await
+            .expect("the server answers")
+    }
+
+    /// The JSON of a 200.
+    pub(crate) async fn json(&self, path: &str) -> Value {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        answer.json().await.expect("the answer is JSON")
+    }
+
+    pub(crate) async fn text(&self, path: &str) -> String {
+        self.get(path).await.text().await.expect("the answer is text")
+    }
+
+    pub(crate) fn metrics_url(&self) -> Option<String> {
+        self.metrics.map(|address| format!("http://{address}/metrics"))
+    }
+
+    pub(crate) fn store(&self) -> &TestDatabase {
+        &self.store
+    }
+
+    pub(crate) fn ask_to_stop(&mut self) {
+        self.stop.take();
+    }
+
+    /// Keeps every connection busy and a queue behind them, until the answer is dropped.
+    pub(crate) async fn saturate(&self, clients: usize) -> Load {
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..clients {
+            let request = self.request(Method::GET, "/slow");
+            tasks.spawn(async move {
+                while let Some(again) = request.try_clone() {
+                    // A server that stops under load may refuse; what it answers is not looked at here.
+                    let _ = again.send().await;
+                }
+            });
+        }
+        testkit::eventually(async || {
+            let status = self.database.status();
+            status.slots.leased as u64 == SHARE && status.waiting > clients / 2
+        })
+        .await;
+        Load { _tasks: tasks }
+    }
+}
+
+/// Clients that ask again and again.
+#[derive(Debug)]
+pub(crate) struct Load {
+    _tasks: tokio::task::JoinSet<()>,
+}
+
+pub(crate) async fn migrated() -> TestDatabase {
+    let migrated = |url: String| async move {
+        migration::apply(&database::Settings::for_url(&url).expect("testkit gives URLs"))
+            .await
+            .expect("the migrations apply");
+    };
+    Cluster::shared().await.database_from("api", migrated).await
+}
+
+/// reqwest asks for the process's choice of cryptography even where nothing is encrypted.
+pub(crate) fn http() -> reqwest::Client {
+    let _chosen = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
+fn settings(url: &str) -> Settings {
+    let limit = LIMIT.to_string();
+    let set = [
+        ("APP_ENV", "test"),
+        ("DATABASE_URL", url),
+        ("DB_LIMIT", &*limit),
+        ("DB_POOLER", "session"),
+        ("DB_RESERVE", "2"),
+        ("DB_POOL_SIZE", "1"),
+        ("DB_MAX_OVERFLOW", "2"),
+        ("DB_POOL_TIMEOUT", "30"),
+        ("APP__SERVER__WORKERS", "2"),
+        ("APP__STARTUP__MIGRATE", "skip"),
+        ("APP__MONITOR__INTERVAL", "0.05"),
+    ];
+    let environment = set
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
+    let sources = Sources {
+        environment,
+        ..Sources::default()
+    };
+    sources.load().expect("the settings of tests are valid").settings
+}
+
+fn routes(routes: &mut ServiceConfig) {
+    routes
+        .route("/slow", web::get().to(slow))
+        .route("/leak", web::post().to(leak))
+        .route("/dawdle", web::post().to(dawdle));
+}
+
+async fn slow(session: Session) -> Result<HttpResponse, ApiError> {
+    session
+        .execute_unprepared("SELECT pg_sleep(0.3)")
+        .await
+        .map_err(database::Error::from)?;
+    Ok(HttpResponse::Ok().finish())
+}
+
+/// Holds a transaction until its client leaves.
+async fn leak(session: Session) -> Result<HttpResponse, ApiError> {
+    session
+        .execute_unprepared("UPDATE users SET email = email")
+        .await
+        .map_err(database::Error::from)?;
+    std::future::pending::<()>().await;
+    Ok(HttpResponse::Ok().finish())
+}
+
+/// Does something slow that is not the database, with a transaction open.
+async fn dawdle(session: Session) -> Result<HttpResponse, ApiError> {
+    let update = "UPDATE users SET email = email";
+    session
+        .execute_unprepared(update)
+        .await
+        .map_err(database::Error::from)?;
+    tokio::time::sleep(Duration::from_millis(120)).await;
+    session
+        .execute_unprepared(update)
+        .await
+        .map_err(database::Error::from)?;
+    Ok(HttpResponse::Ok().finish())
+}

@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+
+mod breaker;
+mod connector;
+mod database;
+mod error;
+mod events;
+mod fleet;
+mod lease;
+pub mod ledger;
+mod neighbours;
+mod pool;
+mod prefix;
+pub mod probe;
+mod query;
+mod queue;
+pub mod refusal;
+mod session;
+mod settings;
+mod statement;
+mod statements;
+mod status;
+mod stream;
+mod tag;
+mod timings;
+mod transaction;
+mod url;
+mod work;
+
+pub use breaker::{Breaker, Verdict};
+pub use database::{Database, Retry};
+pub use error::Error;
+pub use events::Totals;
+pub use neighbours::Neighbour;
+pub use refusal::Reason;
+pub use session::{Outcome, Session, SessionOptions};
+pub use settings::{Instances, Pooler, PoolerMode, Settings, SettingsError, Strategy};
+pub use statements::StatementTimings;
+pub use status::{Holder, HolderState, IdleLease, Server, Status, StillHeld};
+pub use stream::RowStream;
+pub use tag::Usage;
+pub use timings::{BOUNDS_MICROS, Timings};
+pub use transaction::Transaction;
+pub use url::DatabaseUrl;

@@ -1,0 +1,443 @@
+//! What a session does with its lease: lease, begin, run, and clean up after whoever leaves half-way.
+
+mod ending;
+mod fault;
+mod flight;
+mod gate;
+mod savepoints;
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::future::BoxFuture;
+use sea_orm::{DbBackend, DbErr, ExecResult, QueryResult, Statement, TransactionOptions};
+use sqlx::{Error as SqlxError, PgConnection};
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tracing::Instrument;
+
+pub(crate) use self::fault::{Fault, is_final, is_stale};
+pub(crate) use self::flight::{Flight, Work};
+use self::gate::Gate;
+use crate::error::Error;
+use crate::events::Event;
+use crate::lease::{Condition, Lease};
+use crate::ledger::Purpose;
+use crate::pool::Pool;
+use crate::prefix;
+use crate::query::{self, Job};
+use crate::refusal::is_lost;
+use crate::session::{SessionOptions, deadline};
+use crate::settings::{LONGEST, PoolerMode};
+use crate::statement::{self, Traits};
+use crate::statements::operation;
+use crate::status::HolderState;
+use crate::tag::{Tag, Usage};
+
+/// A lease that lies idle inside a transaction for longer is warned of.
+const IDLE_WARNING: Duration = Duration::from_millis(50);
+/// Stands for raw code where a statement's text is shown.
+const RAW: &str = "(raw)";
+/// How often a statement is run again on another connection.
+const RETRIES: u32 = 5;
+
+/// A session's shared inside.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) options: SessionOptions,
+    pub(crate) tag: Arc<Tag>,
+    deadline: Option<Instant>,
+    gate: Mutex<Gate>,
+    work: AsyncMutex<Work>,
+}
+
+impl Core {
+    pub(crate) fn new(pool: Arc<Pool>, options: SessionOptions) -> Self {
+        Self {
+            tag: Arc::new(Tag::new(options.label.clone(), options.request_id.clone())),
+            deadline: deadline(&options),
+            pool,
+            options,
+            gate: Mutex::default(),
+            work: AsyncMutex::default(),
+        }
+    }
+
+    pub(crate) fn backend(&self) -> DbBackend {
+        if self.pool.settings.url.is_postgres() {
+            DbBackend::Postgres
+        } else {
+            DbBackend::Sqlite
+        }
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        self.tag.doing().usage
+    }
+
+    /// Whether statements must be unnamed and carry no state from one transaction to the next.
+    pub(crate) fn unnamed(&self) -> bool {
+        self.pool.settings.pooler_mode() == PoolerMode::Transaction && self.pool.settings.url.is_postgres()
+    }
+
+    pub(crate) async fn execute(&self, depth: usize, statement: &Statement) -> Result<ExecResult, DbErr> {
+        Ok(self
+            .run(depth, &statement.sql, &query::Execute(statement, self.unnamed()))
+            .await?)
+    }
+
+    pub(crate) async fn execute_unprepared(&self, depth: usize, sql: &str) -> Result<ExecResult, DbErr> {
+        Ok(self.run(depth, sql, &query::Plain(sql)).await?)
+    }
+
+    pub(crate) async fn query_one(
+        &self,
+        depth: usize,
+        statement: &Statement,
+    ) -> Result<Option<QueryResult>, DbErr> {
+        Ok(self
+            .run(depth, &statement.sql, &query::One(statement, self.unnamed()))
+            .await?)
+    }
+
+    pub(crate) async fn query_all(
+        &self,
+        depth: usize,
+        statement: &Statement,
+    ) -> Result<Vec<QueryResult>, DbErr> {
+        Ok(self
+            .run(depth, &statement.sql, &query::All(statement, self.unnamed()))
+            .await?)
+    }
+
+    /// Runs one statement: bare, or in the transaction, which it begins if there is none.
+    async fn run<J: Job>(&self, depth: usize, sql: &str, job: &J) -> Result<J::Output, Fault> {
+        let traits = self.admit(depth, sql)?;
+        let mut work = self.enter(depth).await?;
+        let mut attempt = 0;
+        loop {
+            let first = work.levels.is_empty();
+            self.prepare(&mut work, traits).await?;
+            match self.step(&mut work, sql, job).await {
+                Ok(value) => {
+                    self.leave(&mut work);
+                    return Ok(value);
+                }
+                // Nothing before it was sent in this transaction, and no COMMIT: it may go again.
+                Err(Fault::Lost) if first && attempt < RETRIES => {
+                    attempt += 1;
+                    work.forget();
+                    self.pool.record(&Event::Retried {
+                        label: &self.options.label,
+                    });
+                }
+                Err(fault) => {
+                    self.leave(&mut work);
+                    return Err(fault);
+                }
+            }
+        }
+    }
+
+    /// Reads the statement and refuses what would work behind the session's back.
+    pub(crate) fn admit(&self, depth: usize, sql: &str) -> Result<Traits, Error> {
+        let traits = statement::read(sql);
+        if traits.control {
+            return Err(Error::Unsupported(
+                "transaction control as SQL: use the session's commit, rollback and begin",
+            ));
+        }
+        if traits.taints && self.unnamed() {
+            return Err(Error::Unsupported(
+                "session settings and locks behind a transaction pooler",
+            ));
+        }
+        self.check_gate(depth)?;
+        Ok(traits)
+    }
+
+    /// Waits for earlier statements of the same session, then undoes what was dropped unfinished.
+    pub(crate) async fn enter(&self, depth: usize) -> Result<MutexGuard<'_, Work>, Fault> {
+        let mut work = self.queue().await?;
+        // It may have ended, or opened a stream, while this statement queued.
+        self.check_gate(depth)?;
+        if let Some(lost) = &work.lost {
+            return Err(lost.clone().into());
+        }
+        self.undo_dropped(&mut work).await?;
+        Ok(work)
+    }
+
+    /// Waits for whoever works on the lease at the moment.
+    async fn queue(&self) -> Result<MutexGuard<'_, Work>, Error> {
+        match self.deadline {
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), self.work.lock())
+                .await
+                .map_err(|_| Error::DeadlineExceeded),
+            None => Ok(self.work.lock().await),
+        }
+    }
+
+    /// Makes sure of a lease, and of a transaction where the statement needs one.
+    pub(crate) async fn prepare(&self, work: &mut Work, traits: Traits) -> Result<(), Fault> {
+        if work.levels.is_empty() {
+            self.lease_for(work, traits).await?;
+        }
+        // Only now: where BEGIN went again, this is another lease than the first.
+        if let Some(lease) = work.lease.as_mut().filter(|_| traits.taints) {
+            lease.taint();
+        }
+        Ok(())
+    }
+
+    async fn lease_for(&self, work: &mut Work, traits: Traits) -> Result<(), Fault> {
+        let bare = traits.plain_read
+            && self.options.autocommit_reads
+            && !self.options.needs_transaction()
+            && !self.unnamed();
+        if bare {
+            work.lease = Some(self.lease(false).await?);
+            return Ok(());
+        }
+        self.begin_work(work, TransactionOptions::default(), "").await
+    }
+
+    /// Begins the session's transaction on a new lease, with what travels with it and what follows.
+    async fn begin_work(
+        &self,
+        work: &mut Work,
+        options: TransactionOptions,
+        then: &str,
+    ) -> Result<(), Fault> {
+        let mut attempt = 0;
+        loop {
+            let lease = self.lease(!self.options.read_only).await?;
+            let sql = prefix::begin(self, options, self.remaining()?)? + then;
+            work.lease = Some(lease);
+            match self.send(work, &sql).await {
+                Ok(()) => {
+                    work.levels.push(false);
+                    return Ok(());
+                }
+                Err(Fault::Lost) if attempt < RETRIES => {
+                    attempt += 1;
+                    work.forget();
+                    self.pool.record(&Event::Retried {
+                        label: &self.options.label,
+                    });
+                }
+                Err(fault) => {
+                    // Part of it may have taken effect: the connection is not to be trusted.
+                    if let Some(lease) = work.lease.as_mut() {
+                        lease.rest(Condition::Busy);
+                    }
+                    work.forget();
+                    return Err(fault);
+                }
+            }
+        }
+    }
+
+    async fn lease(&self, writes: bool) -> Result<Lease, Error> {
+        let patience = Instant::now() + self.pool.settings.pool_timeout;
+        let deadline = self.deadline.map_or(patience, |deadline| deadline.min(patience));
+        let purpose = Purpose {
+            background: self.options.background,
+            writes,
+        };
+        let waiting = tracing::debug_span!("db.wait", label = %self.options.label);
+        self.pool
+            .acquire(&self.tag, purpose, deadline)
+            .instrument(waiting)
+            .await
+    }
+
+    /// What is left of the deadline, if there is one.
+    fn remaining(&self) -> Result<Option<Duration>, Error> {
+        let Some(deadline) = self.deadline else {
+            return Ok(None);
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            Err(Error::DeadlineExceeded)
+        } else {
+            Ok(Some(left))
+        }
+    }
+
+    /// Plain SQL of the session's own, in one round trip.
+    async fn send(&self, work: &mut Work, sql: &str) -> Result<(), Fault> {
+        self.round_trip(work, sql, false, &query::Plain(sql))
+            .await
+            .map(drop)
+    }
+
+    /// One statement of the caller's, marking its level where it fails.
+    async fn step<J: Job>(&self, work: &mut Work, sql: &str, job: &J) -> Result<J::Output, Fault> {
+        let outcome = self.round_trip(work, sql, true, job).await;
+        if matches!(outcome, Err(Fault::Statement(_))) {
+            work.mark_failed();
+        }
+        outcome
+    }
+
+    /// Runs something on the lease. Dropped or out of time half-way, it takes the connection with it.
+    async fn round_trip<J: Job>(
+        &self,
+        work: &mut Work,
+        sql: &str,
+        counted: bool,
+        job: &J,
+    ) -> Result<J::Output, Fault> {
+        let begun = Instant::now();
+        self.note_idle(self.tag.begins(sql, counted));
+        let limit = self.deadline.or_else(|| Some(begun + self.silence(work, sql)?));
+        let mut flight = Flight { work, landed: false };
+        let connection = flight.work.connection().ok_or(Error::ConnectionLost)?;
+        let span = tracing::debug_span!(
+            "db.statement",
+            db.operation.name = operation(sql),
+            db.query.text = sql
+        );
+        let running = job.run(connection).instrument(span);
+        let outcome = match limit {
+            Some(limit) => tokio::time::timeout_at(limit.into(), running).await,
+            None => Ok(running.await),
+        };
+        let outcome = match outcome {
+            Ok(Ok(value)) => {
+                flight.land(None);
+                Ok(value)
+            }
+            Ok(Err(error)) if is_final(&error) => {
+                flight.land(Some(Condition::Busy));
+                Err(Fault::Statement(error))
+            }
+            Ok(Err(error)) if is_lost(&error) || is_stale(&error) => {
+                flight.land(Some(Condition::Dead));
+                Err(Fault::Lost)
+            }
+            Ok(Err(error)) => {
+                flight.land(None);
+                Err(Fault::Statement(error))
+            }
+            Err(_) if self.deadline.is_none() => {
+                flight.land(Some(Condition::Dead));
+                Err(Fault::Own(Error::ConnectionLost))
+            }
+            Err(_) => Err(Fault::Own(Error::DeadlineExceeded)),
+        };
+        drop(flight);
+        self.pool.statements.record(sql, begun.elapsed());
+        let open = !work.levels.is_empty();
+        self.tag.rests(if open {
+            HolderState::InTransaction
+        } else {
+            HolderState::Idle
+        });
+        if self.pool.settings.echo {
+            let values = job.values().filter(|_| self.pool.settings.echo_parameters);
+            let took_us = micros(begun.elapsed());
+            tracing::info!(label = %self.options.label, sql, values = values.map(tracing::field::debug), took_us, "statement");
+        }
+        outcome
+    }
+
+    /// The longest that a session without a deadline waits for an answer: a flow that was dropped without a
+    /// word would hold its slot for ever. The server ends each statement by itself before that, and what a
+    /// transaction pooler makes BEGIN wait is a wait for a connection. None where that is not known: the
+    /// limit is off, the caller may have changed it, or raw code runs as many statements as it likes.
+    pub(crate) fn silence(&self, work: &mut Work, sql: &str) -> Option<Duration> {
+        let each = self.pool.settings.statement_timeout;
+        let changes = |window: &[u8]| window.eq_ignore_ascii_case(b"statement_timeout");
+        work.untimed |= !sql.starts_with("BEGIN") && sql.as_bytes().windows(17).any(changes);
+        if work.untimed || each.is_zero() || sql == RAW || self.backend() != DbBackend::Postgres {
+            return None;
+        }
+        let statements = 1 + sql.bytes().filter(|byte| *byte == b';').count();
+        let running = each.saturating_mul(u32::try_from(statements).unwrap_or(u32::MAX));
+        Some(running.min(LONGEST) + self.pool.settings.pool_timeout)
+    }
+
+    fn note_idle(&self, idle: Option<Duration>) {
+        if let Some(idle) = idle.filter(|idle| *idle > IDLE_WARNING) {
+            self.pool.lay_idle(self.options.label.clone(), idle);
+        }
+    }
+
+    /// Gives the lease back where no transaction holds it.
+    pub(crate) fn leave(&self, work: &mut Work) {
+        if work.levels.is_empty() {
+            self.put_back(work.take());
+        }
+    }
+
+    /// Ends the hold on a lease.
+    fn put_back(&self, held: Option<Lease>) {
+        let Some(lease) = held else { return };
+        self.tag.held(lease.held());
+        self.tag.rests(HolderState::Idle);
+    }
+
+    pub(crate) async fn raw<T, F>(&self, raw: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, SqlxError>> + Send,
+    {
+        if self.unnamed() || self.backend() != DbBackend::Postgres {
+            return Err(Error::Unsupported(
+                "raw connections, on SQLite and behind a transaction pooler",
+            ));
+        }
+        self.check_gate(0)?;
+        let mut work = self.enter(0).await?;
+        self.prepare(
+            &mut work,
+            Traits {
+                taints: true,
+                ..Traits::default()
+            },
+        )
+        .await?;
+        work.raw = true;
+        Ok(self.step(&mut work, RAW, &query::Raw::new(raw)).await?)
+    }
+
+    /// As [`Core::enter`], for the stream itself, which holds the gate.
+    pub(crate) async fn enter_stream(&self) -> Result<MutexGuard<'_, Work>, Fault> {
+        let mut work = self.queue().await?;
+        if self.ended() {
+            return Err(Error::SessionClosed.into());
+        }
+        if let Some(lost) = &work.lost {
+            return Err(lost.clone().into());
+        }
+        self.undo_dropped(&mut work).await?;
+        Ok(work)
+    }
+
+    pub(crate) fn begins(&self, sql: &str) {
+        self.note_idle(self.tag.begins(sql, true));
+    }
+
+    pub(crate) fn stream_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+}
+
+impl Drop for Core {
+    /// The last clone is gone: what is open is rolled back, what is under way dies with its connection.
+    fn drop(&mut self) {
+        let work = self.work.get_mut();
+        if !work.levels.is_empty() {
+            self.pool.record(&Event::RolledBack);
+        }
+        if let Some(lease) = work.take() {
+            self.tag.held(lease.held());
+        }
+    }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,34 @@
+//! One thing said in a conversation.
+
+use sea_orm::entity::prelude::*;
+
+/// A message; its key is a UUIDv7, so the order of keys is the order in which things were said.
+#[sea_orm::model]
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "messages")]
+pub struct Model {
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    pub conversation_id: Uuid,
+    pub role: Role,
+    #[sea_orm(column_type = "Text")]
+    pub body: String,
+    pub created_at: DateTimeUtc,
+    #[sea_orm(belongs_to, from = "conversation_id", to = "id", on_delete = "Cascade")]
+    pub conversation: BelongsTo<super::conversation::Entity>,
+}
+
+/// Who speaks. Text with a check constraint rather than an enum type, so that a migration can add
+/// a role on every database without rewriting the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "Text", rename_all = "lowercase")]
+pub enum Role {
+    /// The person.
+    User,
+    /// Whatever answers.
+    Assistant,
+    /// Instructions that frame the conversation.
+    System,
+}
+
+impl ActiveModelBehavior for ActiveModel {}

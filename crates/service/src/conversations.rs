@@ -1,0 +1,130 @@
+//! Conversations: everybody reads the public ones, only the owner changes one.
+
+use database::Session;
+use entity::conversation;
+use sea_orm::{
+    ActiveModelTrait,
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, Condition, EntityTrait, QueryFilter,
+};
+use uuid::Uuid;
+
+use crate::{ConversationChange, Error, NewConversation, Page, PageRequest, Services};
+
+/// The conversations and their messages, by way of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversations<'a> {
+    pub(crate) services: &'a Services,
+    pub(crate) session: &'a Session,
+}
+
+impl<'a> Conversations<'a> {
+    pub(crate) fn new(services: &'a Services, session: &'a Session) -> Self {
+        Conversations { services, session }
+    }
+
+    /// Begins a conversation.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the title. A foreign key's violation if there is no such owner.
+    pub async fn create(&self, owner: Uuid, new: NewConversation) -> Result<conversation::Model, Error> {
+        let new = new.checked()?;
+        let now = self.services.clock.now();
+        let conversation = conversation::ActiveModel {
+            id: Set(self.services.clock.key()),
+            owner_id: Set(owner),
+            title: Set(new.title),
+            is_public: Set(new.is_public),
+            created_at: Set(now),
+            updated_at: Set(now),
+        };
+        Ok(conversation.insert(self.session).await?)
+    }
+
+    /// Finds a conversation that is the reader's own or public.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for all others.
+    pub async fn find(&self, reader: Uuid, id: Uuid) -> Result<conversation::Model, Error> {
+        let readable = Condition::any()
+            .add(conversation::Column::OwnerId.eq(reader))
+            .add(conversation::Column::IsPublic.eq(true));
+        let found = conversation::Entity::find_by_id(id)
+            .filter(readable)
+            .one(self.session)
+            .await?;
+        found.ok_or(Error::NotFound)
+    }
+
+    /// Lists the owner's conversations, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the limit and the cursor.
+    pub async fn list(&self, owner: Uuid, page: PageRequest) -> Result<Page<conversation::Model>, Error> {
+        let own = conversation::Entity::find().filter(conversation::Column::OwnerId.eq(owner));
+        let mut newest_first = own.cursor_by(conversation::Column::Id);
+        newest_first.desc();
+        page.read(newest_first, self.session, |row| row.id).await
+    }
+
+    /// Changes a conversation of the owner's.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the title, [`Error::NotFound`] if the owner has no such conversation.
+    pub async fn update(
+        &self,
+        owner: Uuid,
+        id: Uuid,
+        change: ConversationChange,
+    ) -> Result<conversation::Model, Error> {
+        let change = change.checked()?;
+        let columns = conversation::ActiveModel {
+            title: change.title.map_or(NotSet, Set),
+            is_public: change.is_public.map_or(NotSet, Set),
+            updated_at: Set(self.services.clock.now()),
+            ..Default::default()
+        };
+        let changed = conversation::Entity::update_many()
+            .set(columns)
+            .filter(own(owner, id))
+            .exec_with_returning(self.session)
+            .await?;
+        changed.into_iter().next().ok_or(Error::NotFound)
+    }
+
+    /// Deletes a conversation of the owner's with all its messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if the owner has no such conversation.
+    pub async fn delete(&self, owner: Uuid, id: Uuid) -> Result<(), Error> {
+        let deleted = conversation::Entity::delete_many()
+            .filter(own(owner, id))
+            .exec(self.session)
+            .await?;
+        if deleted.rows_affected == 0 {
+            Err(Error::NotFound)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Finds a conversation that the owner may write to.
+    pub(crate) async fn find_own(&self, owner: Uuid, id: Uuid) -> Result<conversation::Model, Error> {
+        let found = conversation::Entity::find()
+            .filter(own(owner, id))
+            .one(self.session)
+            .await?;
+        found.ok_or(Error::NotFound)
+    }
+}
+
+fn own(owner: Uuid, id: Uuid) -> Condition {
+    Condition::all()
+        .add(conversation::Column::Id.eq(id))
+        .add(conversation::Column::OwnerId.eq(owner))
+}

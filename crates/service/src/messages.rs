@@ -1,0 +1,127 @@
+//! The messages of a conversation. What was answered stays as it was answered.
+
+use entity::message::{self, Role};
+use futures_util::stream::{self, Stream, TryStreamExt};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, ModelTrait, QueryFilter};
+use uuid::Uuid;
+
+use crate::{Conversations, Error, MessageChange, Page, PageRequest};
+
+/// How many messages an export reads at once.
+const EXPORT_PAGE: u64 = 100;
+
+impl Conversations<'_> {
+    /// Lists the messages of a conversation that the reader may see, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the conversation, [`Error::Validation`] for the limit and the cursor.
+    pub async fn messages(
+        &self,
+        reader: Uuid,
+        conversation: Uuid,
+        page: PageRequest,
+    ) -> Result<Page<message::Model>, Error> {
+        self.find(reader, conversation).await?;
+        let all = message::Entity::find().filter(message::Column::ConversationId.eq(conversation));
+        page.read(all.cursor_by(message::Column::Id), self.session, |row| row.id)
+            .await
+    }
+
+    /// Streams all messages of a conversation, oldest first, for as long as the receiver takes.
+    ///
+    /// Reads page by page with a clone of the session. Where that reads in autocommit no connection
+    /// is held between two pages, however slow the receiver is.
+    ///
+    /// # Errors
+    ///
+    /// As [`Conversations::messages`], in the stream, which then ends.
+    pub fn export(
+        &self,
+        reader: Uuid,
+        conversation: Uuid,
+    ) -> impl Stream<Item = Result<message::Model, Error>> + use<> {
+        let (services, session) = (self.services.clone(), self.session.clone());
+        let pages = stream::try_unfold(Some(None), move |cursor: Option<Option<String>>| {
+            let (services, session) = (services.clone(), session.clone());
+            async move {
+                let Some(cursor) = cursor else { return Ok(None) };
+                let request = PageRequest {
+                    limit: Some(EXPORT_PAGE),
+                    cursor,
+                };
+                let page = services
+                    .conversations(&session)
+                    .messages(reader, conversation, request)
+                    .await?;
+                let rows = stream::iter(page.items.into_iter().map(Ok));
+                Ok::<_, Error>(Some((rows, page.next.map(Some))))
+            }
+        });
+        pages.try_flatten()
+    }
+
+    /// Finds one message.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] for the conversation and for the message.
+    pub async fn message(&self, reader: Uuid, conversation: Uuid, id: Uuid) -> Result<message::Model, Error> {
+        self.find(reader, conversation).await?;
+        self.one(conversation, id).await
+    }
+
+    /// Changes what the owner said. Its answer stays: the next question is answered with what it says now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the body, [`Error::NotFound`], and [`Error::Conflict`] for what the owner
+    /// did not say.
+    pub async fn update_message(
+        &self,
+        owner: Uuid,
+        conversation: Uuid,
+        id: Uuid,
+        change: MessageChange,
+    ) -> Result<message::Model, Error> {
+        let change = change.checked()?;
+        let said = self.said_by_owner(owner, conversation, id).await?;
+        let columns = message::ActiveModel {
+            id: Set(said.id),
+            body: Set(change.body),
+            ..Default::default()
+        };
+        Ok(columns.update(self.session).await?)
+    }
+
+    /// Deletes what the owner said.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`], and [`Error::Conflict`] for what the owner did not say.
+    pub async fn delete_message(&self, owner: Uuid, conversation: Uuid, id: Uuid) -> Result<(), Error> {
+        let said = self.said_by_owner(owner, conversation, id).await?;
+        said.delete(self.session).await?;
+        Ok(())
+    }
+
+    async fn said_by_owner(
+        &self,
+        owner: Uuid,
+        conversation: Uuid,
+        id: Uuid,
+    ) -> Result<message::Model, Error> {
+        self.find_own(owner, conversation).await?;
+        let said = self.one(conversation, id).await?;
+        if said.role == Role::User {
+            Ok(said)
+        } else {
+            Err(Error::Conflict)
+        }
+    }
+
+    async fn one(&self, conversation: Uuid, id: Uuid) -> Result<message::Model, Error> {
+        let found = message::Entity::find_by_id(id).filter(message::Column::ConversationId.eq(conversation));
+        found.one(self.session).await?.ok_or(Error::NotFound)
+    }
+}

@@ -1,0 +1,106 @@
+//! Asking a question and storing its answer, without holding a connection in between.
+
+use entity::conversation;
+use entity::message::{self, Role};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+};
+use uuid::Uuid;
+
+use crate::{Conversations, Error, NewMessage, Turn};
+
+/// How many of the last messages the responder is told.
+const MEMORY: u64 = 50;
+
+/// A question and its answer, both stored.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// What the owner said.
+    pub question: message::Model,
+    /// What the responder answered.
+    pub answer: message::Model,
+}
+
+impl Conversations<'_> {
+    /// Stores a question, waits for the responder, and stores its answer.
+    ///
+    /// Commits the session in the middle. The question is then stored whatever follows, and no
+    /// connection is held while the responder works, which may take minutes. What the caller did in
+    /// this session before is committed with the question.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the body, [`Error::NotFound`] if the owner has no such conversation
+    /// (or has no longer when the answer arrives), and [`Error::Responder`] when no answer came.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before the commit, nothing is stored; while the responder works, the question is; in
+    /// the end, the answer may be.
+    pub async fn post(&self, owner: Uuid, conversation: Uuid, new: NewMessage) -> Result<Exchange, Error> {
+        let new = new.checked()?;
+        self.find_own(owner, conversation).await?;
+        let question = self.store(conversation, Role::User, new.body).await?;
+        let history = self.history(conversation).await?;
+        self.session.commit().await?;
+
+        let answered = self.services.responder.answer(&history).await;
+        let body = answered.map_err(|source| Error::Responder {
+            question_id: question.id,
+            source,
+        })?;
+
+        match self.store(conversation, Role::Assistant, storable(body)).await {
+            Ok(answer) => Ok(Exchange { question, answer }),
+            // The conversation was deleted meanwhile.
+            Err(Error::Database(database::Error::ForeignKeyViolation { .. })) => Err(Error::NotFound),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn store(&self, conversation: Uuid, role: Role, body: String) -> Result<message::Model, Error> {
+        let now = self.services.clock.now();
+        let message = message::ActiveModel {
+            id: Set(self.services.clock.key()),
+            conversation_id: Set(conversation),
+            role: Set(role),
+            body: Set(body),
+            created_at: Set(now),
+        };
+        let stored = message.insert(self.session).await?;
+        let touched = conversation::ActiveModel {
+            updated_at: Set(now),
+            ..Default::default()
+        };
+        conversation::Entity::update_many()
+            .set(touched)
+            .filter(conversation::Column::Id.eq(conversation))
+            .exec(self.session)
+            .await?;
+        Ok(stored)
+    }
+
+    /// The last messages, oldest first.
+    async fn history(&self, conversation: Uuid) -> Result<Vec<Turn>, Error> {
+        let last = message::Entity::find()
+            .filter(message::Column::ConversationId.eq(conversation))
+            .order_by_desc(message::Column::Id)
+            .limit(MEMORY)
+            .all(self.session)
+            .await?;
+        Ok(last
+            .into_iter()
+            .rev()
+            .map(|row| Turn {
+                role: row.role,
+                body: row.body,
+            })
+            .collect())
+    }
+}
+
+/// What PostgreSQL can store of an answer that nobody has checked.
+fn storable(mut body: String) -> String {
+    body.retain(|c| c != '\0');
+    body
+}

@@ -1,0 +1,67 @@
+//! Who owns things.
+
+use database::Session;
+use entity::user;
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ActiveValue::Set, EntityTrait, QueryFilter};
+use uuid::Uuid;
+
+use crate::{Error, Services};
+
+/// The address of the one user that there is in development.
+const DEVELOPER: &str = "developer@localhost";
+
+/// The users, by way of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct Users<'a> {
+    services: &'a Services,
+    session: &'a Session,
+}
+
+impl<'a> Users<'a> {
+    pub(crate) fn new(services: &'a Services, session: &'a Session) -> Self {
+        Users { services, session }
+    }
+
+    /// Finds a user.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if there is none.
+    pub async fn find(&self, id: Uuid) -> Result<user::Model, Error> {
+        user::Entity::find_by_id(id)
+            .one(self.session)
+            .await?
+            .ok_or(Error::NotFound)
+    }
+
+    /// Finds the development user, or makes it at the first call. Any number of callers get the same one.
+    ///
+    /// # Errors
+    ///
+    /// Only those of the database.
+    pub async fn development_user(&self) -> Result<user::Model, Error> {
+        if let Some(user) = self.find_by_email(DEVELOPER).await? {
+            return Ok(user);
+        }
+        // Somebody else may be doing the same; whoever is second finds the first one's.
+        let now = self.services.clock.now();
+        let user = user::ActiveModel {
+            id: Set(self.services.clock.key()),
+            name: Set("Developer".to_owned()),
+            email: Set(DEVELOPER.to_owned()),
+            created_at: Set(now),
+            updated_at: Set(now),
+        };
+        user::Entity::insert(user)
+            .on_conflict(OnConflict::column(user::Column::Email).do_nothing().to_owned())
+            .exec_without_returning(self.session)
+            .await?;
+        self.find_by_email(DEVELOPER).await?.ok_or(Error::NotFound)
+    }
+
+    async fn find_by_email(&self, email: &str) -> Result<Option<user::Model>, Error> {
+        let found = user::Entity::find().filter(user::COLUMN.email.eq(email));
+        Ok(found.one(self.session).await?)
+    }
+}

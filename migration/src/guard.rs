@@ -1,0 +1,140 @@
+//! Checks, before and after each migration, that the lock is still ours.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sea_orm::{ConnectionTrait, Statement};
+use sea_orm_migration::MigratorTraitSelf;
+use sea_orm_migration::prelude::*;
+
+use crate::lock::{Lock, is_held};
+use crate::run::Change;
+
+/// A migrator whose every migration is guarded.
+///
+/// The check after a migration runs in the migration's own transaction, so that a lock lost
+/// half-way takes what was done without it along.
+pub(crate) struct Guarded<M> {
+    migrator: M,
+    watch: Arc<Watch>,
+}
+
+/// What is known of the lock, and what was done under it.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// On PostgreSQL, the backend whose session holds the lock. SQLite's lock cannot be lost.
+    backend: Option<i32>,
+    lost: AtomicBool,
+    changes: Mutex<Vec<Change>>,
+}
+
+impl<M> Guarded<M> {
+    pub(crate) fn new(migrator: M, watch: &Arc<Watch>) -> Self {
+        Guarded {
+            migrator,
+            watch: Arc::clone(watch),
+        }
+    }
+}
+
+impl<M: MigratorTraitSelf> MigratorTraitSelf for Guarded<M> {
+    fn migrations(&self) -> Vec<Box<dyn MigrationTrait>> {
+        let guard = |migration| -> Box<dyn MigrationTrait> {
+            Box::new(GuardedMigration {
+                migration,
+                watch: Arc::clone(&self.watch),
+            })
+        };
+        self.migrator.migrations().into_iter().map(guard).collect()
+    }
+
+    fn migration_table_name(&self) -> DynIden {
+        self.migrator.migration_table_name()
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(lock: &Lock) -> Self {
+        Watch {
+            backend: lock.backend(),
+            lost: AtomicBool::new(false),
+            changes: Mutex::default(),
+        }
+    }
+
+    /// Fails unless this very session is the one that holds the lock.
+    pub(crate) async fn check<C: ConnectionTrait>(&self, connection: &C) -> Result<(), DbErr> {
+        let Some(backend) = self.backend else {
+            return Ok(());
+        };
+        let sql = format!(
+            "select pg_backend_pid() = {backend} and exists \
+             (select from pg_locks where pid = pg_backend_pid() and {})",
+            is_held()
+        );
+        let statement = Statement::from_string(connection.get_database_backend(), sql);
+        let ours = match connection.query_one_raw(statement).await? {
+            Some(row) => row.try_get_by_index(0)?,
+            None => false,
+        };
+        if !ours {
+            self.lost.store(true, Ordering::Relaxed);
+            return Err(DbErr::Migration("the migration lock was lost".to_owned()));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// What was done so far, in order.
+    pub(crate) fn changes(&self) -> Vec<Change> {
+        self.changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn note(&self, change: Change) {
+        self.changes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(change);
+    }
+}
+
+struct GuardedMigration {
+    migration: Box<dyn MigrationTrait>,
+    watch: Arc<Watch>,
+}
+
+impl MigrationName for GuardedMigration {
+    fn name(&self) -> &str {
+        self.migration.name()
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for GuardedMigration {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.watch.check(manager.get_connection()).await?;
+        self.migration.up(manager).await?;
+        self.watch.check(manager.get_connection()).await?;
+        self.watch.note(Change::Applied(self.name().to_owned()));
+        Ok(())
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        self.watch.check(manager.get_connection()).await?;
+        self.migration.down(manager).await?;
+        self.watch.check(manager.get_connection()).await?;
+        self.watch.note(Change::Reverted(self.name().to_owned()));
+        Ok(())
+    }
+
+    /// SQLite can change its schema in a transaction as well as PostgreSQL can.
+    fn use_transaction(&self) -> Option<bool> {
+        self.migration.use_transaction().or(Some(true))
+    }
+}

@@ -1,0 +1,212 @@
+//! Lets one run at a time through.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use database::refusal::{Class, classify};
+use sea_orm::DatabaseConnection;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{PgPool, Row};
+
+use crate::connection::{self, Postgres, Target};
+use crate::patience::Patience;
+use crate::{Error, Settings, pooler};
+
+/// The advisory lock's key: the bytes of "migrates". Advisory locks are each database's own.
+pub(crate) const KEY: i64 = i64::from_be_bytes(*b"migrates");
+
+/// The condition on `pg_locks` that finds the lock.
+pub(crate) fn is_held() -> String {
+    format!(
+        "locktype = 'advisory' and granted and objsubid = 1 \
+         and (classid::bigint << 32) | objid::bigint = {KEY} \
+         and database = (select oid from pg_database where datname = current_database())"
+    )
+}
+
+/// The right to change the schema, with the connection that has it.
+#[derive(Debug)]
+pub(crate) enum Lock {
+    /// The session holds an advisory lock.
+    Postgres(Postgres),
+    /// This process holds the file beside the database; the system frees it whatever happens.
+    Sqlite {
+        connection: DatabaseConnection,
+        _file: File,
+    },
+}
+
+impl Lock {
+    /// Waits for the lock.
+    ///
+    /// Between two tries nothing is held. A session that waited inside PostgreSQL would be one
+    /// that CREATE INDEX CONCURRENTLY in turn waits for, and would use up a connection of the reserve.
+    pub(crate) async fn acquire(settings: &Settings) -> Result<Self, Error> {
+        match Target::of(settings).map_err(Error::Connect)? {
+            Target::Postgres(options) => Ok(Lock::Postgres(advisory(&options, settings).await?)),
+            Target::Sqlite(options) => beside(&options, settings).await,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> DatabaseConnection {
+        match self {
+            Lock::Postgres(session) => session.sea_orm(),
+            Lock::Sqlite { connection, .. } => connection.clone(),
+        }
+    }
+
+    /// The backend whose session holds the lock.
+    pub(crate) fn backend(&self) -> Option<i32> {
+        match self {
+            Lock::Postgres(session) => Some(session.backend),
+            Lock::Sqlite { .. } => None,
+        }
+    }
+
+    /// Gives the lock back and closes the connection.
+    pub(crate) async fn release(self) {
+        match self {
+            Lock::Postgres(Postgres { pool, .. }) => {
+                // A pooler without a reset query would keep the lock with its server's connection.
+                // Where this fails the session is gone, and its lock with it.
+                let _gone = sqlx::raw_sql("select pg_advisory_unlock_all()")
+                    .execute(&pool)
+                    .await;
+                pool.close().await;
+            }
+            Lock::Sqlite { connection, _file } => {
+                let _closed = connection.close().await;
+            }
+        }
+    }
+}
+
+/// Connects until the lock is ours, disconnecting between two tries.
+async fn advisory(options: &PgConnectOptions, settings: &Settings) -> Result<Postgres, Error> {
+    pooler::refuse_by_settings(options, settings)?;
+    let mut patience = Patience::new();
+    let mut ruled_out = false;
+    loop {
+        let session = reach(options, settings, &mut patience).await?;
+        if !ruled_out {
+            pooler::refuse_by_experiment(&session, options).await?;
+            ruled_out = true;
+        }
+        if try_lock(&session.pool).await.map_err(Error::Connect)? {
+            session.set_up(settings).await.map_err(Error::Connect)?;
+            return Ok(session);
+        }
+        let holder = holder(&session.pool).await;
+        session.pool.close().await;
+        if !patience.lasts(settings.wait) {
+            return Err(Error::Locked {
+                waited: patience.waited(),
+                holder,
+            });
+        }
+        tracing::info!(lock.holder = holder, "waiting for another migration run");
+        patience.pause().await;
+    }
+}
+
+/// Connects, waiting out refusals for long and silence for a while.
+pub(crate) async fn reach(
+    options: &PgConnectOptions,
+    settings: &Settings,
+    patience: &mut Patience,
+) -> Result<Postgres, Error> {
+    loop {
+        let error = match Postgres::open(options, settings).await {
+            Ok(session) => return Ok(session),
+            Err(error) => error,
+        };
+        match classify(&error) {
+            Class::Refused | Class::Banned if patience.lasts(settings.wait) => {
+                tracing::info!(error = %error, "waiting for the database to admit another connection");
+            }
+            Class::Unreachable(_) if patience.lasts(settings.reach) => {
+                tracing::info!(error = %error, "waiting for the database to answer");
+            }
+            Class::Refused | Class::Banned => {
+                return Err(Error::Full {
+                    waited: patience.waited(),
+                    last: error,
+                });
+            }
+            Class::Unreachable(_) | Class::ForGood(_) | Class::Statement => {
+                return Err(Error::Connect(error));
+            }
+        }
+        patience.pause().await;
+    }
+}
+
+async fn try_lock(pool: &PgPool) -> Result<bool, sqlx::Error> {
+    let sql = format!("select pg_try_advisory_lock({KEY})");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql))
+        .fetch_one(pool)
+        .await?
+        .try_get(0)
+}
+
+/// Says who holds the lock, for whoever has to find out why it does not end.
+async fn holder(pool: &PgPool) -> String {
+    let sql = format!(
+        "select pid, coalesce(application_name, '') from pg_locks left join pg_stat_activity using (pid) where {}",
+        is_held()
+    );
+    match sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).fetch_optional(pool).await {
+        Ok(Some(row)) => {
+            let pid = row.try_get::<i32, _>(0).unwrap_or_default();
+            let name = row.try_get::<String, _>(1).unwrap_or_default();
+            format!("backend {pid} ({name})")
+        }
+        Ok(None) => "it has just ended".to_owned(),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+/// Locks a file beside the database. Not the database itself: closing another handle of a file
+/// frees SQLite's own locks on it (see "How To Corrupt An SQLite Database File").
+async fn beside(options: &SqliteConnectOptions, settings: &Settings) -> Result<Lock, Error> {
+    let connection = connection::sqlite(options, settings)
+        .await
+        .map_err(Error::Connect)?;
+    let path = lock_file(options.get_filename());
+    let unusable = |source| Error::LockFile {
+        path: path.clone(),
+        source,
+    };
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .map_err(unusable)?;
+    let mut patience = Patience::new();
+    loop {
+        match file.try_lock() {
+            Ok(()) => {
+                return Ok(Lock::Sqlite {
+                    connection,
+                    _file: file,
+                });
+            }
+            Err(TryLockError::Error(error)) => return Err(unusable(error)),
+            Err(TryLockError::WouldBlock) if !patience.lasts(settings.wait) => {
+                let holder = format!("whoever has {} open", path.display());
+                return Err(Error::Locked {
+                    waited: patience.waited(),
+                    holder,
+                });
+            }
+            Err(TryLockError::WouldBlock) => patience.pause().await,
+        }
+    }
+}
+
+fn lock_file(database: &Path) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-migrate.lock");
+    PathBuf::from(name)
+}

@@ -1,0 +1,191 @@
+//! One run: wait for the lock, change the schema, give the lock back.
+
+use std::sync::Arc;
+
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, Statement};
+use sea_orm_migration::MigratorTraitSelf;
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::seaql_migrations;
+
+use crate::connection::{self, Target};
+use crate::guard::{Guarded, Watch};
+use crate::lock::{self, Lock};
+use crate::patience::Patience;
+use crate::{Error, Migrator, Settings, pooler};
+
+/// What a run does to the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Applies the first so many pending migrations, or all.
+    Up(Option<u32>),
+    /// Reverts the last so many applied migrations.
+    Down(u32),
+    /// Drops every table, then applies all migrations.
+    Fresh,
+    /// Reverts all applied migrations, then applies all.
+    Refresh,
+    /// Reverts all applied migrations and forgets that there were any.
+    Reset,
+}
+
+/// Something a run did, with the migration's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The migration is in force now.
+    Applied(String),
+    /// The migration is undone.
+    Reverted(String),
+}
+
+/// A migration and whether it is applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The migration's name, which is its file's.
+    pub name: String,
+    /// Whether the database has it.
+    pub applied: bool,
+}
+
+impl Command {
+    /// Whether it can destroy data, and therefore wants to be confirmed in production.
+    pub fn destroys(self) -> bool {
+        !matches!(self, Command::Up(_))
+    }
+}
+
+/// Applies every pending migration and returns the names of those that it applied.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn apply(settings: impl Into<Settings>) -> Result<Vec<String>, Error> {
+    let changes = run(&settings.into(), Command::Up(None)).await?;
+    let applied = changes.into_iter().map(|change| match change {
+        Change::Applied(name) | Change::Reverted(name) => name,
+    });
+    Ok(applied.collect())
+}
+
+/// Changes the schema as `command` says, while no other run can, and returns what was done.
+///
+/// Uses one connection, and for a moment a second one to rule out a transaction pooler. While
+/// another run holds the lock it holds none, and looks again every two seconds at the latest.
+///
+/// # Errors
+///
+/// See [`Error`]. A migration that fails is rolled back; those before it stay.
+///
+/// # Cancel safety
+///
+/// Dropping the future drops the connection: the server rolls back the migration under way and
+/// frees the lock.
+pub async fn run(settings: &Settings, command: Command) -> Result<Vec<Change>, Error> {
+    run_with(Migrator, settings, command).await
+}
+
+/// Like [`run`], with migrations of the caller's.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_with(
+    migrator: impl MigratorTraitSelf,
+    settings: &Settings,
+    command: Command,
+) -> Result<Vec<Change>, Error> {
+    let lock = Lock::acquire(settings).await?;
+    let watch = Arc::new(Watch::new(&lock));
+    let connection = lock.connection();
+    let done = execute(Guarded::new(migrator, &watch), &connection, command).await;
+    // A statement that fails because its connection died looks like any other failure; asking once
+    // more tells the two apart.
+    let lost = watch.lost() || (done.is_err() && watch.check(&connection).await.is_err());
+    lock.release().await;
+    match done {
+        Err(_) if lost => Err(Error::LockLost),
+        Err(error) => Err(Error::Failed(error)),
+        Ok(()) => Ok(watch.changes()),
+    }
+}
+
+async fn execute<M: MigratorTraitSelf>(
+    migrator: M,
+    connection: &DatabaseConnection,
+    command: Command,
+) -> Result<(), DbErr> {
+    match command {
+        Command::Up(steps) => migrator.up(connection, steps).await,
+        Command::Down(steps) => migrator.down(connection, Some(steps)).await,
+        Command::Fresh => migrator.fresh(connection).await,
+        Command::Refresh => migrator.refresh(connection).await,
+        Command::Reset => migrator.reset(connection).await,
+    }
+}
+
+/// Lists the migrations and whether each is applied. Changes nothing and needs no lock.
+///
+/// # Errors
+///
+/// As [`run`], but for those of the lock.
+pub async fn status(settings: &Settings) -> Result<Vec<Entry>, Error> {
+    let connection = match Target::of(settings).map_err(Error::Connect)? {
+        Target::Postgres(options) => {
+            pooler::refuse_by_settings(&options, settings)?;
+            lock::reach(&options, settings, &mut Patience::new())
+                .await?
+                .sea_orm()
+        }
+        Target::Sqlite(options) => connection::sqlite(&options, settings)
+            .await
+            .map_err(Error::Connect)?,
+    };
+    let entries = entries(&connection).await;
+    connection.close().await?;
+    Ok(entries?)
+}
+
+/// Names the migrations that the database lacks; those that only the database knows do not matter,
+/// so an older release that still runs during a deploy stays ready.
+///
+/// # Errors
+///
+/// What the connection answers.
+pub async fn pending<C: ConnectionTrait>(connection: &C) -> Result<Vec<String>, DbErr> {
+    let entries = entries(connection).await?;
+    Ok(entries
+        .into_iter()
+        .filter(|entry| !entry.applied)
+        .map(|entry| entry.name)
+        .collect())
+}
+
+async fn entries<C: ConnectionTrait>(connection: &C) -> Result<Vec<Entry>, DbErr> {
+    let applied = match has_books(connection).await? {
+        true => seaql_migrations::Entity::find().all(connection).await?,
+        false => Vec::new(),
+    };
+    let entry = |migration: Box<dyn MigrationTrait>| Entry {
+        name: migration.name().to_owned(),
+        applied: applied.iter().any(|row| row.version == migration.name()),
+    };
+    Ok(<Migrator as MigratorTrait>::migrations()
+        .into_iter()
+        .map(entry)
+        .collect())
+}
+
+/// Whether the table of applied migrations is there: asking it outright would spoil a transaction.
+async fn has_books<C: ConnectionTrait>(connection: &C) -> Result<bool, DbErr> {
+    let backend = connection.get_database_backend();
+    let sql = match backend {
+        DbBackend::Sqlite => "select exists (select 1 from sqlite_master where name = 'seaql_migrations')",
+        _ => "select to_regclass('seaql_migrations') is not null",
+    };
+    match connection
+        .query_one_raw(Statement::from_string(backend, sql))
+        .await?
+    {
+        Some(row) => row.try_get_by_index(0),
+        None => Ok(false),
+    }
+}

@@ -1,0 +1,52 @@
+//! What a run needs to know.
+
+use std::time::Duration;
+
+use database::PoolerMode;
+
+/// Where the database is, and how long a run waits for what.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The service's own settings, of which a run takes the address, the pooler, the name and how to connect.
+    pub database: database::Settings,
+    /// How long to wait for another run and for a server that is full. Default: 10 min.
+    pub wait: Duration,
+    /// How long to try to reach a server that does not answer. Default: 30 s.
+    pub reach: Duration,
+    /// How long a statement waits for a table's lock. Default: 5 s.
+    ///
+    /// A change of a table queues before everybody who comes after it. Without a limit, one long
+    /// query that delays the change delays the whole service; failing and trying later is cheaper.
+    pub lock: Duration,
+    /// How long one statement may run. Default: 15 min.
+    pub statement: Duration,
+}
+
+impl Settings {
+    /// Takes the defaults for everything but the database.
+    pub fn new(database: database::Settings) -> Self {
+        Settings {
+            database,
+            wait: Duration::from_secs(600),
+            reach: Duration::from_secs(30),
+            lock: Duration::from_secs(5),
+            statement: Duration::from_secs(900),
+        }
+    }
+
+    /// The name in `pg_stat_activity`: not the one by which instances of the service count each other.
+    pub(crate) fn application_name(&self) -> String {
+        format!("{}-migrate", self.database.application_name)
+    }
+
+    pub(crate) fn is_transaction_pooler(&self) -> bool {
+        self.database.pooler_mode() == PoolerMode::Transaction
+    }
+}
+
+impl From<&database::Settings> for Settings {
+    fn from(settings: &database::Settings) -> Self {
+        Settings::new(settings.clone())
+    }
+}

@@ -1,0 +1,116 @@
+//! The entities and the migrated schema are two descriptions of one thing: the database compares them.
+
+use std::collections::BTreeSet;
+
+use migration::{Command, Settings, run, run_with};
+use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Schema, Statement};
+
+use crate::sample::{Folder, Sample, look, postgres};
+
+#[tokio::test]
+async fn entities_and_migrated_schema_agree_on_postgres() {
+    let (_migrated, settings) = postgres().await;
+    let (_built, built) = postgres().await;
+    let columns = "select table_name || '.' || column_name || ' ' || udt_name || ' nullable ' || is_nullable \
+        from information_schema.columns where table_schema = 'public'";
+    // Foreign keys with what they refer to and do, primary keys and unique constraints with their columns.
+    let keys = "select conrelid::regclass || ' ' || pg_get_constraintdef(oid) from pg_constraint \
+        where connamespace = 'public'::regnamespace and contype in ('p', 'f')";
+    let unique = "select tablename || ' ' || substring(indexdef from '\\(.*') from pg_indexes \
+        where schemaname = 'public' and indexdef like 'CREATE UNIQUE%'";
+    agree(&settings, &built, &[columns, keys, unique]).await;
+}
+
+#[tokio::test]
+async fn entities_and_migrated_schema_agree_on_sqlite() {
+    let (migrated, built) = (Folder::new(), Folder::new());
+    let tables = "(select name as t from sqlite_master where type = 'table')";
+    let columns = format!(
+        "select t || '.' || name || ' ' || type || ' not null ' || \"notnull\" || ' key ' || pk \
+         from {tables}, pragma_table_info(t)"
+    );
+    let keys = format!(
+        "select t || '.' || \"from\" || ' to ' || \"table\" || '.' || \"to\" || ' ' || on_delete \
+         from {tables}, pragma_foreign_key_list(t)"
+    );
+    let unique = format!(
+        "select t || ' unique ' || (select group_concat(c.name) from pragma_index_info(i.name) c) \
+         from {tables}, pragma_index_list(t) i where i.\"unique\""
+    );
+    agree(&migrated.sqlite(), &built.sqlite(), &[&columns, &keys, &unique]).await;
+}
+
+#[tokio::test]
+async fn every_constraint_and_index_has_a_name_of_ours() {
+    let (_database, settings) = postgres().await;
+    run(&settings, Command::Up(None)).await.unwrap();
+    let connection = look(&settings).await;
+    let constraints = rows(
+        &connection,
+        "select conname::text from pg_constraint where connamespace = 'public'::regnamespace",
+    )
+    .await;
+    let indexes = rows(
+        &connection,
+        "select indexname::text from pg_indexes where schemaname = 'public'",
+    )
+    .await;
+    let ours = |name: &str| {
+        ["pk_", "fk_", "uq_", "ix_", "ck_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix))
+    };
+    for name in constraints
+        .union(&indexes)
+        .filter(|name| !name.starts_with("seaql_migrations"))
+    {
+        assert!(ours(name), "{name}");
+    }
+    assert!(indexes.contains("ix_messages_conversation_id_id"), "{indexes:?}");
+}
+
+/// Compares what `queries` find in a migrated database and in one that is built from the entities.
+async fn agree(migrated: &Settings, built: &Settings, queries: &[&str]) {
+    run(migrated, Command::Up(None)).await.unwrap();
+    // A run without migrations makes the file and the table that keeps the books.
+    run_with(Sample(Vec::new()), built, Command::Up(None))
+        .await
+        .unwrap();
+    let (migrated, built) = (look(migrated).await, look(built).await);
+    build(&built).await;
+    for query in queries {
+        let (migrated, built) = (rows(&migrated, query).await, rows(&built, query).await);
+        assert!(migrated.len() > 1, "the query finds too little: {migrated:?}");
+        assert_eq!(
+            migrated, built,
+            "left is migrated, right is what the entities say"
+        );
+    }
+}
+
+/// Makes the tables as the entities describe them. A new entity belongs here.
+async fn build(connection: &DatabaseConnection) {
+    let schema = Schema::new(connection.get_database_backend());
+    for table in [
+        schema.create_table_from_entity(entity::user::Entity),
+        schema.create_table_from_entity(entity::conversation::Entity),
+        schema.create_table_from_entity(entity::message::Entity),
+    ] {
+        connection
+            .execute(&table)
+            .await
+            .expect("the entity makes a table");
+    }
+}
+
+async fn rows(connection: &DatabaseConnection, query: &str) -> BTreeSet<String> {
+    let backend: DbBackend = connection.get_database_backend();
+    let found = connection
+        .query_all_raw(Statement::from_string(backend, query))
+        .await
+        .expect("the query runs");
+    found
+        .iter()
+        .map(|row| row.try_get_by_index(0).expect("one text"))
+        .collect()
+}

@@ -1,0 +1,104 @@
+use migration::{Change, Command, Settings, pending, run, status};
+use sea_orm::ConnectionTrait;
+
+use crate::sample::{Folder, has_table, look, postgres};
+
+#[tokio::test]
+async fn postgres_goes_up_down_and_up_again() {
+    let (_database, settings) = postgres().await;
+    goes_up_down_and_up_again(&settings).await;
+}
+
+#[tokio::test]
+async fn sqlite_goes_up_down_and_up_again() {
+    let folder = Folder::new();
+    goes_up_down_and_up_again(&folder.sqlite()).await;
+}
+
+async fn goes_up_down_and_up_again(settings: &Settings) {
+    let names = names(settings).await;
+    assert_eq!(run(settings, Command::Up(None)).await.unwrap(), applied(&names));
+    assert_eq!(
+        run(settings, Command::Up(None)).await.unwrap(),
+        [],
+        "a second run finds nothing to do"
+    );
+    assert_eq!(
+        run(settings, Command::Down(1)).await.unwrap(),
+        reverted(&names[2..])
+    );
+    assert!(!has_table(settings, "messages").await && has_table(settings, "users").await);
+    assert_eq!(
+        run(settings, Command::Reset).await.unwrap(),
+        reverted(&names[..2])
+    );
+    assert!(!has_table(settings, "users").await);
+    assert_eq!(
+        run(settings, Command::Up(Some(1))).await.unwrap(),
+        applied(&names[..1])
+    );
+    assert_eq!(
+        run(settings, Command::Up(None)).await.unwrap(),
+        applied(&names[1..])
+    );
+    let again = [reverted(&names), applied(&names)].concat();
+    assert_eq!(run(settings, Command::Refresh).await.unwrap(), again);
+    assert_eq!(run(settings, Command::Fresh).await.unwrap(), applied(&names));
+    assert!(has_table(settings, "messages").await);
+}
+
+#[tokio::test]
+async fn status_tells_what_is_applied_and_changes_nothing() {
+    let (_database, settings) = postgres().await;
+    assert!(
+        status(&settings)
+            .await
+            .unwrap()
+            .iter()
+            .all(|entry| !entry.applied)
+    );
+    assert!(
+        !has_table(&settings, "seaql_migrations").await,
+        "looking must not create anything"
+    );
+    run(&settings, Command::Up(Some(2))).await.unwrap();
+    let seen: Vec<bool> = status(&settings)
+        .await
+        .unwrap()
+        .iter()
+        .map(|entry| entry.applied)
+        .collect();
+    assert_eq!(seen, [true, true, false]);
+}
+
+#[tokio::test]
+async fn an_older_release_finds_nothing_pending_while_a_newer_one_is_deployed() {
+    let (_database, settings) = postgres().await;
+    let connection = look(&settings).await;
+    assert_eq!(pending(&connection).await.unwrap(), names(&settings).await);
+    run(&settings, Command::Up(None)).await.unwrap();
+    connection
+        .execute_unprepared("insert into seaql_migrations values ('m20990101_000001_of_the_newer', 0)")
+        .await
+        .unwrap();
+    assert_eq!(pending(&connection).await.unwrap(), Vec::<String>::new());
+    connection.close().await.unwrap();
+}
+
+/// All migrations, in the order in which they are applied.
+pub(crate) async fn names(settings: &Settings) -> Vec<String> {
+    status(settings)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|entry| entry.name)
+        .collect()
+}
+
+pub(crate) fn applied(names: &[String]) -> Vec<Change> {
+    names.iter().cloned().map(Change::Applied).collect()
+}
+
+fn reverted(names: &[String]) -> Vec<Change> {
+    names.iter().rev().cloned().map(Change::Reverted).collect()
+}
