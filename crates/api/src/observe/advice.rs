@@ -120,30 +120,48 @@ impl Cause {
 
 /// The most urgent thing that one snapshot tells; `None` when all is well.
 pub(crate) fn advise(status: &Status, high_use: f64) -> Option<Advice> {
+    of_the_moment(status, high_use).into_iter().next()
+}
+
+/// What one snapshot tells, most urgent first.
+pub(super) fn of_the_moment(status: &Status, high_use: f64) -> Vec<Advice> {
+    let all = [
+        broken(status),
+        refused(status),
+        waiting(status),
+        (in_use(status) >= high_use).then(|| Cause::HighUse.because(use_in_words(status))),
+    ];
+    all.into_iter().flatten().collect()
+}
+
+fn broken(status: &Status) -> Option<Advice> {
+    let cause = match status.breaker {
+        Some(Verdict::Misconfigured) => Cause::Misconfigured,
+        Some(Verdict::Banned) => Cause::Banned,
+        Some(Verdict::Unreachable) => Cause::Unreachable,
+        None if status.trouble.is_some() => Cause::Unreachable,
+        None => return None,
+    };
     let trouble = status.trouble.map(|reason| reason.to_string());
-    let trouble = trouble.unwrap_or_else(|| "the last attempt failed".to_owned());
-    match status.breaker {
-        Some(Verdict::Misconfigured) => return Some(Cause::Misconfigured.because(trouble)),
-        Some(Verdict::Banned) => return Some(Cause::Banned.because(trouble)),
-        Some(Verdict::Unreachable) => return Some(Cause::Unreachable.because(trouble)),
-        None if status.trouble.is_some() => return Some(Cause::Unreachable.because(trouble)),
-        None => {}
-    }
-    let waiting = status.waiting + status.waiting_background;
-    if status.refusals_in_a_row > 0 {
-        let (refusals, leased) = (status.refusals_in_a_row, status.slots.leased);
-        let seen = format!(
+    Some(cause.because(trouble.unwrap_or_else(|| "the last attempt failed".to_owned())))
+}
+
+fn refused(status: &Status) -> Option<Advice> {
+    let (refusals, leased) = (status.refusals_in_a_row, status.slots.leased);
+    let seen = || {
+        format!(
             "the last {refusals} attempts to connect were refused while we use {leased} of {}",
             status.share
-        );
-        return Some(Cause::Refused.because(seen));
-    }
-    if waiting > 0 {
-        let eldest = seconds(status.eldest_wait);
-        let seen = format!("{waiting} callers wait for a connection, the eldest for {eldest}");
-        return Some(Cause::Waiting.because(seen));
-    }
-    (in_use(status) >= high_use).then(|| Cause::HighUse.because(use_in_words(status)))
+        )
+    };
+    (refusals > 0).then(|| Cause::Refused.because(seen()))
+}
+
+fn waiting(status: &Status) -> Option<Advice> {
+    let waiting = status.waiting + status.waiting_background;
+    let eldest = seconds(status.eldest_wait);
+    let seen = || format!("{waiting} callers wait for a connection, the eldest for {eldest}");
+    (waiting > 0).then(|| Cause::Waiting.because(seen()))
 }
 
 /// The part of the share that is lent.

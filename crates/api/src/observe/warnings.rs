@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use database::{Holder, HolderState, Status, Totals};
 
-use super::advice::{Advice, Cause, advise, in_use, seconds, use_in_words};
+use super::advice::{Advice, Cause, in_use, of_the_moment, seconds, use_in_words};
 use crate::settings::Monitor as Settings;
 
 /// How many holders one warning names.
@@ -40,8 +40,9 @@ impl Watch {
     pub(super) fn look(&mut self, now: Duration, status: &Status, holders: &[Holder]) -> Vec<Advice> {
         let before = self.before.replace(status.totals).unwrap_or(status.totals);
         let mut all = self.counted(&before, status);
-        // Use is judged over a while, below; everything else of the moment as it is.
-        all.extend(advise(status, f64::INFINITY).filter(|advice| advice.cause != Cause::Refused));
+        // Refusals are counted, above, and use is judged over a while, below; the rest counts as it is.
+        let now_true = of_the_moment(status, f64::INFINITY).into_iter();
+        all.extend(now_true.filter(|advice| advice.cause != Cause::Refused));
         all.extend(self.stayed_busy(now, status));
         all.extend(self.leases(holders));
         all
@@ -147,6 +148,7 @@ fn listed(names: &[String]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::advice::advise;
     use super::*;
 
     fn watch() -> Watch {
@@ -254,6 +256,15 @@ mod tests {
             "{told:?}"
         );
         assert!(watch.look(now, &status, &[]).is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_queue_is_told_of_while_refusals_go_on() {
+        let (mut watch, mut status) = (watch(), calm().await);
+        watch.look(Duration::ZERO, &status, &[]);
+        (status.waiting, status.refusals_in_a_row, status.totals.refused) = (3, 2, 2);
+        let told = watch.look(Duration::ZERO, &status, &[]);
+        assert_eq!(causes(&told), [Cause::Refused, Cause::Waiting]);
     }
 
     #[tokio::test]
