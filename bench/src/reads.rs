@@ -10,7 +10,7 @@ use testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
 use crate::contenders::{Berth, CONNECTIONS, Contender, Deadpool, ROWS, SeaOrm, SqlxPool};
 use crate::report::{Rate, rates};
 
-const CALLERS: usize = 32;
+pub(crate) const CALLERS: usize = 32;
 const ROUNDS: usize = 4;
 const ROUND: Duration = Duration::from_secs(3);
 
@@ -69,7 +69,7 @@ fn limiter(server: &TestDatabase, latency: Duration) -> Limiter {
     Limiter::start(server, LimiterOptions::limit(limit).latency(latency))
 }
 
-async fn rate<C: Contender>(contender: C) -> f64 {
+pub(crate) async fn rate<C: Contender>(contender: C) -> f64 {
     let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     // Connections and prepared statements are made before the clock starts.
     futures_util::future::join_all((0..64).map(|id| contender.find(id % ROWS + 1))).await;

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
-use crate::fleet::Presence;
+use crate::fleet::{Presence, counts_instances};
 use crate::settings::{PoolerMode, Settings};
 
 /// A connection to one of the two kinds of database.
@@ -208,9 +208,11 @@ fn set_up(settings: &Settings, presence: Option<&Presence>) -> String {
         // The server looks twice a second whether the client is still there (PostgreSQL 14).
         ("client_connection_check_interval", "500".to_owned()),
     ];
-    let others = presence.map_or("NULL::bigint".to_owned(), |presence| {
-        format!("({})", presence.count_sql())
-    });
+    // A new backend reads its catalogues for this: not where nobody counts.
+    let others = match presence.filter(|_| counts_instances(settings)) {
+        Some(presence) => format!("({})", presence.count_sql()),
+        None => "NULL::bigint".to_owned(),
+    };
     if let Some(presence) = presence {
         wanted.push(("application_name", presence.name().to_owned()));
     }

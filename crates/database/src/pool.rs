@@ -25,7 +25,7 @@ use self::state::State;
 use crate::connector::Connector;
 use crate::error::Error;
 use crate::events::{Event, reason};
-use crate::fleet::{Division, Presence, counts_instances};
+use crate::fleet::{Division, Presence};
 use crate::lease::{Berth, Lease};
 use crate::ledger::{Closing, Effect, Ledger, Moment, Purpose, Return, SlotId, Terms};
 use crate::settings::{Instances, LONGEST, Settings, SettingsError, Strategy};
@@ -74,8 +74,7 @@ impl Pool {
             );
         }
         let presence = Presence::new(&settings);
-        let counting = presence.as_ref().filter(|_| counts_instances(&settings));
-        let connector = Connector::new(&settings, counting.or(presence.as_ref()))
+        let connector = Connector::new(&settings, presence.as_ref())
             .map_err(|error| SettingsError::new("database.url", &settings.url, error.to_string()))?;
         let division = Division::new(&settings);
         let runtime = Handle::try_current().map_err(|_| {
