@@ -24,7 +24,7 @@ pub(crate) mod row {
 
 pub(crate) const ROWS: i32 = 1000;
 pub(crate) const CONNECTIONS: u32 = 5;
-const SQL: &str = "SELECT id, body FROM rows WHERE id = $1";
+pub(crate) const SQL: &str = "SELECT id, body FROM rows WHERE id = $1";
 
 /// Looks a row up.
 pub(crate) trait Contender: Clone + Send + Sync + 'static {

@@ -13,6 +13,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
 use crate::fleet::{Presence, counts_instances};
+use crate::relay;
 use crate::settings::{PoolerMode, Settings};
 
 /// A connection to one of the two kinds of database.
@@ -108,7 +109,7 @@ impl Connector {
     pub(crate) async fn open(&self, logged_in: impl FnOnce() + Send) -> Result<Opened, SqlxError> {
         match &self.target {
             Target::Postgres { options, set_up } => {
-                let mut connection = PgConnection::connect_with(options).await?;
+                let mut connection = relay::connect(options).await?;
                 logged_in();
                 // A PgBouncer whose pool is full lets clients in and makes this statement wait.
                 let row = raw_sql(sqlx::AssertSqlSafe(set_up.as_str()))

@@ -15,6 +15,7 @@ pub mod probe;
 mod query;
 mod queue;
 pub mod refusal;
+mod relay;
 mod session;
 mod settings;
 mod statement;

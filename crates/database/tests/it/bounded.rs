@@ -5,7 +5,7 @@ use std::time::Duration;
 use database::{Error, Instances, Outcome, SessionOptions, Strategy};
 use futures_util::future::join_all;
 
-use crate::harbour::{Harbour, harbour, harbour_with, number};
+use crate::harbour::{Harbour, Wire, harbour, harbour_over, harbour_with, number};
 
 async fn load(harbour: &Harbour, requests: usize, callers: usize) {
     let caller = async || {
@@ -41,8 +41,8 @@ async fn a_share_of_one_serves_everybody_in_turn() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fresh_connections_stay_within_the_limit() {
-    for callers in [50, 200] {
-        let harbour = harbour_with(15, |settings| settings.strategy = Strategy::Fresh).await;
+    for (callers, wire) in [(50, Wire::Plain), (200, Wire::Plain), (50, Wire::Tls)] {
+        let harbour = harbour_over(wire, 15, |settings| settings.strategy = Strategy::Fresh).await;
         load(&harbour, 200, callers).await;
         let counts = harbour.limiter.counts();
         assert!(counts.peak <= 15, "{counts:?}");

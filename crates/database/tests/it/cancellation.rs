@@ -9,7 +9,7 @@ use futures_util::TryStreamExt;
 use sea_orm::{ConnectionTrait, StreamTrait, TransactionSession, TransactionTrait};
 use testkit::eventually;
 
-use crate::harbour::{Harbour, harbour, harbour_with, insert, number, statement};
+use crate::harbour::{Harbour, Wire, harbour, harbour_over, insert, number, statement};
 
 /// Polls a future `times` times, each time after something could have happened, then drops it.
 async fn poll_and_drop<F: Future>(future: F, times: usize) -> bool {
@@ -47,40 +47,46 @@ async fn walk<F: Future>(harbour: &Harbour, name: &str, work: impl Fn() -> F) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_read_dropped_at_every_await_point() {
-    let harbour = harbour(1).await;
-    walk(&harbour, "read", || async {
-        number(&harbour.reader(), "SELECT 1").await
-    })
-    .await;
+    for wire in [Wire::Plain, Wire::Tls] {
+        let harbour = harbour_over(wire, 1, |_| {}).await;
+        walk(&harbour, "read", || async {
+            number(&harbour.reader(), "SELECT 1").await
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_dropped_at_every_await_point() {
-    let harbour = harbour(1).await;
-    walk(&harbour, "transaction", || async {
-        let session = harbour.session("walk");
-        insert(&session, 1).await?;
-        let inner = session.begin().await?;
-        insert(&inner, 2).await?;
-        inner.rollback().await?;
-        session.execute_unprepared("DELETE FROM notes").await?;
-        session.end(Outcome::Commit).await
-    })
-    .await;
-    assert_eq!(
-        harbour.notes().await,
-        0,
-        "each transaction was stored whole or not at all"
-    );
+    for wire in [Wire::Plain, Wire::Tls] {
+        let harbour = harbour_over(wire, 1, |_| {}).await;
+        walk(&harbour, "transaction", || async {
+            let session = harbour.session("walk");
+            insert(&session, 1).await?;
+            let inner = session.begin().await?;
+            insert(&inner, 2).await?;
+            inner.rollback().await?;
+            session.execute_unprepared("DELETE FROM notes").await?;
+            session.end(Outcome::Commit).await
+        })
+        .await;
+        assert_eq!(
+            harbour.notes().await,
+            0,
+            "each transaction was stored whole or not at all"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_lease_dropped_at_every_await_point() {
-    let harbour = harbour_with(1, |settings| settings.strategy = database::Strategy::Fresh).await;
-    walk(&harbour, "fresh", || async {
-        number(&harbour.reader(), "SELECT 1").await
-    })
-    .await;
+    for wire in [Wire::Plain, Wire::Tls] {
+        let harbour = harbour_over(wire, 1, |settings| settings.strategy = database::Strategy::Fresh).await;
+        walk(&harbour, "fresh", || async {
+            number(&harbour.reader(), "SELECT 1").await
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,33 +148,35 @@ async fn a_statement_cut_by_the_callers_own_timeout_loses_the_transaction() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_callers_hang_up_during_a_slow_query_and_the_next_is_served() {
-    let harbour = harbour(5).await;
-    let slow: Vec<_> = (0..10)
-        .map(|_| {
-            let session = harbour.reader();
-            tokio::spawn(async move { number(&session, "SELECT 1 FROM pg_sleep(30)").await })
+    for wire in [Wire::Plain, Wire::Tls] {
+        let harbour = harbour_over(wire, 5, |_| {}).await;
+        let slow: Vec<_> = (0..10)
+            .map(|_| {
+                let session = harbour.reader();
+                tokio::spawn(async move { number(&session, "SELECT 1 FROM pg_sleep(30)").await })
+            })
+            .collect();
+        eventually(async || {
+            harbour
+                .server
+                .count_backends("query LIKE '%pg_sleep(30)%' AND state = 'active'")
+                .await
+                == 5
         })
-        .collect();
-    eventually(async || {
-        harbour
-            .server
-            .count_backends("query LIKE '%pg_sleep(30)%' AND state = 'active'")
-            .await
-            == 5
-    })
-    .await;
-    slow.iter().for_each(|task| task.abort());
-    // Refused while the server has not noticed, which the pool waits out.
-    number(&harbour.reader(), "SELECT 1").await.unwrap();
-    eventually(async || {
-        harbour
-            .server
-            .count_backends("query LIKE '%pg_sleep(30)%' AND state = 'active'")
-            .await
-            == 0
-    })
-    .await;
-    harbour.assert_whole().await;
+        .await;
+        slow.iter().for_each(|task| task.abort());
+        // Refused while the server has not noticed, which the pool waits out.
+        number(&harbour.reader(), "SELECT 1").await.unwrap();
+        eventually(async || {
+            harbour
+                .server
+                .count_backends("query LIKE '%pg_sleep(30)%' AND state = 'active'")
+                .await
+                == 0
+        })
+        .await;
+        harbour.assert_whole().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

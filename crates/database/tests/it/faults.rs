@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use sea_orm::ConnectionTrait;
 use testkit::{Action, Cut, LimiterOptions, Trigger, eventually};
 
-use crate::harbour::{Harbour, harbour, harbour_with, insert, number, settings};
+use crate::harbour::{Harbour, Wire, harbour, harbour_over, harbour_with, insert, number, settings};
 
 /// Fills the share with idle connections.
 async fn fill(harbour: &Harbour) {
@@ -54,8 +54,9 @@ async fn all_backends_terminated_under_load_fails_no_read_and_no_new_transaction
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_whose_connection_is_cut_is_an_error_and_stores_nothing() {
-    for how in [Cut::Close, Cut::Reset] {
-        let harbour = harbour(1).await;
+    let ends = [Cut::Close, Cut::Reset].into_iter();
+    for (how, wire) in ends.flat_map(|how| [(how, Wire::Plain), (how, Wire::Tls)]) {
+        let harbour = harbour_over(wire, 1, |_| {}).await;
         let session = harbour.session("cut");
         insert(&session, 1).await.unwrap();
         harbour.limiter.cut_all(how);
@@ -89,27 +90,29 @@ async fn a_flow_that_a_firewall_dropped_is_replaced_within_about_a_second() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silence_in_the_middle_of_a_query_ends_at_the_deadline() {
-    let harbour = harbour(1).await;
-    fill(&harbour).await;
-    let fault = harbour
-        .limiter
-        .arm(Trigger::Statement("pg_sleep"), Action::Silence);
-    let options = database::SessionOptions::new("silent")
-        .autocommit_reads()
-        .deadline(Duration::from_millis(300));
-    let session = harbour.database.session(options);
-    let error = number(&session, "SELECT 1 FROM pg_sleep(0)").await.unwrap_err();
-    assert!(fault.has_struck());
-    assert!(matches!(error, Error::DeadlineExceeded), "{error:?}");
-    harbour.limiter.heal();
-    harbour.assert_whole().await;
+    for wire in [Wire::Plain, Wire::Tls] {
+        let harbour = harbour_over(wire, 1, |_| {}).await;
+        fill(&harbour).await;
+        let fault = harbour
+            .limiter
+            .arm(Trigger::Statement("pg_sleep"), Action::Silence);
+        let options = database::SessionOptions::new("silent")
+            .autocommit_reads()
+            .deadline(Duration::from_millis(300));
+        let session = harbour.database.session(options);
+        let error = number(&session, "SELECT 1 FROM pg_sleep(0)").await.unwrap_err();
+        assert!(fault.has_struck());
+        assert!(matches!(error, Error::DeadlineExceeded), "{error:?}");
+        harbour.limiter.heal();
+        harbour.assert_whole().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn new_connections_black_holed_and_all_cut_answers_in_time_and_comes_back() {
     const GRACE: Duration = Duration::from_secs(2);
-    for share in [1, 5] {
-        let harbour = harbour_with(share, |settings| {
+    for (share, wire) in [(1, Wire::Plain), (5, Wire::Plain), (1, Wire::Tls), (5, Wire::Tls)] {
+        let harbour = harbour_over(wire, share, |settings| {
             settings.unreachable_grace = GRACE;
         })
         .await;

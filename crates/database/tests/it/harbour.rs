@@ -39,10 +39,25 @@ pub(crate) async fn harbour(share: u32) -> Harbour {
 }
 
 pub(crate) async fn harbour_with(share: u32, change: impl FnOnce(&mut Settings)) -> Harbour {
+    harbour_over(Wire::Plain, share, change).await
+}
+
+/// What is spoken on the way to the limiter: with TLS a relay of ours stands in between.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Wire {
+    Plain,
+    Tls,
+}
+
+pub(crate) async fn harbour_over(wire: Wire, share: u32, change: impl FnOnce(&mut Settings)) -> Harbour {
     let server = Cluster::shared().await.database().await;
     let size = usize::try_from(share).unwrap();
     let limiter = Limiter::start(&server, LimiterOptions::limit(size));
-    let mut settings = settings(&limiter.url(), share);
+    let url = match wire {
+        Wire::Plain => limiter.url(),
+        Wire::Tls => limiter.secure_url(),
+    };
+    let mut settings = settings(&url, share);
     change(&mut settings);
     let database = Database::new(settings).unwrap();
     let harbour = Harbour {
