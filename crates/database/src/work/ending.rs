@@ -122,7 +122,13 @@ impl Core {
                     return Err(Error::SessionBusy);
                 }
             },
-            Outcome::Commit => self.work.lock().await,
+            Outcome::Commit => {
+                // Whoever leaves while a clone's statement runs leaves nobody else to end it.
+                let leaving = Leaving(self);
+                let work = self.work.lock().await;
+                std::mem::forget(leaving);
+                work
+            }
         };
         match outcome {
             Outcome::Commit if !busy => self.commit_work(&mut work).await,
@@ -135,6 +141,15 @@ impl Core {
                 Ok(())
             }
         }
+    }
+}
+
+/// Dropped while it waits for its turn to commit, an end becomes a rollback.
+struct Leaving<'c>(&'c Arc<Core>);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.roll_back_later();
     }
 }
 

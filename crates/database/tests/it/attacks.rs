@@ -137,6 +137,28 @@ async fn a_session_ended_during_a_clones_statement_gives_its_slot_back_though_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_commit_given_up_while_a_clones_statement_runs_is_a_rollback_though_the_clone_lives() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("leaves");
+    let clone = session.clone();
+    let working = clone.execute_unprepared("INSERT INTO notes SELECT 1 FROM pg_sleep(0.3)");
+    let active = "query LIKE '%pg_sleep(0.3)%' AND state = 'active'";
+    let leaving = async {
+        eventually(async || harbour.server.count_backends(active).await == 1).await;
+        let ending = session.end(Outcome::Commit);
+        assert!(
+            tokio::time::timeout(Duration::ZERO, ending).await.is_err(),
+            "it waits for the clone"
+        );
+    };
+    let (done, ()) = tokio::join!(working, leaving);
+    done.unwrap();
+    eventually(async || harbour.database.status().slots.leased == 0).await;
+    assert_eq!(harbour.notes().await, 0);
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_first_polled_after_the_end_takes_no_connection() {
     use futures_util::TryStreamExt;
     let harbour = harbour(1).await;
