@@ -4,8 +4,12 @@ use std::future::Future;
 
 use database::{Database, Instances, SessionOptions, Settings};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
-use sea_orm::{ConnectOptions, DatabaseConnection, EntityTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, SqlxPostgresConnector, Statement,
+};
+use sqlx::ConnectOptions as _;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use tokio_postgres::types::ToSql;
 
 pub(crate) mod row {
     use sea_orm::entity::prelude::*;
@@ -26,9 +30,15 @@ pub(crate) const ROWS: i32 = 1000;
 pub(crate) const CONNECTIONS: u32 = 5;
 pub(crate) const SQL: &str = "SELECT id, body FROM rows WHERE id = $1";
 
-/// Looks a row up.
+const NAP: &str = "SELECT 1 FROM pg_sleep($1)";
+
+/// Makes a request of one statement. Connections are opened when they are first needed.
 pub(crate) trait Contender: Clone + Send + Sync + 'static {
+    /// Looks a row up.
     fn find(&self, id: i32) -> impl Future<Output = Result<(), String>> + Send;
+
+    /// Keeps the server at work for a while.
+    fn nap(&self, seconds: f64) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 #[derive(Clone)]
@@ -54,23 +64,21 @@ impl Contender for Berth {
         let session = self.0.session(SessionOptions::new("bench").autocommit_reads());
         found(row::Entity::find_by_id(id).one(&session).await)
     }
+
+    async fn nap(&self, seconds: f64) -> Result<(), String> {
+        let session = self.0.session(SessionOptions::new("bench").autocommit_reads());
+        napped(&session, seconds).await
+    }
 }
 
 #[derive(Clone)]
 pub(crate) struct SeaOrm(DatabaseConnection);
 
 impl SeaOrm {
-    pub(crate) async fn new(url: &str) -> Self {
-        let mut options = ConnectOptions::new(url);
-        options
-            .max_connections(CONNECTIONS)
-            .min_connections(CONNECTIONS)
-            .sqlx_logging(false);
-        Self(
-            sea_orm::Database::connect(options)
-                .await
-                .expect("SeaORM connects"),
-        )
+    pub(crate) fn new(url: &str) -> Self {
+        Self(SqlxPostgresConnector::from_sqlx_postgres_pool(
+            SqlxPool::new(url).0,
+        ))
     }
 }
 
@@ -78,6 +86,16 @@ impl Contender for SeaOrm {
     async fn find(&self, id: i32) -> Result<(), String> {
         found(row::Entity::find_by_id(id).one(&self.0).await)
     }
+
+    async fn nap(&self, seconds: f64) -> Result<(), String> {
+        napped(&self.0, seconds).await
+    }
+}
+
+async fn napped<C: ConnectionTrait>(connection: &C, seconds: f64) -> Result<(), String> {
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, NAP, [seconds.into()]);
+    let answer = connection.query_one_raw(statement).await;
+    answer.map(drop).map_err(|error| error.to_string())
 }
 
 fn found(answer: Result<Option<row::Model>, sea_orm::DbErr>) -> Result<(), String> {
@@ -91,18 +109,22 @@ fn found(answer: Result<Option<row::Model>, sea_orm::DbErr>) -> Result<(), Strin
 pub(crate) struct SqlxPool(PgPool);
 
 impl SqlxPool {
-    pub(crate) async fn new(url: &str) -> Self {
+    pub(crate) fn new(url: &str) -> Self {
         let options: PgConnectOptions = url.parse().expect("a URL of our own");
-        let pool = PgPoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .min_connections(CONNECTIONS);
-        Self(pool.connect_with(options).await.expect("sqlx connects"))
+        let options = options.disable_statement_logging();
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS);
+        Self(pool.connect_lazy_with(options))
     }
 }
 
 impl Contender for SqlxPool {
     async fn find(&self, id: i32) -> Result<(), String> {
         let row = sqlx::query(SQL).bind(id).fetch_one(&self.0).await;
+        row.map(drop).map_err(|error| error.to_string())
+    }
+
+    async fn nap(&self, seconds: f64) -> Result<(), String> {
+        let row = sqlx::query(NAP).bind(seconds).fetch_one(&self.0).await;
         row.map(drop).map_err(|error| error.to_string())
     }
 }
@@ -122,17 +144,22 @@ impl Deadpool {
     }
 }
 
+impl Deadpool {
+    async fn one(&self, sql: &str, value: &(dyn ToSql + Sync)) -> Result<(), String> {
+        let told = |error: tokio_postgres::Error| error.to_string();
+        let client = self.0.get().await.map_err(|error| error.to_string())?;
+        let statement = client.prepare_cached(sql).await.map_err(told)?;
+        let row = client.query_one(&statement, &[value]).await;
+        row.map(drop).map_err(told)
+    }
+}
+
 impl Contender for Deadpool {
     async fn find(&self, id: i32) -> Result<(), String> {
-        let client = self.0.get().await.map_err(|error| error.to_string())?;
-        let statement = client
-            .prepare_cached(SQL)
-            .await
-            .map_err(|error| error.to_string())?;
-        client
-            .query_one(&statement, &[&id])
-            .await
-            .map(drop)
-            .map_err(|error| error.to_string())
+        self.one(SQL, &id).await
+    }
+
+    async fn nap(&self, seconds: f64) -> Result<(), String> {
+        self.one(NAP, &seconds).await
     }
 }

@@ -8,6 +8,7 @@ mod fresh;
 mod reads;
 mod refused;
 mod report;
+mod storm;
 mod tls;
 
 use std::time::Duration;
@@ -27,6 +28,9 @@ async fn main() {
     }
     if runs("refused") {
         refused::run().await;
+    }
+    if runs("storm") {
+        storm::run().await;
     }
     if runs("tls") {
         tls::run().await;

@@ -35,8 +35,8 @@ pub(crate) async fn run(latency: Duration, wanted: &[String]) {
             result.rounds.push(match result.name {
                 "pgbench" => pgbench(&server, limiter.port()).await,
                 "deadpool-postgres" => rate(Deadpool::new(&url)).await,
-                "sqlx pool" => rate(SqlxPool::new(&url).await).await,
-                "SeaORM" => rate(SeaOrm::new(&url).await).await,
+                "sqlx pool" => rate(SqlxPool::new(&url)).await,
+                "SeaORM" => rate(SeaOrm::new(&url)).await,
                 _ => rate(Berth::new(&url, |_| {})).await,
             });
         }
