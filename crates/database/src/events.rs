@@ -54,11 +54,11 @@ pub(crate) enum Event<'a> {
     },
     Refused {
         slot: SlotId,
-        message: &'a str,
+        answer: &'a str,
     },
     Failed {
         slot: SlotId,
-        message: &'a str,
+        answer: &'a str,
     },
     Leased {
         slot: SlotId,
@@ -113,17 +113,17 @@ impl Totals {
                     "connection opened"
                 );
             }
-            Event::Refused { slot, message } => {
+            Event::Refused { slot, answer } => {
                 self.refused += 1;
                 tracing::debug!(
                     db.slot = slot.0,
-                    message,
+                    answer,
                     "opening refused: the pooler or server is full"
                 );
             }
-            Event::Failed { slot, message } => {
+            Event::Failed { slot, answer } => {
                 self.failed += 1;
-                tracing::debug!(db.slot = slot.0, message, "opening failed");
+                tracing::debug!(db.slot = slot.0, answer, "opening failed");
             }
             Event::Leased { slot, label, waited } => {
                 self.leased += 1;

@@ -87,12 +87,12 @@ impl Pool {
         match failure {
             Failure::Refused => state.totals.record(&Event::Refused {
                 slot,
-                message: &miss.to_string(),
+                answer: &miss.to_string(),
             }),
             Failure::Abandoned => {}
             _ => state.totals.record(&Event::Failed {
                 slot,
-                message: &miss.to_string(),
+                answer: &miss.to_string(),
             }),
         }
         state.ledger.failed(now, slot, failure);

@@ -19,6 +19,7 @@ mod harbour;
 mod pooler_modes;
 mod refusals;
 mod seaorm;
+mod seen;
 mod settings;
 mod sharing;
 mod sqlite;
