@@ -65,7 +65,7 @@ impl Core {
             let mut may_retry = work.is_bare();
             loop {
                 self.prepare(&mut work, traits).await?;
-                self.begins(&statement.sql);
+                self.begins(&statement.sql, true);
                 let silence = self.silence(&mut work, &statement.sql);
                 let mut end = None;
                 let mut flight = Flight { work: &mut work, landed: false };

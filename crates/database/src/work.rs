@@ -4,6 +4,7 @@ mod ending;
 mod fault;
 mod flight;
 mod gate;
+mod round_trip;
 mod savepoints;
 
 use std::sync::{Arc, Mutex};
@@ -25,16 +26,12 @@ use crate::ledger::Purpose;
 use crate::pool::Pool;
 use crate::prefix;
 use crate::query::{self, Job};
-use crate::refusal::is_lost;
 use crate::session::{SessionOptions, deadline};
-use crate::settings::{LONGEST, PoolerMode};
+use crate::settings::PoolerMode;
 use crate::statement::{self, Traits};
-use crate::statements::operation;
 use crate::status::HolderState;
 use crate::tag::{Tag, Usage};
 
-/// A lease that lies idle inside a transaction for longer is warned of.
-const IDLE_WARNING: Duration = Duration::from_millis(50);
 /// Stands for raw code where a statement's text is shown.
 const RAW: &str = "(raw)";
 /// How often a statement is run again on another connection.
@@ -265,106 +262,6 @@ impl Core {
         }
     }
 
-    /// Plain SQL of the session's own, in one round trip.
-    async fn send(&self, work: &mut Work, sql: &str) -> Result<(), Fault> {
-        self.round_trip(work, sql, false, &query::Plain(sql))
-            .await
-            .map(drop)
-    }
-
-    /// One statement of the caller's, marking its level where it fails.
-    async fn step<J: Job>(&self, work: &mut Work, sql: &str, job: &J) -> Result<J::Output, Fault> {
-        let outcome = self.round_trip(work, sql, true, job).await;
-        if matches!(outcome, Err(Fault::Statement(_))) {
-            work.mark_failed();
-        }
-        outcome
-    }
-
-    /// Runs something on the lease. Dropped or out of time half-way, it takes the connection with it.
-    async fn round_trip<J: Job>(
-        &self,
-        work: &mut Work,
-        sql: &str,
-        counted: bool,
-        job: &J,
-    ) -> Result<J::Output, Fault> {
-        let begun = Instant::now();
-        self.note_idle(self.tag.begins(sql, counted));
-        let limit = self.deadline.or_else(|| Some(begun + self.silence(work, sql)?));
-        let mut flight = Flight { work, landed: false };
-        let connection = flight.work.connection().ok_or(Error::ConnectionLost)?;
-        let span = tracing::debug_span!(
-            "db.statement",
-            db.operation.name = operation(sql),
-            db.query.text = sql
-        );
-        let running = job.run(connection).instrument(span);
-        let outcome = match limit {
-            Some(limit) => tokio::time::timeout_at(limit.into(), running).await,
-            None => Ok(running.await),
-        };
-        let outcome = match outcome {
-            Ok(Ok(value)) => {
-                flight.land(None);
-                Ok(value)
-            }
-            Ok(Err(error)) if is_final(&error) => {
-                flight.land(Some(Condition::Busy));
-                Err(Fault::Statement(error))
-            }
-            Ok(Err(error)) if is_lost(&error) || is_stale(&error) => {
-                flight.land(Some(Condition::Dead));
-                Err(Fault::Lost)
-            }
-            Ok(Err(error)) => {
-                flight.land(None);
-                Err(Fault::Statement(error))
-            }
-            Err(_) if self.deadline.is_none() => {
-                flight.land(Some(Condition::Dead));
-                Err(Fault::Own(Error::ConnectionLost))
-            }
-            Err(_) => Err(Fault::Own(Error::DeadlineExceeded)),
-        };
-        drop(flight);
-        self.pool.statements.record(sql, begun.elapsed());
-        let open = !work.levels.is_empty();
-        self.tag.rests(if open {
-            HolderState::InTransaction
-        } else {
-            HolderState::Idle
-        });
-        if self.pool.settings.echo {
-            let values = job.values().filter(|_| self.pool.settings.echo_parameters);
-            let took_us = micros(begun.elapsed());
-            tracing::info!(label = %self.options.label, sql, values = values.map(tracing::field::debug), took_us, "statement");
-        }
-        outcome
-    }
-
-    /// The longest that a session without a deadline waits for an answer: a flow that was dropped without a
-    /// word would hold its slot for ever. The server ends each statement by itself before that, and what a
-    /// transaction pooler makes BEGIN wait is a wait for a connection. None where that is not known: the
-    /// limit is off, the caller may have changed it, or raw code runs as many statements as it likes.
-    pub(crate) fn silence(&self, work: &mut Work, sql: &str) -> Option<Duration> {
-        let each = self.pool.settings.statement_timeout;
-        let changes = |window: &[u8]| window.eq_ignore_ascii_case(b"statement_timeout");
-        work.untimed |= !sql.starts_with("BEGIN") && sql.as_bytes().windows(17).any(changes);
-        if work.untimed || each.is_zero() || sql == RAW || self.backend() != DbBackend::Postgres {
-            return None;
-        }
-        let statements = 1 + sql.bytes().filter(|byte| *byte == b';').count();
-        let running = each.saturating_mul(u32::try_from(statements).unwrap_or(u32::MAX));
-        Some(running.min(LONGEST) + self.pool.settings.pool_timeout)
-    }
-
-    fn note_idle(&self, idle: Option<Duration>) {
-        if let Some(idle) = idle.filter(|idle| *idle > IDLE_WARNING) {
-            self.pool.lay_idle(self.options.label.clone(), idle);
-        }
-    }
-
     /// Gives the lease back where no transaction holds it.
     pub(crate) fn leave(&self, work: &mut Work) {
         if work.levels.is_empty() {
@@ -416,10 +313,6 @@ impl Core {
         Ok(work)
     }
 
-    pub(crate) fn begins(&self, sql: &str) {
-        self.note_idle(self.tag.begins(sql, true));
-    }
-
     pub(crate) fn stream_deadline(&self) -> Option<Instant> {
         self.deadline
     }
@@ -436,8 +329,4 @@ impl Drop for Core {
             self.tag.held(lease.held());
         }
     }
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

@@ -54,7 +54,7 @@ impl Core {
         let Some(lease) = work.take() else {
             return Err(Error::ConnectionLost);
         };
-        self.note_idle(self.tag.begins("COMMIT", false));
+        self.begins("COMMIT", false);
         self.tag.held(lease.held());
         let left = self
             .deadline
