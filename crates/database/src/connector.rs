@@ -13,7 +13,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
 use crate::fleet::{Presence, counts_instances};
-use crate::relay;
+use crate::relay::{self, Relay};
 use crate::settings::{PoolerMode, Settings};
 
 /// A connection to one of the two kinds of database.
@@ -68,6 +68,7 @@ impl Interrupt {
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
     pub(crate) interrupt: Interrupt,
+    pub(crate) relay: Relay,
     /// The backend's process, where the server tells it and it stays the same.
     pub(crate) pid: Option<i32>,
     pub(crate) version: String,
@@ -109,7 +110,7 @@ impl Connector {
     pub(crate) async fn open(&self, logged_in: impl FnOnce() + Send) -> Result<Opened, SqlxError> {
         match &self.target {
             Target::Postgres { options, set_up } => {
-                let mut connection = relay::connect(options).await?;
+                let (mut connection, relay) = relay::connect(options).await?;
                 logged_in();
                 // A PgBouncer whose pool is full lets clients in and makes this statement wait.
                 let row = raw_sql(sqlx::AssertSqlSafe(set_up.as_str()))
@@ -122,6 +123,7 @@ impl Connector {
                     others: others.and_then(|others| u32::try_from(others).ok()),
                     connection: Connection::Postgres(connection),
                     interrupt: Interrupt::default(),
+                    relay,
                 })
             }
             Target::Sqlite(options) => {
@@ -137,6 +139,7 @@ impl Connector {
                 Ok(Opened {
                     connection: Connection::Sqlite(connection),
                     interrupt,
+                    relay: Relay::default(),
                     pid: None,
                     version,
                     others: None,

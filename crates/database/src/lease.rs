@@ -8,6 +8,7 @@ use sqlx::{Connection as _, Row, raw_sql};
 use crate::connector::{Connection, Interrupt};
 use crate::ledger::{Return, SlotId};
 use crate::pool::{Pool, spawn};
+use crate::relay::Relay;
 
 /// The longest a check of a connection that lay idle may take: a dropped flow does not fail, it hangs.
 const CHECK_LIMIT: Duration = Duration::from_secs(1);
@@ -17,7 +18,17 @@ const CHECK_LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Berth {
     pub(crate) connection: Connection,
     pub(crate) interrupt: Interrupt,
+    pub(crate) relay: Relay,
     pub(crate) pid: Option<i32>,
+}
+
+impl Berth {
+    /// Says goodbye, and waits until the server's side of the wire is closed too.
+    pub(crate) async fn close(self) {
+        // An error on the way out leaves a closed connection all the same.
+        let _ = self.connection.close().await;
+        self.relay.ended().await;
+    }
 }
 
 /// In what state a connection is when its lease ends.
@@ -160,7 +171,7 @@ impl Lease {
     fn abandon(&self, berth: Berth) {
         match berth.connection {
             Connection::Postgres(connection) => {
-                drop(connection);
+                drop((connection, berth.relay));
                 let how = if self.condition == Condition::Dead {
                     Return::Dead
                 } else {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgSslMode};
 
-use crate::connector::{Connection, Connector, postgres_options};
+use crate::connector::{Connection, Connector, Opened, postgres_options};
 use crate::fleet::{Division, Presence};
 use crate::refusal::{Class, Reason, classify};
 use crate::settings::Settings;
@@ -57,7 +57,7 @@ pub async fn open(settings: &Settings) -> Result<PgConnection, Failure> {
     let logged_in = AtomicBool::new(false);
     let opening = connector.open(|| logged_in.store(true, Ordering::Relaxed));
     match tokio::time::timeout(settings.connect_timeout, opening).await {
-        Ok(opened) => plain(opened?.connection),
+        Ok(opened) => plain(opened?),
         Err(_) if logged_in.load(Ordering::Relaxed) => Err(Failure::waits(settings.connect_timeout)),
         Err(_) => Err(Failure::silent(settings.connect_timeout)),
     }
@@ -104,9 +104,12 @@ pub fn share(settings: &Settings, instances: u32) -> usize {
     Division::new(settings).share(instances)
 }
 
-fn plain(connection: Connection) -> Result<PgConnection, Failure> {
-    match connection {
-        Connection::Postgres(connection) => Ok(connection),
+fn plain(opened: Opened) -> Result<PgConnection, Failure> {
+    match opened.connection {
+        Connection::Postgres(connection) => {
+            opened.relay.detach();
+            Ok(connection)
+        }
         Connection::Sqlite(_) => Err(Failure {
             class: Class::ForGood(Reason::Settings),
             message: "the URL leads to SQLite".to_owned(),

@@ -13,6 +13,23 @@
 
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use sqlx::{Connection as _, Error as SqlxError};
+use tokio::task::JoinSet;
+
+/// The task beside a connection. Dropped, it ends, and the connection with it.
+#[derive(Debug, Default)]
+pub(crate) struct Relay(JoinSet<()>);
+
+impl Relay {
+    /// Waits until the last bytes are on their way and the socket to the server is closed.
+    pub(crate) async fn ended(mut self) {
+        while self.0.join_next().await.is_some() {}
+    }
+
+    /// Lets it live for as long as its connection does.
+    pub(crate) fn detach(mut self) {
+        self.0.detach_all();
+    }
+}
 
 /// Connects, past a relay where TLS may be spoken over TCP.
 ///
@@ -21,12 +38,12 @@ use sqlx::{Connection as _, Error as SqlxError};
 ///
 /// # Cancel safety
 /// Dropping the future drops both sockets.
-pub(crate) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, SqlxError> {
+pub(crate) async fn connect(options: &PgConnectOptions) -> Result<(PgConnection, Relay), SqlxError> {
     #[cfg(target_os = "linux")]
     if linux::is_wanted(options) {
         return linux::connect(options).await;
     }
-    PgConnection::connect_with(options).await
+    Ok((PgConnection::connect_with(options).await?, Relay::default()))
 }
 
 /// Linux has names for sockets that are no files: nothing to find a place for, nothing to leave behind.
@@ -36,7 +53,8 @@ mod linux {
     use sqlx::{Connection as _, Error as SqlxError};
     use tokio::io::copy;
     use tokio::net::{TcpStream, UnixListener, UnixStream};
-    use tokio::task::JoinSet;
+
+    use super::Relay;
 
     pub(super) fn is_wanted(options: &PgConnectOptions) -> bool {
         let plain = matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow);
@@ -44,26 +62,24 @@ mod linux {
         !plain && !socket
     }
 
-    pub(super) async fn connect(options: &PgConnectOptions) -> Result<PgConnection, SqlxError> {
+    pub(super) async fn connect(options: &PgConnectOptions) -> Result<(PgConnection, Relay), SqlxError> {
         // A name that begins with NUL is no file's. sqlx appends what PostgreSQL calls its sockets.
         let folder = format!("\0berth-{:016x}", fastrand::u64(..));
         let Ok(listener) = UnixListener::bind(format!("{folder}/.s.PGSQL.{}", options.get_port())) else {
             // Some sandbox has none of these: slower is better than not at all.
-            return PgConnection::connect_with(options).await;
+            return Ok((PgConnection::connect_with(options).await?, Relay::default()));
         };
         let server = TcpStream::connect((options.get_host(), options.get_port())).await?;
         server.set_nodelay(true)?;
-        let mut relay = JoinSet::new();
-        relay.spawn(async move {
+        let mut relay = Relay::default();
+        relay.0.spawn(async move {
             if let Ok((client, _)) = listener.accept().await {
                 drop(listener);
                 pass(client, server).await;
             }
         });
         let connection = PgConnection::connect_with(&options.clone().socket(folder)).await?;
-        // From here on it ends with the connection.
-        relay.detach_all();
-        Ok(connection)
+        Ok((connection, relay))
     }
 
     /// Passes bytes both ways until either side has ended, then drops both sockets.

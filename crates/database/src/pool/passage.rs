@@ -28,8 +28,8 @@ impl Pool {
         }
         let limit = self.settings.close_timeout;
         spawn(&self.runtime, async move {
-            // An error on the way out leaves a closed connection all the same.
-            let _ = tokio::time::timeout(limit, berth.connection.close()).await;
+            // Out of time, it is dropped, which closes it as well.
+            let _ = tokio::time::timeout(limit, berth.close()).await;
             drop(leaving);
         });
     }
@@ -67,6 +67,7 @@ impl Pool {
             Berth {
                 connection: opened.connection,
                 interrupt: opened.interrupt,
+                relay: opened.relay,
                 pid: opened.pid,
             },
         );
