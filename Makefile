@@ -2,7 +2,9 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check verify migrate openapi config bench clean
+.PHONY: blank # sample
 CARGO ?= cargo
+TESTKIT_RUN = $(or $(CARGO_TARGET_DIR),target)/debug/testkit-run
 
 help: ## Print this menu
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,7 +14,7 @@ run: ## Serve on http://127.0.0.1:8080 (SQLite in data/ unless DATABASE_URL is s
 
 test: servers ## Run the whole suite on SQLite and on throwaway PostgreSQL and PgBouncer
 	$(CARGO) build --quiet --package testkit --bin testkit-run
-	target/debug/testkit-run $(CARGO) test --workspace
+	$(TESTKIT_RUN) $(CARGO) test --workspace
 
 check: ## Check formatting, lints and documentation
 	$(CARGO) fmt --all --check
@@ -21,7 +23,8 @@ check: ## Check formatting, lints and documentation
 
 verify: test check ## Run test and check, and whatever is too slow for each change
 	.ci/observability
-	target/debug/testkit-run $(CARGO) test --workspace -- --ignored </dev/null
+	$(TESTKIT_RUN) $(CARGO) test --workspace -- --ignored </dev/null
+	.ci/blank # sample
 
 migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migrate DO=status
 	@$(CARGO) run --quiet --package migration -- $(or $(DO),up)
@@ -33,9 +36,14 @@ openapi: ## Write docs/openapi.json from the code
 config: ## Print the settings in force and where each came from
 	@$(CARGO) run --quiet --package api -- config
 
+# sample begins
+blank: ## Take the sample out, and leave a service that has everything but tables
+	@scripts/blank
+
+# sample ends
 bench: servers ## Measure side by side with peers; one part alone: make bench DO=reads
 	$(CARGO) build --quiet --package testkit --bin testkit-run
-	target/debug/testkit-run $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(DO)
+	$(TESTKIT_RUN) $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(DO)
 
 clean: ## Remove what was built, and the SQLite database of `make run`
 	$(CARGO) clean

@@ -46,25 +46,18 @@ pub fn generate(folder: &Path, name: &str, now: DateTime<Utc>) -> io::Result<Pat
     Ok(path)
 }
 
-/// Adds the module and its line after the last of each.
+/// Declares the module before the first `use`, where the other migrations are, and puts it at the list's end.
 fn enter(list: &str, module: &str) -> Option<String> {
-    let lines: Vec<&str> = list.lines().collect();
-    let declared = lines.iter().rposition(|line| line.starts_with("mod m2"))?;
-    let boxed = lines
-        .iter()
-        .rposition(|line| line.trim_start().starts_with("Box::new(m2"))?;
-    let mut entered = String::new();
-    for (at, line) in lines.iter().enumerate() {
-        entered.push_str(line);
-        entered.push('\n');
-        if at == declared {
-            entered.push_str(&format!("mod {module};\n"));
-        }
-        if at == boxed {
-            entered.push_str(&format!("            Box::new({module}::Migration),\n"));
-        }
-    }
-    Some(entered)
+    let (modules, rest) = list.split_once("\n\nuse ")?;
+    let (before, after) = rest.split_once("\n        ]\n")?;
+    // The first one of all begins a paragraph of its own.
+    let gap = match modules.lines().last()?.starts_with("mod m") {
+        true => "\n",
+        false => "\n\n",
+    };
+    Some(format!(
+        "{modules}{gap}mod {module};\n\nuse {before}\n            Box::new({module}::Migration),\n        ]\n{after}"
+    ))
 }
 
 fn unusable(rule: &str) -> io::Error {
@@ -83,5 +76,17 @@ mod tests {
             .find("Box::new(m29990101_000000_add_tags::Migration),\n        ]")
             .expect("last in the list");
         assert!(declared < boxed);
+    }
+
+    #[test]
+    fn the_first_of_all_begins_a_list_and_the_second_follows() {
+        let empty = "mod run;\n\nuse prelude;\n\n        vec![\n            // In order.\n        ]\n}\n";
+        let first = enter(empty, "m1").expect("lists migrations");
+        let second = enter(&first, "m2").expect("lists migrations");
+        assert_eq!(
+            second,
+            "mod run;\n\nmod m1;\nmod m2;\n\nuse prelude;\n\n        vec![\n            // In order.\n            \
+             Box::new(m1::Migration),\n            Box::new(m2::Migration),\n        ]\n}\n"
+        );
     }
 }

@@ -22,9 +22,9 @@ mod settings;
 
 pub mod generate;
 
-mod m20260101_000001_create_users;
-mod m20260101_000002_create_conversations;
-mod m20260101_000003_create_messages;
+mod m20260101_000001_create_users; // sample
+mod m20260101_000002_create_conversations; // sample
+mod m20260101_000003_create_messages; // sample
 
 use sea_orm_migration::prelude::*;
 
@@ -40,9 +40,10 @@ pub struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
-            Box::new(m20260101_000001_create_users::Migration),
-            Box::new(m20260101_000002_create_conversations::Migration),
-            Box::new(m20260101_000003_create_messages::Migration),
+            // The last one is applied last.
+            Box::new(m20260101_000001_create_users::Migration), // sample
+            Box::new(m20260101_000002_create_conversations::Migration), // sample
+            Box::new(m20260101_000003_create_messages::Migration), // sample
         ]
     }
 }

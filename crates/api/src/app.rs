@@ -30,7 +30,8 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 
 async fn serve_on(database: &Database, settings: Settings) -> Result<(), StartError> {
     startup::migrations(&settings, database).await?;
-    let services = Services::new(startup::responder(&settings.responder)?);
+    let services = Services::new();
+    let services = services.with_responder(startup::responder(&settings.responder)?); // sample
     let application = Application::new(settings, database.clone(), services);
     application.listen()?.run_until(shutdown::requested()).await
 }

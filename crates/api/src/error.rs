@@ -97,6 +97,7 @@ fn of_service(error: &service::Error) -> Problem {
                 .collect(),
         ),
         service::Error::Conflict => conflict(),
+        // sample begins
         service::Error::Responder { question_id, .. } => Problem::new(
             StatusCode::BAD_GATEWAY,
             "responder-failed",
@@ -105,6 +106,7 @@ fn of_service(error: &service::Error) -> Problem {
         .detail(format!(
             "The question is stored as message {question_id}; there is no answer to it."
         )),
+        // sample ends
         service::Error::Database(error) => of_database(error),
     }
 }

@@ -11,7 +11,7 @@ pub mod extract;
 pub mod handlers;
 pub mod health_check;
 pub mod middleware;
-mod observe;
+pub mod observe;
 pub mod openapi;
 pub mod problem;
 pub mod request_id;

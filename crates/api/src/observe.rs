@@ -28,4 +28,5 @@ pub(crate) use self::otlp::{Exporter, continue_trace};
 pub(crate) use self::pool_words::{PoolInBrief, PoolWords, whole_millis};
 pub(crate) use self::readiness::{Health, NotReady};
 pub(crate) use self::server_timing::server_timing;
-pub(crate) use self::trace_context::{TraceContext, outgoing};
+pub(crate) use self::trace_context::TraceContext;
+pub use self::trace_context::outgoing;

@@ -7,7 +7,8 @@ use actix_web::{HttpResponse, Responder};
 use utoipa::OpenApi;
 use utoipa_swagger_ui::Config;
 
-use crate::handlers::{conversations, health, home, messages};
+use crate::handlers::{conversations, messages}; // sample
+use crate::handlers::{health, home};
 
 /// The document as it is committed in `docs/openapi.json`.
 ///
@@ -38,15 +39,19 @@ pub(crate) fn ui() -> Config<'static> {
     info(title = "Berth", description = "A backend that lives within its database connections. Every error is an \
         RFC 9457 problem, and every answer carries `x-request-id`."),
     tags(
+        (name = "service", description = "The service itself"),
+        // sample begins
         (name = "conversations", description = "Conversations of whoever asks"),
         (name = "messages", description = "What is said in a conversation, and the answers"),
-        (name = "service", description = "The service itself"),
+        // sample ends
     ),
     paths(
         home::home, health::health, health::live, health::ready, health::pool,
+        // sample begins
         conversations::list, conversations::create, conversations::read, conversations::update,
         conversations::delete,
         messages::list, messages::create, messages::export, messages::read, messages::update, messages::delete,
+        // sample ends
     ),
 )]
 struct Api;

@@ -28,7 +28,7 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Cow<'static, str>>,
     /// The path that was asked for.
-    #[schema(example = "/api/v1/conversations")]
+    #[schema(example = "/api/v1/conversations")] // sample
     pub instance: String,
     /// The name of the request in our logs: quote it when you ask for help.
     #[schema(example = "0198f2f1b1c27c2a9d0f3f6f4f1f2a3b")]

@@ -1,10 +1,12 @@
 //! Every address the service answers.
 
-use actix_web::web::{self, ServiceConfig, delete, patch, post, resource, scope};
-use actix_web::{FromRequest, Handler, Responder, Route, guard};
+use actix_web::web::{self, ServiceConfig, resource, scope};
+use actix_web::web::{delete, patch, post}; // sample
+use actix_web::{FromRequest, Handler, Responder, Route, Scope, guard};
 use utoipa_swagger_ui::SwaggerUi;
 
-use crate::handlers::{conversations, debug, health, home, messages, metrics};
+use crate::handlers::{conversations, messages}; // sample
+use crate::handlers::{debug, health, home, metrics};
 use crate::openapi;
 use crate::settings::Metrics;
 
@@ -17,7 +19,7 @@ pub fn configure(routes: &mut ServiceConfig) {
         .service(resource("/health/ready").route(get(health::ready)))
         .service(resource("/health/db-pool").route(get(health::pool)))
         .service(resource("/debug/db-pool").route(get(debug::pool)))
-        .service(scope("/api/v1").configure(v1))
+        .service(v1(scope("/api/v1")))
         .service(resource("/api/openapi.json").route(get(openapi::document)))
         .service(resource("/docs").route(get(home::docs)))
         .service(SwaggerUi::new("/docs/{file:.*}").config(openapi::ui()))
@@ -36,10 +38,11 @@ pub(crate) fn just_metrics(routes: &mut ServiceConfig) {
     routes.service(resource("/metrics").route(get(metrics::metrics)));
 }
 
-fn v1(routes: &mut ServiceConfig) {
-    use conversations as c;
-    use messages as m;
-    routes
+/// The API itself. Every new address goes here.
+fn v1(api: Scope) -> Scope {
+    use {conversations as c, messages as m}; // sample
+    api
+        // sample begins
         .service(
             resource("/conversations")
                 .route(get(c::list))
@@ -62,7 +65,8 @@ fn v1(routes: &mut ServiceConfig) {
                 .route(get(m::read))
                 .route(patch().to(m::update))
                 .route(delete().to(m::delete)),
-        );
+        )
+    // sample ends
 }
 
 /// GET, and HEAD with it, which is answered with the same head and no body.

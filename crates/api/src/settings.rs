@@ -5,6 +5,7 @@ mod load;
 mod name;
 mod observe;
 mod report;
+mod responder; // sample
 mod seconds;
 mod secret;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::load::{Invalid, Loaded, Sources};
 pub use self::observe::{Debug, Health, Metrics, Monitor, Telemetry};
+pub use self::responder::Responder; // sample
 pub use self::secret::Secret;
 
 /// Everything that can be set, read and checked before anything listens.
@@ -26,7 +28,7 @@ pub struct Settings {
     pub startup: Startup,
     pub database: database::Settings,
     pub log: Log,
-    pub responder: Responder,
+    pub responder: Responder, // sample
     pub health: Health,
     pub monitor: Monitor,
     pub metrics: Metrics,
@@ -96,16 +98,6 @@ pub enum LogFormat {
     Json,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Responder {
-    pub url: Option<String>,
-    pub key: Option<Secret>,
-    pub model: String,
-    #[serde(with = "seconds")]
-    pub timeout: Duration,
-}
-
 /// The secret that `config/default.toml` ships, so that a first run needs none.
 const DEVELOPMENT_SECRET: &str = "development-only-secret-never-deploy-me";
 
@@ -128,8 +120,8 @@ impl Settings {
         self.monitor.check()?;
         self.metrics.check(&self.server)?;
         self.debug.check()?;
-        self.telemetry.check()?;
-        self.responder.check(&self.server)
+        self.responder.check(&self.server)?; // sample
+        self.telemetry.check()
     }
 }
 
@@ -179,23 +171,6 @@ impl Log {
             parsed.is_ok() && !self.level.trim().is_empty(),
             "log.level",
             "must be error, warn, info, debug or trace, or per part as in `info,database=debug`",
-        )
-    }
-}
-
-impl Responder {
-    fn check(&self, server: &Server) -> Result<(), Broken> {
-        within("responder.timeout", self.timeout, 0.1, 600.0)?;
-        let Some(url) = &self.url else { return Ok(()) };
-        require(
-            url.starts_with("http://") || url.starts_with("https://"),
-            "responder.url",
-            "must begin with http:// or https://",
-        )?;
-        require(
-            self.timeout < server.request_timeout,
-            "responder.timeout",
-            "must be less than server.request_timeout, which would cut the answer off",
         )
     }
 }

@@ -1,13 +1,12 @@
 //! What has to be in order before anything listens.
 
-use std::sync::Arc;
+mod responder; // sample
 
 use database::{Database, SessionOptions};
-use service::{HttpResponder, OfflineResponder, Responder, ResponderSettings};
 use thiserror::Error;
 
-use crate::observe;
-use crate::settings::{self, Migrate, Settings};
+pub use self::responder::responder; // sample
+use crate::settings::{Migrate, Settings};
 
 /// Why the service does not start, in words for whoever started it.
 #[derive(Debug, Error)]
@@ -20,8 +19,10 @@ pub enum StartError {
     Migrations(#[source] migration::Error),
     #[error("the database does not tell which migrations it has")]
     Pending(#[source] database::Error),
+    // sample begins
     #[error("the responder cannot be set up")]
     Responder(#[source] service::ResponderError),
+    // sample ends
     #[error("cannot listen on {address}")]
     Listen {
         address: std::net::SocketAddr,
@@ -64,25 +65,6 @@ pub async fn migrations(settings: &Settings, database: &Database) -> Result<(), 
         Migrate::Apply => apply(&settings.database).await,
         Migrate::Check => check(database).await,
     }
-}
-
-/// Chooses who answers posted messages: an API where one is set, otherwise nobody but us.
-///
-/// # Errors
-///
-/// The API's address or key cannot be used.
-pub fn responder(settings: &settings::Responder) -> Result<Arc<dyn Responder>, StartError> {
-    let Some(url) = &settings.url else {
-        return Ok(Arc::new(OfflineResponder));
-    };
-    let responder = HttpResponder::new(ResponderSettings {
-        url: url.clone(),
-        key: settings.key.as_ref().map(|key| key.reveal().to_owned()),
-        model: settings.model.clone(),
-        timeout: settings.timeout,
-    });
-    let responder = responder.map_err(StartError::Responder)?;
-    Ok(Arc::new(responder.with_headers(observe::outgoing)))
 }
 
 async fn apply(settings: &database::Settings) -> Result<(), StartError> {

@@ -4,6 +4,6 @@
 //! two disagree. Rules live in `service`: an entity only says what a row looks like and what it
 //! belongs to.
 
-pub mod conversation;
-pub mod message;
-pub mod user;
+pub mod conversation; // sample
+pub mod message; // sample
+pub mod user; // sample

@@ -30,12 +30,12 @@ impl Clock {
     }
 
     /// The time to the microsecond, which is what PostgreSQL stores: a row then reads as it was written.
-    pub(crate) fn now(&self) -> DateTime<Utc> {
+    pub fn now(&self) -> DateTime<Utc> {
         (self.0.now)().trunc_subsecs(6)
     }
 
     /// A key that is greater than every key this clock made before, even if the time went back.
-    pub(crate) fn key(&self) -> Uuid {
+    pub fn key(&self) -> Uuid {
         let now = (self.0.now)();
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
         let keys = self.0.keys.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,6 +2,7 @@
 
 use database::Session;
 use entity::conversation;
+use garde::Validate;
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
@@ -9,13 +10,56 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::{ConversationChange, Error, NewConversation, Page, PageRequest, Services};
+use crate::text::storable;
+use crate::{Error, Page, PageRequest, Services};
 
 /// The conversations and their messages, by way of one session.
+///
+/// # Examples
+///
+/// ```no_run
+/// # use database::{Database, Outcome, SessionOptions};
+/// # use service::{NewConversation, NewMessage, Services};
+/// # async fn example(database: Database) -> Result<(), service::Error> {
+/// let services = Services::new();
+///
+/// let session = database.session(SessionOptions::new("greeting"));
+/// let owner = services.users(&session).development_user().await?;
+/// let conversations = services.conversations(&session);
+/// let new = NewConversation { title: "Knots".to_owned(), is_public: false };
+/// let conversation = conversations.create(owner.id, new).await?;
+/// let said = NewMessage { body: "What is a bowline?".to_owned() };
+/// let exchange = conversations.post(owner.id, conversation.id, said).await?;
+/// session.end(Outcome::Commit).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Conversations<'a> {
     pub(crate) services: &'a Services,
     pub(crate) session: &'a Session,
+}
+
+/// What a new conversation is made from.
+#[derive(Clone, Debug, Validate)]
+pub struct NewConversation {
+    /// 1 to 200 characters; space around it is dropped.
+    #[garde(length(chars, min = 1, max = 200), custom(storable))]
+    pub title: String,
+    /// Whether everybody may read it.
+    #[garde(skip)]
+    pub is_public: bool,
+}
+
+/// What changes about a conversation; what is `None` stays.
+#[derive(Clone, Debug, Default, Validate)]
+pub struct ConversationChange {
+    /// As in [`NewConversation`].
+    #[garde(inner(length(chars, min = 1, max = 200), custom(storable)))]
+    pub title: Option<String>,
+    /// As in [`NewConversation`].
+    #[garde(skip)]
+    pub is_public: Option<bool>,
 }
 
 impl<'a> Conversations<'a> {
@@ -30,9 +74,9 @@ impl<'a> Conversations<'a> {
     /// [`Error::Validation`] for the title. A foreign key's violation if there is no such owner.
     pub async fn create(&self, owner: Uuid, new: NewConversation) -> Result<conversation::Model, Error> {
         let new = new.checked()?;
-        let now = self.services.clock.now();
+        let now = self.services.clock().now();
         let conversation = conversation::ActiveModel {
-            id: Set(self.services.clock.key()),
+            id: Set(self.services.clock().key()),
             owner_id: Set(owner),
             title: Set(new.title),
             is_public: Set(new.is_public),
@@ -85,7 +129,7 @@ impl<'a> Conversations<'a> {
         let columns = conversation::ActiveModel {
             title: change.title.map_or(NotSet, Set),
             is_public: change.is_public.map_or(NotSet, Set),
-            updated_at: Set(self.services.clock.now()),
+            updated_at: Set(self.services.clock().now()),
             ..Default::default()
         };
         let changed = conversation::Entity::update_many()
@@ -120,6 +164,22 @@ impl<'a> Conversations<'a> {
             .one(self.session)
             .await?;
         found.ok_or(Error::NotFound)
+    }
+}
+
+impl NewConversation {
+    fn checked(mut self) -> Result<Self, Error> {
+        self.title = self.title.trim().to_owned();
+        self.validate()?;
+        Ok(self)
+    }
+}
+
+impl ConversationChange {
+    fn checked(mut self) -> Result<Self, Error> {
+        self.title = self.title.map(|title| title.trim().to_owned());
+        self.validate()?;
+        Ok(self)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Why a service did not do what it was asked to.
 
 use sea_orm::DbErr;
-use uuid::Uuid;
+use uuid::Uuid; // sample
 
-use crate::ResponderError;
+use crate::ResponderError; // sample
 
 /// Every way in which a service fails.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +17,7 @@ pub enum Error {
     /// The thing is not in a state in which this can be done to it.
     #[error("this cannot be done to it")]
     Conflict,
+    // sample begins
     /// The responder gave no answer. The question is stored.
     #[error("the responder gave no answer")]
     Responder {
@@ -25,6 +26,7 @@ pub enum Error {
         /// What went wrong.
         source: ResponderError,
     },
+    // sample ends
     /// The database did not do its part.
     #[error(transparent)]
     Database(#[from] database::Error),

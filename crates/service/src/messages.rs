@@ -2,13 +2,23 @@
 
 use entity::message::{self, Role};
 use futures_util::stream::{self, Stream, TryStreamExt};
+use garde::Validate;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, ModelTrait, QueryFilter};
 use uuid::Uuid;
 
-use crate::{Conversations, Error, MessageChange, Page, PageRequest};
+use crate::text::{not_blank, storable};
+use crate::{Conversations, Error, Page, PageRequest};
 
 /// How many messages an export reads at once.
 const EXPORT_PAGE: u64 = 100;
+
+/// What a user meant to say.
+#[derive(Clone, Debug, Validate)]
+pub struct MessageChange {
+    /// As in [`NewMessage`].
+    #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(storable))]
+    pub body: String,
+}
 
 impl Conversations<'_> {
     /// Lists the messages of a conversation that the reader may see, oldest first.
@@ -123,5 +133,12 @@ impl Conversations<'_> {
     async fn one(&self, conversation: Uuid, id: Uuid) -> Result<message::Model, Error> {
         let found = message::Entity::find_by_id(id).filter(message::Column::ConversationId.eq(conversation));
         found.one(self.session).await?.ok_or(Error::NotFound)
+    }
+}
+
+impl MessageChange {
+    fn checked(self) -> Result<Self, Error> {
+        self.validate()?;
+        Ok(self)
     }
 }

@@ -32,7 +32,11 @@ pub struct Page<T> {
 
 impl PageRequest {
     /// Reads the page from rows ordered by their key, which `key` names.
-    pub(crate) async fn read<M>(
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the limit and the cursor.
+    pub async fn read<M>(
         &self,
         mut rows: Cursor<SelectModel<M>>,
         session: &Session,

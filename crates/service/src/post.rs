@@ -2,15 +2,25 @@
 
 use entity::conversation;
 use entity::message::{self, Role};
+use garde::Validate;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
-use crate::{Conversations, Error, NewMessage, Turn};
+use crate::text::{not_blank, storable};
+use crate::{Conversations, Error, Turn};
 
 /// How many of the last messages the responder is told.
 const MEMORY: u64 = 50;
+
+/// What a user says.
+#[derive(Clone, Debug, Validate)]
+pub struct NewMessage {
+    /// 1 to 32 000 characters, not only space.
+    #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(storable))]
+    pub body: String,
+}
 
 /// A question and its answer, both stored.
 #[derive(Clone, Debug)]
@@ -50,7 +60,7 @@ impl Conversations<'_> {
             source,
         })?;
 
-        match self.store(conversation, Role::Assistant, storable(body)).await {
+        match self.store(conversation, Role::Assistant, cleaned(body)).await {
             Ok(answer) => Ok(Exchange { question, answer }),
             // The conversation was deleted meanwhile.
             Err(Error::Database(database::Error::ForeignKeyViolation { .. })) => Err(Error::NotFound),
@@ -59,9 +69,9 @@ impl Conversations<'_> {
     }
 
     async fn store(&self, conversation: Uuid, role: Role, body: String) -> Result<message::Model, Error> {
-        let now = self.services.clock.now();
+        let now = self.services.clock().now();
         let message = message::ActiveModel {
-            id: Set(self.services.clock.key()),
+            id: Set(self.services.clock().key()),
             conversation_id: Set(conversation),
             role: Set(role),
             body: Set(body),
@@ -99,8 +109,15 @@ impl Conversations<'_> {
     }
 }
 
+impl NewMessage {
+    fn checked(self) -> Result<Self, Error> {
+        self.validate()?;
+        Ok(self)
+    }
+}
+
 /// What PostgreSQL can store of an answer that nobody has checked.
-fn storable(mut body: String) -> String {
+fn cleaned(mut body: String) -> String {
     body.retain(|c| c != '\0');
     body
 }

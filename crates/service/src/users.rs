@@ -45,9 +45,9 @@ impl<'a> Users<'a> {
             return Ok(user);
         }
         // Somebody else may be doing the same; whoever is second finds the first one's.
-        let now = self.services.clock.now();
+        let now = self.services.clock().now();
         let user = user::ActiveModel {
-            id: Set(self.services.clock.key()),
+            id: Set(self.services.clock().key()),
             name: Set("Developer".to_owned()),
             email: Set(DEVELOPER.to_owned()),
             created_at: Set(now),

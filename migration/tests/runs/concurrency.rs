@@ -4,7 +4,7 @@ use migration::{Change, Command, Error, Settings, run, status};
 use sqlx::Executor;
 use testkit::eventually;
 
-use crate::sample::{Folder, postgres};
+use crate::bench::{Folder, postgres};
 use crate::up_and_down::{applied, names};
 
 /// The migrations' advisory lock, taken by somebody else.
@@ -56,7 +56,7 @@ async fn a_run_that_waits_for_another_holds_no_connection_between_its_looks() {
     );
 
     other.execute("select pg_advisory_unlock_all()").await.unwrap();
-    assert_eq!(waiting.await.unwrap().unwrap().len(), 3);
+    assert_eq!(waiting.await.unwrap().unwrap(), applied(&names(&settings).await));
     eventually(async || database.backends().await == 0).await;
 }
 
@@ -101,7 +101,7 @@ async fn a_full_server_is_waited_for_and_a_wrong_password_is_not() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_given_up_in_time() {
     let mut settings =
-        crate::sample::impatient(&format!("postgres://a:b@127.0.0.1:{}/c", testkit::free_port()));
+        crate::bench::impatient(&format!("postgres://a:b@127.0.0.1:{}/c", testkit::free_port()));
     settings.database.connect_timeout = Duration::from_millis(100);
     settings.reach = Duration::from_millis(300);
     let error = run(&settings, Command::Up(None)).await.unwrap_err();

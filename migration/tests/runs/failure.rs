@@ -4,7 +4,7 @@ use migration::{Change, Command, Error, Settings, run_with};
 use sqlx::Executor;
 use testkit::eventually;
 
-use crate::sample::{Folder, Sample, Step, has_table, postgres};
+use crate::bench::{Folder, Step, Steps, has_table, postgres};
 
 #[tokio::test]
 async fn a_failing_migration_leaves_no_half_state_on_postgres() {
@@ -19,7 +19,7 @@ async fn a_failing_migration_leaves_no_half_state_on_sqlite() {
 }
 
 async fn a_failing_migration_leaves_no_half_state(settings: &Settings) {
-    let broken = Sample(vec![
+    let broken = Steps(vec![
         Step::table("first"),
         Step::table("second").then("nonsense"),
         Step::table("third"),
@@ -32,7 +32,7 @@ async fn a_failing_migration_leaves_no_half_state(settings: &Settings) {
     );
     assert!(!has_table(settings, "second").await && !has_table(settings, "third").await);
 
-    let mended = Sample(vec![
+    let mended = Steps(vec![
         Step::table("first"),
         Step::table("second"),
         Step::table("third"),
@@ -47,7 +47,7 @@ async fn a_failing_migration_leaves_no_half_state(settings: &Settings) {
 #[tokio::test]
 async fn a_run_whose_backend_is_killed_stops_and_never_goes_on_without_its_lock() {
     let (database, settings) = postgres().await;
-    let slow = Sample(vec![
+    let slow = Steps(vec![
         Step::table("first"),
         Step::table("second").then("select pg_sleep(60)"),
         Step::table("third"),
@@ -67,7 +67,7 @@ async fn a_run_whose_backend_is_killed_stops_and_never_goes_on_without_its_lock(
 #[tokio::test]
 async fn a_run_that_lost_only_its_lock_rolls_back_what_it_did_without() {
     let (_database, settings) = postgres().await;
-    let careless = Sample(vec![
+    let careless = Steps(vec![
         Step::table("first").then("select pg_advisory_unlock_all()"),
         Step::table("second"),
     ]);
@@ -81,7 +81,7 @@ async fn a_run_that_lost_only_its_lock_rolls_back_what_it_did_without() {
 #[tokio::test]
 async fn a_migration_that_swallows_an_error_is_not_taken_for_applied() {
     let (_database, settings) = postgres().await;
-    let sly = Sample(vec![Step::table("first").then("nonsense").swallowing()]);
+    let sly = Steps(vec![Step::table("first").then("nonsense").swallowing()]);
     let error = run_with(sly, &settings, Command::Up(None)).await.unwrap_err();
     assert!(matches!(error, Error::Failed(_)), "{error:?}");
     assert!(!has_table(&settings, "first").await);
@@ -91,7 +91,7 @@ async fn a_migration_that_swallows_an_error_is_not_taken_for_applied() {
 async fn a_change_does_not_queue_behind_a_busy_table_for_long() {
     let (database, mut settings) = postgres().await;
     settings.lock = Duration::from_millis(100);
-    run_with(Sample(vec![Step::table("first")]), &settings, Command::Up(None))
+    run_with(Steps(vec![Step::table("first")]), &settings, Command::Up(None))
         .await
         .unwrap();
     let mut reader = database.admin().await;
@@ -99,7 +99,7 @@ async fn a_change_does_not_queue_behind_a_busy_table_for_long() {
     reader.execute("select from first").await.unwrap();
     let change = Step::table("second").then("alter table first add column name text");
     let error = run_with(
-        Sample(vec![Step::table("first"), change]),
+        Steps(vec![Step::table("first"), change]),
         &settings,
         Command::Up(None),
     )
@@ -112,7 +112,7 @@ async fn a_change_does_not_queue_behind_a_busy_table_for_long() {
 async fn a_statement_that_runs_too_long_is_cut_off() {
     let (_database, mut settings) = postgres().await;
     settings.statement = Duration::from_millis(100);
-    let endless = Sample(vec![Step::table("first").then("select pg_sleep(60)")]);
+    let endless = Steps(vec![Step::table("first").then("select pg_sleep(60)")]);
     let error = run_with(endless, &settings, Command::Up(None)).await.unwrap_err();
     assert!(error.to_string().contains("statement timeout"), "{error}");
     assert!(!has_table(&settings, "first").await);

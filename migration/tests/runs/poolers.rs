@@ -4,7 +4,8 @@ use database::Pooler;
 use migration::{Command, Error, run, run_with, status};
 use testkit::{Cluster, PgBouncer, PgBouncerOptions, PoolMode, eventually};
 
-use crate::sample::{Sample, Step, has_table, impatient, postgres};
+use crate::bench::{Step, Steps, has_table, impatient, postgres};
+use crate::up_and_down::{applied, names, reverted};
 
 #[tokio::test]
 async fn the_port_of_supabases_transaction_pooler_is_refused_before_anything_connects() {
@@ -39,7 +40,7 @@ async fn a_configured_transaction_pooler_is_refused_on_any_port() {
 async fn a_run_shows_itself_under_a_name_of_its_own() {
     let (database, mut settings) = postgres().await;
     settings.database.application_name = "harbour".to_owned();
-    let slow = Sample(vec![Step::table("first").then("select pg_sleep(60)")]);
+    let slow = Steps(vec![Step::table("first").then("select pg_sleep(60)")]);
     let run = tokio::spawn(async move { run_with(slow, &settings, Command::Up(None)).await });
     let ours = "application_name = 'harbour-migrate' and wait_event = 'PgSleep'";
     eventually(async || database.count_backends(ours).await == 1).await;
@@ -53,18 +54,19 @@ async fn a_stock_pgbouncer_in_session_mode_serves_runs_and_keeps_no_lock() {
     let options = PgBouncerOptions::default().pool_size(2);
     let bouncer = PgBouncer::start(Cluster::shared().await, options).await;
     let settings = impatient(&bouncer.url(&database));
-    assert_eq!(run(&settings, Command::Up(None)).await.unwrap().len(), 3);
-    assert_eq!(run(&settings, Command::Down(3)).await.unwrap().len(), 3);
+    let all = names(&direct).await;
+    assert_eq!(run(&settings, Command::Up(None)).await.unwrap(), applied(&all));
+    assert_eq!(run(&settings, Command::Reset).await.unwrap(), reverted(&all));
     assert_eq!(
-        run(&direct, Command::Up(None)).await.unwrap().len(),
-        3,
+        run(&direct, Command::Up(None)).await.unwrap(),
+        applied(&all),
         "the lock is free for others"
     );
 }
 
 #[tokio::test]
 async fn ten_runs_at_once_through_a_session_pooler_with_two_places_apply_each_migration_once() {
-    let (database, _) = postgres().await;
+    let (database, direct) = postgres().await;
     let options = PgBouncerOptions::default()
         .pool_size(2)
         .query_wait_timeout(Duration::from_secs(1));
@@ -74,11 +76,11 @@ async fn ten_runs_at_once_through_a_session_pooler_with_two_places_apply_each_mi
         let settings = settings.clone();
         tokio::spawn(async move { run(&settings, Command::Up(None)).await })
     });
-    let mut applied = 0;
+    let mut changes = Vec::new();
     for run in runs.collect::<Vec<_>>() {
-        applied += run.await.unwrap().expect("each run ends well").len();
+        changes.extend(run.await.unwrap().expect("each run ends well"));
     }
-    assert_eq!(applied, 3);
+    assert_eq!(changes, applied(&names(&direct).await));
 }
 
 #[tokio::test]
@@ -96,8 +98,8 @@ async fn a_transaction_pooler_is_found_out_on_any_port_and_nothing_is_left_behin
     }
     assert!(!has_table(&direct, "seaql_migrations").await);
     assert_eq!(
-        run(&direct, Command::Up(None)).await.unwrap().len(),
-        3,
+        run(&direct, Command::Up(None)).await.unwrap(),
+        applied(&names(&direct).await),
         "no lock stayed with the pooler"
     );
 }

@@ -11,7 +11,7 @@ use utoipa::{IntoParams, ToSchema};
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct PageQuery {
+pub struct PageQuery {
     /// How many at most.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u64>,
@@ -21,16 +21,16 @@ pub(crate) struct PageQuery {
 
 /// One page of a list, and the way to the next.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Listing<T> {
+pub struct Listing<T> {
     items: Vec<T>,
     /// The address of the next page; null on the last.
-    #[schema(example = "/api/v1/conversations?limit=20&cursor=0198f2f1")]
+    #[schema(example = "/api/v1/conversations?limit=20&cursor=0198f2f1")] // sample
     next: Option<String>,
 }
 
 impl<T> Listing<T> {
     /// The items as clients see them; `path` is where the list is.
-    pub(crate) fn of<M>(page: Page<M>, path: &str, limit: Option<u64>) -> Self
+    pub fn of<M>(page: Page<M>, path: &str, limit: Option<u64>) -> Self
     where
         T: From<M>,
     {
@@ -50,7 +50,7 @@ impl<T> Listing<T> {
 }
 
 impl PageQuery {
-    pub(crate) fn limit(&self) -> Option<u64> {
+    pub fn limit(&self) -> Option<u64> {
         self.limit
     }
 }
@@ -65,7 +65,7 @@ impl From<PageQuery> for PageRequest {
 }
 
 /// 201 with where the new thing is.
-pub(crate) fn created(location: &str, body: &impl Serialize) -> HttpResponse {
+pub fn created(location: &str, body: &impl Serialize) -> HttpResponse {
     HttpResponse::Created()
         .insert_header((LOCATION, location))
         .json(body)

@@ -90,7 +90,7 @@ impl fmt::Display for TraceContext {
 ///
 /// Where traces are exported the present span is the parent. Otherwise the caller's trace is passed on, if there is
 /// one, so that it does not break here.
-pub(crate) fn outgoing() -> Vec<(String, String)> {
+pub fn outgoing() -> Vec<(String, String)> {
     let caller = || CURRENT.try_with(|context| *context).ok().flatten();
     let parent = present().or_else(|| caller().map(TraceContext::child));
     parent

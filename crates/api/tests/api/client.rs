@@ -1,11 +1,10 @@
-//! Requests that read like sentences: `client.post("/api/v1/conversations", json!({..})).await.created()`.
+//! Requests that read like sentences: `client.post("/api/v1/things", json!({..})).await.created()`.
 
 use std::net::SocketAddr;
-use std::panic::Location;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Speaks to one server.
 #[derive(Clone, Debug)]
@@ -67,19 +66,6 @@ impl Client {
     /// Whether anybody answers there at all, over a connection of its own.
     pub(crate) async fn is_answered(&self) -> bool {
         http().get(&self.base).send().await.is_ok()
-    }
-
-    /// Begins a conversation and tells where it is.
-    #[track_caller]
-    pub(crate) fn conversation(&self, title: &str) -> impl Future<Output = String> {
-        let (place, client, title) = (Location::caller(), self.clone(), title.to_owned());
-        async move {
-            let answer = client
-                .post("/api/v1/conversations", json!({ "title": title }))
-                .await;
-            assert_eq!(answer.status, StatusCode::CREATED, "at {place}: {}", answer.text);
-            answer.header("location")
-        }
     }
 }
 

@@ -1,7 +1,13 @@
 //! Conversations from their beginning to their end.
 
-use reqwest::StatusCode;
-use serde_json::json;
+use std::panic::Location;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client};
+use crate::lifecycle::ANY_PORT;
+use crate::process::Process;
 
 const ALL: &str = "/api/v1/conversations";
 
@@ -71,6 +77,74 @@ on_each_database! {
             let problem = client.get(&format!("{ALL}?{query}")).await;
             let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
             assert_eq!(problem["errors"][0]["path"], path, "{problem}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_stored_is_there_after_a_restart() {
+    let mut first = Process::start(&["serve", "--port", "0"], &[]);
+    let place = first.listening().await.conversation("kept").await;
+    first.signal("INT").await;
+    let url = format!(
+        "sqlite://{}?mode=rwc",
+        first.folder.path().join("data/berth.sqlite").display()
+    );
+    let mut second = Process::start(&["--port", "0"], &[("DATABASE_URL", &url)]);
+    assert_eq!(second.listening().await.get(&place).await.ok()["title"], "kept");
+    assert!(first.ended().await.0.success());
+}
+
+#[tokio::test]
+async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migrations() {
+    let set = [
+        ANY_PORT,
+        ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("APP_ENV", "production"),
+        ("SERVER_HOST", "127.0.0.1"),
+    ];
+    let mut process = Process::start(&[], &set);
+    let client = process.listening().await;
+    let seen: Vec<Value> = process
+        .seen
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        seen.iter()
+            .any(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains("pending"))
+    );
+    let request = client
+        .request(Method::GET, "/api/v1/conversations")
+        .header("x-request-id", "find-me");
+    let answer = Answer::to(request).await;
+    answer.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");
+    let line: Value = serde_json::from_str(&process.logs("request failed").await).unwrap();
+    assert_eq!(
+        (&line["span"]["request_id"], &line["level"]),
+        (&json!("find-me"), &json!("ERROR"))
+    );
+    assert_eq!(
+        (&line["status"], &line["span"]["http.route"]),
+        (&json!(500), &json!("/api/v1/conversations"))
+    );
+    process.signal("TERM").await;
+    let (_, _, log) = process.ended().await;
+    let failures = log.iter().filter(|line| line.contains("find-me")).count();
+    assert_eq!(failures, 1, "one failure, one line: {log:#?}");
+}
+
+impl Client {
+    /// Begins a conversation and tells where it is.
+    #[track_caller]
+    pub(crate) fn conversation(&self, title: &str) -> impl Future<Output = String> {
+        let (place, client, title) = (Location::caller(), self.clone(), title.to_owned());
+        async move {
+            let answer = client
+                .post("/api/v1/conversations", json!({ "title": title }))
+                .await;
+            assert_eq!(answer.status, StatusCode::CREATED, "at {place}: {}", answer.text);
+            answer.header("location")
         }
     }
 }

@@ -45,12 +45,13 @@ macro_rules! on_each_store {
 mod client;
 mod server;
 
-mod conversations;
+mod answers; // sample
+mod conversations; // sample
 mod lifecycle;
-mod messages;
+mod messages; // sample
 mod openapi;
 mod problems;
 mod process;
-mod responder;
+mod responder; // sample
 mod settings;
 mod unit_of_work;

@@ -5,17 +5,19 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, error};
 use api::error::ApiError;
-use api::extract::Session;
+use api::extract::{Json, Path, Session};
 use database::SessionOptions;
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use testkit::{Cluster, Cut, Limiter, LimiterOptions, eventually};
+use uuid::Uuid;
 
 use crate::client::Answer;
 use crate::server::{Server, Store};
 
-const ALL: &str = "/api/v1/conversations";
+const SHIPS: &str = "/ships";
 
 on_each_database! {
     async fn an_address_that_is_not_there(server: Server) {
@@ -24,52 +26,9 @@ on_each_database! {
     }
 
     async fn a_method_that_an_address_does_not_take(server: Server) {
-        let answer = Answer::to(server.client().request(Method::PUT, ALL)).await;
-        assert_eq!(answer.header("allow"), "GET, HEAD, POST");
+        let answer = Answer::to(server.client().request(Method::PUT, "/health")).await;
+        assert_eq!(answer.header("allow"), "GET, HEAD");
         answer.problem(StatusCode::METHOD_NOT_ALLOWED, "about:blank");
-    }
-
-    async fn a_body_that_is_not_json(server: Server) {
-        for body in ["", "{", "{\"title\": \"x\"} and more", "\u{1}"] {
-            let request = server.client().request(Method::POST, ALL).header("content-type", "application/json");
-            let answer = Answer::to(request.body(body)).await;
-            answer.problem(StatusCode::BAD_REQUEST, "urn:problem:malformed-json");
-        }
-    }
-
-    async fn a_body_that_does_not_fit_is_told_by_its_path(server: Server) {
-        let cases = [
-            (json!({ "title": 3 }), "title"),
-            (json!({ "title": "x", "is_public": "yes" }), "is_public"),
-            (json!({}), ""),
-            (json!({ "title": "x", "extra": 1 }), "extra"),
-        ];
-        for (body, path) in cases {
-            let problem = server.client().post(ALL, body).await;
-            let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
-            assert_eq!(problem["errors"][0]["path"], path, "{problem}");
-        }
-    }
-
-    async fn a_content_type_that_is_not_json(server: Server) {
-        for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
-            let request = server.client().request(Method::POST, ALL).header("content-type", kind).body("{}");
-            Answer::to(request).await.problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "about:blank");
-        }
-        let request = server.client().request(Method::POST, ALL);
-        let request = request.header("content-type", "Application/JSON; charset=utf-8").body("{\"title\":\"x\"}");
-        let _ = Answer::to(request).await.created();
-    }
-
-    async fn a_body_that_is_too_large(server: Server) {
-        let body = json!({ "title": "x".repeat(300_000) });
-        let problem = server.client().post(ALL, body).await.problem(StatusCode::PAYLOAD_TOO_LARGE, "about:blank");
-        assert!(problem["detail"].as_str().unwrap().contains("262144"), "{problem}");
-    }
-
-    async fn a_path_that_holds_no_id(server: Server) {
-        let answer = server.client().get(&format!("{ALL}/seventeen")).await;
-        answer.problem(StatusCode::BAD_REQUEST, "urn:problem:invalid-path");
     }
 
     async fn the_clients_request_id_comes_back(server: Server) {
@@ -82,7 +41,7 @@ on_each_database! {
     }
 
     async fn head_is_answered_like_get_without_a_body(server: Server) {
-        let answer = Answer::to(server.client().request(Method::HEAD, ALL)).await;
+        let answer = Answer::to(server.client().request(Method::HEAD, "/health")).await;
         let answer = answer.assert_status(StatusCode::OK);
         assert_eq!((answer.header("content-type").as_str(), answer.text.as_str()), ("application/json", ""));
         let nothing = Answer::to(server.client().request(Method::HEAD, "/nothing")).await;
@@ -90,42 +49,90 @@ on_each_database! {
     }
 }
 
-mod misbehaving {
+mod own_routes {
     use super::*;
 
     on_each_store! {
+        async fn a_body_that_is_not_json(store: Store) {
+            let server = Server::start_with(store, |_| {}, routes).await;
+            for body in ["", "{", "{\"name\": \"x\"} and more", "\u{1}"] {
+                let request = server.client().request(Method::POST, SHIPS).header("content-type", "application/json");
+                let answer = Answer::to(request.body(body)).await;
+                answer.problem(StatusCode::BAD_REQUEST, "urn:problem:malformed-json");
+            }
+        }
+
+        async fn a_body_that_does_not_fit_is_told_by_its_path(store: Store) {
+            let server = Server::start_with(store, |_| {}, routes).await;
+            let cases = [
+                (json!({ "name": 3 }), "name"),
+                (json!({ "name": "x", "afloat": "yes" }), "afloat"),
+                (json!({}), ""),
+                (json!({ "name": "x", "extra": 1 }), "extra"),
+            ];
+            for (body, path) in cases {
+                let problem = server.client().post(SHIPS, body).await;
+                let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
+                assert_eq!(problem["errors"][0]["path"], path, "{problem}");
+            }
+        }
+
+        async fn a_content_type_that_is_not_json(store: Store) {
+            let server = Server::start_with(store, |_| {}, routes).await;
+            for kind in ["text/plain", "application/x-www-form-urlencoded", ""] {
+                let request = server.client().request(Method::POST, SHIPS).header("content-type", kind).body("{}");
+                Answer::to(request).await.problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "about:blank");
+            }
+            let request = server.client().request(Method::POST, SHIPS);
+            let request = request.header("content-type", "Application/JSON; charset=utf-8").body("{\"name\":\"x\"}");
+            let _ = Answer::to(request).await.assert_status(StatusCode::OK);
+        }
+
+        async fn a_body_that_is_too_large(store: Store) {
+            let server = Server::start_with(store, |_| {}, routes).await;
+            let body = json!({ "name": "x".repeat(300_000) });
+            let problem = server.client().post(SHIPS, body).await.problem(StatusCode::PAYLOAD_TOO_LARGE, "about:blank");
+            assert!(problem["detail"].as_str().unwrap().contains("262144"), "{problem}");
+        }
+
+        async fn a_path_that_holds_no_id(store: Store) {
+            let server = Server::start_with(store, |_| {}, routes).await;
+            let answer = server.client().get(&format!("{SHIPS}/seventeen")).await;
+            answer.problem(StatusCode::BAD_REQUEST, "urn:problem:invalid-path");
+        }
+
         async fn a_panic_is_answered_and_tells_nothing(store: Store) {
-            let server = Server::start_with(store, |_| {}, misbehaving).await;
+            let server = Server::start_with(store, |_| {}, routes).await;
             for _ in 0..5 {
                 let problem = server.client().get("/panic").await;
                 let problem = problem.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");
                 assert!(!problem.to_string().contains("mother"), "{problem}");
             }
-            server.client().get(ALL).await.ok();
+            server.client().get("/read").await.ok();
         }
 
         async fn an_error_of_the_frameworks_own_tells_no_text_of_its_own(store: Store) {
-            let server = Server::start_with(store, |_| {}, misbehaving).await;
+            let server = Server::start_with(store, |_| {}, routes).await;
             let problem = server.client().get("/framework").await.problem(StatusCode::IM_A_TEAPOT, "about:blank");
             assert!(!problem.to_string().contains("mother"), "{problem}");
         }
 
         async fn an_error_with_a_body_of_the_handlers_own_is_left_as_it_is(store: Store) {
-            let server = Server::start_with(store, |_| {}, misbehaving).await;
+            let server = Server::start_with(store, |_| {}, routes).await;
             let answer = server.client().get("/own").await.assert_status(StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(answer.json(), json!({ "status": "down" }));
             assert_eq!(answer.header("content-type"), "application/json");
         }
 
         async fn a_statement_that_fails_tells_neither_sql_nor_names(store: Store) {
-            let server = Server::start_with(store, |_| {}, misbehaving).await;
+            let server = Server::start_with(store, |_| {}, routes).await;
             let problem = server.client().post("/statement", Value::Null).await;
             let problem = problem.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");
             assert!(!problem.to_string().contains("hidden"), "{problem}");
         }
 
         async fn a_broken_constraint_is_a_conflict(store: Store) {
-            let server = Server::start_with(store, |_| {}, misbehaving).await;
+            let server = Server::start_with(store, |_| {}, routes).await;
             let problem = server.client().post("/twice", Value::Null).await;
             let problem = problem.problem(StatusCode::CONFLICT, "urn:problem:conflict");
             assert!(!problem.to_string().contains("hidden"), "{problem}");
@@ -135,14 +142,14 @@ mod misbehaving {
             let impatient = |settings: &mut api::settings::Settings| {
                 settings.database.pool_timeout = Duration::from_millis(200);
             };
-            let server = Server::start_with(store, impatient, |_| {}).await;
+            let server = Server::start_with(store, impatient, routes).await;
             let holder = server.database().session(SessionOptions::new("holder"));
             holder.execute_unprepared("select 1").await.unwrap();
-            let answer = server.client().get(ALL).await;
+            let answer = server.client().get("/read").await;
             assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
             answer.problem(StatusCode::SERVICE_UNAVAILABLE, "urn:problem:saturated");
             holder.rollback().await.unwrap();
-            server.client().get(ALL).await.ok();
+            server.client().get("/read").await.ok();
         }
     }
 }
@@ -155,11 +162,11 @@ async fn a_database_that_is_gone_is_503_until_it_is_back() {
         settings.database.url = limiter.url().parse().unwrap();
         settings.database.unreachable_grace = Duration::from_millis(100);
     };
-    let server = Server::start_with(Store::Postgres(database), through, |_| {}).await;
-    server.client().get(ALL).await.ok();
+    let server = Server::start_with(Store::Postgres(database), through, routes).await;
+    server.client().get("/read").await.ok();
     limiter.go_away().await;
     limiter.cut_all(Cut::Reset);
-    let answer = server.client().get(ALL).await;
+    let answer = server.client().get("/read").await;
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
     let problem = answer.problem(
         StatusCode::SERVICE_UNAVAILABLE,
@@ -167,11 +174,26 @@ async fn a_database_that_is_gone_is_503_until_it_is_back() {
     );
     assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
     limiter.come_back().await;
-    eventually(async || server.client().get(ALL).await.status == StatusCode::OK).await;
+    eventually(async || server.client().get("/read").await.status == StatusCode::OK).await;
 }
 
-fn misbehaving(routes: &mut ServiceConfig) {
-    routes
+/// What a body is read into.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Ship {
+    name: String,
+    #[serde(default)]
+    afloat: bool,
+}
+
+fn routes(table: &mut ServiceConfig) {
+    table
+        .route(SHIPS, web::post().to(async |ship: Json<Ship>| web::Json(ship.0)))
+        .route(
+            "/ships/{ship_id}",
+            web::get().to(async |id: Path<Uuid>| id.0.to_string()),
+        )
+        .route("/read", web::get().to(read))
         .route("/panic", web::get().to(panic))
         .route(
             "/framework",
@@ -183,6 +205,11 @@ fn misbehaving(routes: &mut ServiceConfig) {
         )
         .route("/statement", web::post().to(statement))
         .route("/twice", web::post().to(twice));
+}
+
+async fn read(session: Session) -> Result<HttpResponse, ApiError> {
+    run(&session, "select 1").await?;
+    Ok(HttpResponse::Ok().json(json!({})))
 }
 
 async fn panic() -> HttpResponse {

@@ -2,15 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use api::app::Application;
 use api::settings::{Settings, Sources};
-use api::startup;
+use api::startup::{self, StartError};
 use database::Database;
 use service::Services;
 use testkit::{Cluster, TestDatabase};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::client::Client;
 
@@ -26,7 +28,8 @@ pub(crate) enum Store {
 pub(crate) struct Server {
     address: SocketAddr,
     database: Database,
-    _stop: oneshot::Sender<()>,
+    stop: Option<oneshot::Sender<()>>,
+    running: JoinHandle<Result<(), StartError>>,
     _store: Store,
 }
 
@@ -101,27 +104,39 @@ impl Server {
         startup::migrations(&settings, &database)
             .await
             .expect("the migrations apply");
-        let responder = startup::responder(&settings.responder).expect("the responder can be set up");
-        let application = Application::new(settings, database.clone(), Services::new(responder));
+        let services = Services::new();
+        let services = services.with_responder(startup::responder(&settings.responder).unwrap()); // sample
+        let application = Application::new(settings, database.clone(), services);
         let listening = application
             .with_routes(more_routes)
             .listen()
             .expect("a port is free");
         let (stop, stopped) = oneshot::channel();
         let address = listening.address();
-        tokio::spawn(listening.run_until(async {
+        let running = tokio::spawn(listening.run_until(async {
             let _ = stopped.await;
         }));
         Self {
             address,
             database,
-            _stop: stop,
+            stop: Some(stop),
+            running,
             _store: store,
         }
     }
 
     pub(crate) fn client(&self) -> Client {
         Client::new(self.address)
+    }
+
+    pub(crate) fn ask_to_stop(&mut self) {
+        self.stop.take();
+    }
+
+    /// Waits for the end it was asked for.
+    pub(crate) async fn ended(self) {
+        let end = tokio::time::timeout(Duration::from_secs(30), self.running).await;
+        end.expect("it ends").unwrap().expect("it ends well");
     }
 
     pub(crate) fn database(&self) -> &Database {

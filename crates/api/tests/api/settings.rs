@@ -120,7 +120,7 @@ fn a_value_out_of_its_range_stops_the_start() {
     assert_refused("server.request_timeout", "0", "0", "from 0.1 to 3600");
     assert_refused("app.name", "", "\"\"", "1 to 40");
     assert_refused("log.level", "info,=,", "\"info,=,\"", "must be error");
-    assert_refused("responder.timeout", "1000", "1000", "from 0.1 to 600");
+    assert_refused("responder.timeout", "1000", "1000", "from 0.1 to 600"); // sample
 }
 
 #[test]
@@ -139,6 +139,7 @@ fn contradictions_stop_the_start() {
         .load()
         .unwrap_err();
     assert!(error.rule.contains("set twice"), "{error}");
+    // sample begins
     let slow = [
         ("APP__RESPONDER__URL", "https://r.example.org/v1"),
         ("APP__RESPONDER__TIMEOUT", "90"),
@@ -147,6 +148,7 @@ fn contradictions_stop_the_start() {
         with_environment(&slow).load().unwrap_err().key,
         "responder.timeout"
     );
+    // sample ends
 }
 
 #[test]
@@ -177,7 +179,7 @@ fn a_file_cannot_choose_which_file_is_read() {
 fn secrets_are_shown_nowhere() {
     let secrets = [
         ("APP__APP__SECRET", "hush-hush-hush-hush-hush-hush-hush"),
-        ("APP__RESPONDER__KEY", "hush-key"),
+        ("APP__RESPONDER__KEY", "hush-key"), // sample
         ("DATABASE_URL", "postgres://user:hush-password@localhost/db"),
     ];
     let loaded = with_environment(&secrets).load().unwrap();

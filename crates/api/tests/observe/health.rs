@@ -17,7 +17,7 @@ async fn it_is_unready_as_soon_as_it_is_asked_to_stop_and_lives_on() {
     assert_eq!(told["reason"], "shutting_down");
     // Whoever has not noticed yet is served all the same.
     assert_eq!(site.get("/health/live").await.status(), StatusCode::OK);
-    assert_eq!(site.get("/api/v1/conversations").await.status(), StatusCode::OK);
+    assert_eq!(site.get("/read").await.status(), StatusCode::OK);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -27,7 +27,7 @@ async fn an_outage_makes_it_unready_without_telling_where_the_database_is() {
     site.limiter.go_away().await;
     site.limiter.cut_all(Cut::Reset);
     // Somebody has to ask the database something, or nobody would know.
-    let _ = site.get("/api/v1/conversations").await;
+    let _ = site.get("/read").await;
     eventually(async || site.get("/health/ready").await.status() == StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(site.get("/health/live").await.status(), StatusCode::OK);
     let health = site.get("/health").await;
@@ -47,6 +47,7 @@ async fn an_outage_makes_it_unready_without_telling_where_the_database_is() {
     eventually(async || site.get("/health/ready").await.status() == StatusCode::OK).await;
 }
 
+// sample begins
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_migrations_make_it_unready_until_they_are_applied() {
     let empty = Cluster::shared().await.database().await;
@@ -60,6 +61,7 @@ async fn pending_migrations_make_it_unready_until_they_are_applied() {
     })
     .await;
 }
+// sample ends
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_migrations_do_not_matter_where_they_are_not_required() {

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
 use api::app::Application;
 use api::error::ApiError;
 use api::extract::Session;
@@ -50,8 +50,9 @@ impl Site {
         let mut settings = settings(&limiter.url());
         adjust(&mut settings);
         let database = startup::database(&settings).await.expect("the database answers");
-        let responder = startup::responder(&settings.responder).expect("the responder can be set up");
-        let application = Application::new(settings, database.clone(), Services::new(responder));
+        let services = Services::new();
+        let services = services.with_responder(startup::responder(&settings.responder).unwrap()); // sample
+        let application = Application::new(settings, database.clone(), services);
         let listening = application.with_routes(routes).listen().expect("a port is free");
         let (address, metrics) = (listening.address(), listening.metrics_address());
         let (stop, stopped) = oneshot::channel();
@@ -176,39 +177,55 @@ fn settings(url: &str) -> Settings {
 
 fn routes(routes: &mut ServiceConfig) {
     routes
+        .route("/read", web::get().to(read))
+        .route("/write", web::post().to(write))
+        .route("/ships/{ship_id}", web::get().to(HttpResponse::NotFound))
+        .route("/ask", web::get().to(ask))
         .route("/slow", web::get().to(slow))
         .route("/leak", web::post().to(leak))
         .route("/dawdle", web::post().to(dawdle));
 }
 
+async fn read(session: Session) -> Result<HttpResponse, ApiError> {
+    run(&session, "SELECT 1").await
+}
+
+async fn write(session: Session) -> Result<HttpResponse, ApiError> {
+    run(&session, "CREATE TEMPORARY TABLE ships (name text)").await?;
+    run(&session, "INSERT INTO ships VALUES ('Argo')").await?;
+    run(&session, "SELECT name FROM ships").await
+}
+
+/// Asks somebody else, whose address is the query, as a service of ours would.
+async fn ask(request: HttpRequest) -> HttpResponse {
+    let mut asking = http().get(request.query_string());
+    for (name, value) in api::observe::outgoing() {
+        asking = asking.header(name, value);
+    }
+    asking.send().await.expect("it answers");
+    HttpResponse::Ok().finish()
+}
+
 async fn slow(session: Session) -> Result<HttpResponse, ApiError> {
-    session
-        .execute_unprepared("SELECT pg_sleep(0.3)")
-        .await
-        .map_err(database::Error::from)?;
-    Ok(HttpResponse::Ok().finish())
+    run(&session, "SELECT pg_sleep(0.3)").await
 }
 
 /// Holds a transaction until its client leaves.
 async fn leak(session: Session) -> Result<HttpResponse, ApiError> {
-    session
-        .execute_unprepared("UPDATE users SET email = email")
-        .await
-        .map_err(database::Error::from)?;
-    std::future::pending::<()>().await;
-    Ok(HttpResponse::Ok().finish())
+    run(&session, "SELECT 'leaked'").await?;
+    std::future::pending().await
 }
 
 /// Does something slow that is not the database, with a transaction open.
 async fn dawdle(session: Session) -> Result<HttpResponse, ApiError> {
-    let update = "UPDATE users SET email = email";
-    session
-        .execute_unprepared(update)
-        .await
-        .map_err(database::Error::from)?;
+    run(&session, "SELECT 'before'").await?;
     tokio::time::sleep(Duration::from_millis(120)).await;
+    run(&session, "SELECT 'after'").await
+}
+
+async fn run(session: &Session, statement: &str) -> Result<HttpResponse, ApiError> {
     session
-        .execute_unprepared(update)
+        .execute_unprepared(statement)
         .await
         .map_err(database::Error::from)?;
     Ok(HttpResponse::Ok().finish())

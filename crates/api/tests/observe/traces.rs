@@ -1,51 +1,57 @@
 //! One trace from whoever calls us to whomever we ask.
 
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::{Value, json}; // sample
 
 use crate::peer::Peer;
 use crate::site::Site;
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
-const ANSWER: &str = r#"{"choices":[{"message":{"role":"assistant","content":"Yes."}}]}"#;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_callers_trace_goes_on_in_the_responder() {
-    let responder = Peer::start(ANSWER).await;
-    let site = Site::start_with(|settings| settings.responder.url = Some(responder.url.clone())).await;
-    assert_eq!(
-        ask(&site, Some(&format!("00-{TRACE}-{PARENT}-01"))).await,
-        StatusCode::CREATED
-    );
-    let heard = responder.heard();
-    let sent = traceparent(&heard[0]).expect("the trace goes on");
-    let parts: Vec<_> = sent.split('-').collect();
-    assert_eq!((parts[0], parts[1], parts[3]), ("00", TRACE, "01"));
-    assert!(parts[2].len() == 16 && parts[2] != PARENT, "{sent}");
+async fn a_callers_trace_goes_on_in_whom_we_ask() {
+    let (site, peer) = (Site::start().await, Peer::start("{}").await);
+    ask(&site, &peer, Some(&format!("00-{TRACE}-{PARENT}-01"))).await;
+    goes_on(&peer);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_trace_none_is_made_up() {
+    let (site, peer) = (Site::start().await, Peer::start("{}").await);
+    for traceparent in [None, Some("00-nonsense-00f067aa0ba902b7-01")] {
+        ask(&site, &peer, traceparent).await;
+    }
+    let heard = peer.heard();
+    assert_eq!(heard.len(), 2);
+    assert!(heard.iter().all(|request| traceparent(request).is_none()));
+}
+
+// sample begins
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_callers_trace_goes_on_in_the_responder() {
+    const ANSWER: &str = r#"{"choices":[{"message":{"role":"assistant","content":"Yes."}}]}"#;
     let responder = Peer::start(ANSWER).await;
     let site = Site::start_with(|settings| settings.responder.url = Some(responder.url.clone())).await;
-    for traceparent in [None, Some("00-nonsense-00f067aa0ba902b7-01")] {
-        assert_eq!(ask(&site, traceparent).await, StatusCode::CREATED);
-    }
-    assert!(
-        responder
-            .heard()
-            .iter()
-            .all(|request| traceparent(request).is_none())
-    );
+    let post = async |path: &str, body: Value| {
+        let request = site.request(Method::POST, path).json(&body);
+        let request = request.header("traceparent", format!("00-{TRACE}-{PARENT}-01"));
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::CREATED);
+        answer.headers()["location"].to_str().unwrap().to_owned()
+    };
+    let conversation = post("/api/v1/conversations", json!({ "title": "traced" })).await;
+    post(&format!("{conversation}/messages"), json!({ "body": "Well?" })).await;
+    goes_on(&responder);
 }
+// sample ends
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_request_cost_is_told_in_development_only() {
     use api::settings::Environment::{Development, Production};
     for environment in [Development, Production] {
         let site = Site::start_with(|settings| settings.app.environment = environment).await;
-        let answer = site.get("/api/v1/conversations").await;
+        let answer = site.get("/read").await;
         let told = answer
             .headers()
             .get("server-timing")
@@ -65,24 +71,23 @@ async fn what_a_request_cost_is_told_in_development_only() {
     }
 }
 
-/// Asks a question in a conversation of its own.
-async fn ask(site: &Site, traceparent: Option<&str>) -> StatusCode {
-    let begun = site
-        .request(Method::POST, "/api/v1/conversations")
-        .json(&json!({ "title": "traced" }));
-    let conversation: Value = begun.send().await.unwrap().json().await.unwrap();
-    let path = format!(
-        "/api/v1/conversations/{}/messages",
-        conversation["id"].as_str().unwrap()
-    );
-    let asking = site
-        .request(Method::POST, &path)
-        .json(&json!({ "body": "Well?" }));
+async fn ask(site: &Site, peer: &Peer, traceparent: Option<&str>) {
+    let asking = site.request(Method::GET, &format!("/ask?{}", peer.url));
     let asking = match traceparent {
         Some(traceparent) => asking.header("traceparent", traceparent),
         None => asking,
     };
-    asking.send().await.unwrap().status()
+    assert_eq!(asking.send().await.unwrap().status(), StatusCode::OK);
+}
+
+/// Checks that the peer was asked within the trace, by a parent of ours.
+#[track_caller]
+fn goes_on(peer: &Peer) {
+    let heard = peer.heard();
+    let sent = traceparent(&heard[0]).expect("the trace goes on");
+    let parts: Vec<_> = sent.split('-').collect();
+    assert_eq!((parts[0], parts[1], parts[3]), ("00", TRACE, "01"));
+    assert!(parts[2].len() == 16 && parts[2] != PARENT, "{sent}");
 }
 
 fn traceparent(request: &str) -> Option<&str> {
@@ -95,11 +100,12 @@ fn traceparent(request: &str) -> Option<&str> {
 mod otlp {
     use std::process::Stdio;
 
+    use serde_json::Value;
     use testkit::eventually;
     use tokio::io::{AsyncBufReadExt, BufReader};
     use tokio::process::Command;
 
-    use super::{PARENT, Peer, TRACE, Value};
+    use super::{PARENT, Peer, TRACE};
     use crate::site::{http, migrated};
 
     #[tokio::test]
@@ -125,9 +131,11 @@ mod otlp {
             }
         };
         let traceparent = format!("00-{TRACE}-{PARENT}-01");
-        let request = http()
-            .get(format!("{url}/api/v1/conversations"))
-            .header("traceparent", &traceparent);
+        let address = [
+            &*url,
+            "/api/v1/conversations", // sample
+        ];
+        let request = http().get(address.concat()).header("traceparent", &traceparent);
         assert!(request.send().await.unwrap().status().is_success());
         // The end sends what is left.
         let pid = process.id().unwrap().to_string();
@@ -141,11 +149,13 @@ mod otlp {
             .find(|span| span["name"] == "request")
             .expect("the request has a span");
         assert_eq!(request["parentSpanId"], PARENT);
+        // sample begins
         for name in ["db.wait", "db.statement"] {
             let span = ours.iter().find(|span| span["name"] == name);
             let span = span.unwrap_or_else(|| panic!("no {name} in {ours:#?}"));
             assert_eq!(span["parentSpanId"], request["spanId"], "{name}");
         }
+        // sample ends
         assert!(spans.iter().any(|span| span["name"] == "db.open"), "{spans:#?}");
     }
 

@@ -24,7 +24,7 @@ async fn a_leaked_lease_is_named_and_named_again_when_it_comes_back() {
         (&held["label"], &held["state"]),
         (&"POST /leak".into(), &"in_transaction".into())
     );
-    assert_eq!(held["statement"], "UPDATE users SET email = email");
+    assert_eq!(held["statement"], "SELECT 'leaked'");
     assert!(held["backend_pid"].as_i64() > Some(0), "{held}");
     assert!(
         log::with(&["the-leak"]).is_empty(),

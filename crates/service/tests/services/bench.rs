@@ -1,14 +1,12 @@
 //! A database with one connection for all, and the services on it.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta};
 use database::{Database, Outcome, Session, SessionOptions, Settings};
-use entity::user;
-use service::{Error, NewConversation, NewMessage, OfflineResponder, Responder, Services};
+use service::{Error, Services};
 use testkit::{Cluster, TestDatabase};
 use uuid::Uuid;
 
@@ -17,33 +15,39 @@ use uuid::Uuid;
 pub(crate) struct Bench {
     pub(crate) services: Services,
     pub(crate) database: Database,
+    pub(crate) place: Place,
+    // sample begins
     /// Somebody to own things.
     pub(crate) owner: Uuid,
-    pub(crate) place: Place,
+    // sample ends
 }
 
 /// What the database is made of; it goes with this value.
 pub(crate) enum Place {
     Postgres(TestDatabase),
-    Sqlite { folder: PathBuf },
+    Sqlite(Folder),
 }
+
+/// A folder that goes with this value.
+pub(crate) struct Folder(PathBuf);
 
 /// Runs a test on both databases, one after the other.
 pub(crate) async fn on_both(test: impl AsyncFn(Bench)) {
-    test(Bench::sqlite(Arc::new(OfflineResponder)).await).await;
-    test(Bench::postgres(Arc::new(OfflineResponder)).await).await;
+    test(Bench::sqlite().await).await;
+    test(Bench::postgres().await).await;
 }
 
 impl Bench {
-    pub(crate) async fn sqlite(responder: Arc<dyn Responder>) -> Bench {
+    pub(crate) async fn sqlite() -> Bench {
         let folder = std::env::temp_dir().join(format!("berth-service-{}", Uuid::now_v7().simple()));
-        let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.display());
+        let folder = Folder(folder);
+        let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.0.display());
         let settings = settings(&url);
         migration::apply(&settings).await.expect("the migrations run");
-        Bench::new(settings, Place::Sqlite { folder }, responder).await
+        Bench::new(settings, Place::Sqlite(folder)).await
     }
 
-    pub(crate) async fn postgres(responder: Arc<dyn Responder>) -> Bench {
+    pub(crate) async fn postgres() -> Bench {
         let migrate = async |url: String| {
             migration::apply(&settings(&url))
                 .await
@@ -51,28 +55,18 @@ impl Bench {
         };
         let database = Cluster::shared().await.database_from("service", migrate).await;
         let settings = settings(&database.url());
-        Bench::new(settings, Place::Postgres(database), responder).await
+        Bench::new(settings, Place::Postgres(database)).await
     }
 
-    /// A second process on the same database, so to speak: a share of its own.
-    pub(crate) fn neighbour(&self) -> Database {
-        Database::new(self.database.settings().clone()).expect("settings that work")
-    }
-
-    async fn new(settings: Settings, place: Place, responder: Arc<dyn Responder>) -> Bench {
-        let database = Database::new(settings).expect("settings that work");
-        let services = Services::new(responder).with_clock(ticking());
-        let mut bench = Bench {
-            services,
-            database,
-            owner: Uuid::nil(),
+    async fn new(settings: Settings, place: Place) -> Bench {
+        Bench {
+            services: Services::new().with_clock(ticking()),
+            database: Database::new(settings).expect("settings that work"),
             place,
-        };
-        let owner = bench
-            .work(async |services, session| services.users(session).development_user().await)
-            .await;
-        bench.owner = owner.expect("a user can be made").id;
-        bench
+            owner: Uuid::nil(), // sample
+        }
+        .with_owner() // sample
+        .await // sample
     }
 
     /// A session such as a request that changes something gets.
@@ -102,72 +96,31 @@ impl Bench {
         result
     }
 
-    pub(crate) async fn conversation(&self, title: &str) -> Uuid {
-        let new = NewConversation {
-            title: title.to_owned(),
-            is_public: false,
-        };
-        let made = self
-            .work(async |services, session| services.conversations(session).create(self.owner, new).await);
-        made.await.expect("a conversation can be made").id
-    }
-
-    /// Another user, who owns nothing yet.
-    pub(crate) async fn stranger(&self) -> Uuid {
-        use sea_orm::{ActiveModelTrait, ActiveValue::Set};
-        let id = Uuid::now_v7();
-        let user = user::ActiveModel {
-            id: Set(id),
-            name: Set("Stranger".to_owned()),
-            email: Set(format!("{id}@example.com")),
-            created_at: Set(Utc::now()),
-            updated_at: Set(Utc::now()),
-        };
-        self.work(async |_, session| Ok(user.insert(session).await?))
-            .await
-            .expect("a user can be made");
-        id
-    }
-
-    /// All messages of a conversation with who said them, oldest first.
-    pub(crate) async fn said(&self, conversation: Uuid) -> Vec<(entity::message::Role, String)> {
-        let page = service::PageRequest {
-            limit: Some(100),
-            cursor: None,
-        };
-        let session = self.reading();
-        let page = self
-            .services
-            .conversations(&session)
-            .messages(self.owner, conversation, page)
-            .await;
-        page.expect("it can be read")
-            .items
-            .into_iter()
-            .map(|row| (row.role, row.body))
-            .collect()
-    }
-
     /// Gives up the connections and what the database is made of.
     pub(crate) async fn end(self) {
         self.database
             .close(Duration::from_secs(5))
             .await
             .expect("nobody holds a connection any more");
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Place::Sqlite { folder } = self {
-            let _gone = std::fs::remove_dir_all(folder);
+        match self.place {
+            Place::Postgres(database) => drop(database),
+            Place::Sqlite(folder) => drop(folder),
         }
     }
 }
 
-pub(crate) fn message(body: &str) -> NewMessage {
-    NewMessage {
-        body: body.to_owned(),
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The fields that the error names.
+#[track_caller]
+pub(crate) fn broken<T: std::fmt::Debug>(result: Result<T, Error>) -> Vec<String> {
+    match result {
+        Err(Error::Validation(fields)) => fields.into_iter().map(|field| field.path).collect(),
+        other => panic!("not a broken rule: {other:?}"),
     }
 }
 

@@ -6,9 +6,11 @@
 )]
 
 mod bench;
-mod chat_api;
-mod conversations;
-mod messages;
-mod post;
-mod responder;
-mod users;
+mod chat; // sample
+mod chat_api; // sample
+mod conversations; // sample
+mod messages; // sample
+mod pages;
+mod post; // sample
+mod responder; // sample
+mod users; // sample

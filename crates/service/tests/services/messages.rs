@@ -5,8 +5,8 @@ use sea_orm::{ActiveValue::Set, EntityTrait};
 use service::{Error, MessageChange, PageRequest};
 use uuid::Uuid;
 
-use crate::bench::{Bench, message, on_both};
-use crate::conversations::broken;
+use crate::bench::{Bench, broken, on_both};
+use crate::chat::message;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_oldest_first_and_go_on_where_they_ended() {

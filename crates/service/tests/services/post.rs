@@ -5,9 +5,9 @@ use service::{Error, ResponderError};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::bench::{Bench, message, on_both};
+use crate::bench::{Bench, broken, on_both};
+use crate::chat::message;
 use crate::chat_api::{ChatApi, Reply};
-use crate::conversations::broken;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_and_its_answer_are_stored_in_order_and_the_next_one_is_told_of_both() {
@@ -189,10 +189,10 @@ async fn bodies_break_rules_by_name_before_anybody_is_asked() {
 /// Runs a test on both databases, each with an API of its own that replies like this.
 async fn asking<const N: usize>(replies: [Reply; N], test: impl AsyncFn(Arc<Bench>, ChatApi)) {
     let api = ChatApi::start(replies.clone()).await;
-    let bench = Arc::new(Bench::sqlite(Arc::new(api.responder())).await);
+    let bench = Arc::new(Bench::sqlite().await.answered_by(Arc::new(api.responder())));
     test(bench, api).await;
     let api = ChatApi::start(replies).await;
-    let bench = Arc::new(Bench::postgres(Arc::new(api.responder())).await);
+    let bench = Arc::new(Bench::postgres().await.answered_by(Arc::new(api.responder())));
     test(bench, api).await;
 }
 

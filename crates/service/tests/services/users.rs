@@ -1,10 +1,9 @@
-use std::sync::Arc;
 use std::time::Duration;
 
-use database::{Outcome, SessionOptions};
+use database::{Database, Outcome, SessionOptions};
 use entity::user;
 use sea_orm::EntityTrait;
-use service::{Error, OfflineResponder};
+use service::Error;
 use testkit::eventually;
 use uuid::Uuid;
 
@@ -30,7 +29,7 @@ async fn the_development_user_is_one_however_often_it_is_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_whom_two_make_at_the_same_time_is_one() {
-    let bench = Bench::postgres(Arc::new(OfflineResponder)).await;
+    let bench = Bench::postgres().await;
     let Place::Postgres(place) = &bench.place else {
         unreachable!("that is what was asked for")
     };
@@ -42,7 +41,9 @@ async fn a_user_whom_two_make_at_the_same_time_is_one() {
     let first = bench.session();
     let made = bench.services.users(&first).development_user().await.unwrap();
     let second = tokio::spawn({
-        let (services, neighbour) = (bench.services.clone(), bench.neighbour());
+        // A second process on the same database, so to speak: a share of its own.
+        let neighbour = Database::new(bench.database.settings().clone()).unwrap();
+        let services = bench.services.clone();
         async move {
             let session = neighbour.session(SessionOptions::new("second"));
             let found = services.users(&session).development_user().await;

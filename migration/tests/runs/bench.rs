@@ -78,7 +78,7 @@ pub(crate) async fn has_table(settings: &Settings, table: &str) -> bool {
 }
 
 /// A migrator of the given migrations.
-pub(crate) struct Sample(pub(crate) Vec<Step>);
+pub(crate) struct Steps(pub(crate) Vec<Step>);
 
 /// A migration that makes a table of its own name, and then runs SQL or breaks.
 #[derive(Clone)]
@@ -113,7 +113,7 @@ impl Step {
     }
 }
 
-impl MigratorTraitSelf for Sample {
+impl MigratorTraitSelf for Steps {
     fn migrations(&self) -> Vec<Box<dyn MigrationTrait>> {
         self.0
             .iter()

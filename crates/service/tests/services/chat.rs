@@ -1,0 +1,77 @@
+//! What tests of the sample need: an owner, conversations, and who answers in them.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use entity::user;
+use service::{NewConversation, NewMessage, Responder};
+use uuid::Uuid;
+
+use crate::bench::Bench;
+
+impl Bench {
+    pub(crate) async fn with_owner(mut self) -> Self {
+        let owner = self
+            .work(async |services, session| services.users(session).development_user().await)
+            .await;
+        self.owner = owner.expect("a user can be made").id;
+        self
+    }
+
+    pub(crate) fn answered_by(mut self, responder: Arc<dyn Responder>) -> Self {
+        self.services = self.services.with_responder(responder);
+        self
+    }
+
+    pub(crate) async fn conversation(&self, title: &str) -> Uuid {
+        let new = NewConversation {
+            title: title.to_owned(),
+            is_public: false,
+        };
+        let made = self
+            .work(async |services, session| services.conversations(session).create(self.owner, new).await);
+        made.await.expect("a conversation can be made").id
+    }
+
+    /// Another user, who owns nothing yet.
+    pub(crate) async fn stranger(&self) -> Uuid {
+        use sea_orm::{ActiveModelTrait, ActiveValue::Set};
+        let id = Uuid::now_v7();
+        let user = user::ActiveModel {
+            id: Set(id),
+            name: Set("Stranger".to_owned()),
+            email: Set(format!("{id}@example.com")),
+            created_at: Set(Utc::now()),
+            updated_at: Set(Utc::now()),
+        };
+        self.work(async |_, session| Ok(user.insert(session).await?))
+            .await
+            .expect("a user can be made");
+        id
+    }
+
+    /// All messages of a conversation with who said them, oldest first.
+    pub(crate) async fn said(&self, conversation: Uuid) -> Vec<(entity::message::Role, String)> {
+        let page = service::PageRequest {
+            limit: Some(100),
+            cursor: None,
+        };
+        let session = self.reading();
+        let page = self
+            .services
+            .conversations(&session)
+            .messages(self.owner, conversation, page)
+            .await;
+        page.expect("it can be read")
+            .items
+            .into_iter()
+            .map(|row| (row.role, row.body))
+            .collect()
+    }
+}
+
+pub(crate) fn message(body: &str) -> NewMessage {
+    NewMessage {
+        body: body.to_owned(),
+    }
+}
