@@ -60,7 +60,7 @@ enum Verb {
     Reset,
     /// Makes the file of a new migration.
     Generate {
-        /// In lower case, such as add_tags_to_conversations.
+        /// In lower case, such as create_tags.
         name: String,
         /// The folder of the crate.
         #[arg(long, default_value = "migration")]

@@ -286,7 +286,13 @@ fn explain(broken: Broken, merged: &BTreeMap<String, Value>) -> Invalid {
 }
 
 fn is_secret(key: &str) -> bool {
-    ["app.secret", "database.url", "debug.token", "responder.key"].contains(&key)
+    const SECRETS: &[&str] = &[
+        "app.secret",
+        "database.url",
+        "debug.token",
+        "responder.key", // sample
+    ];
+    SECRETS.contains(&key)
 }
 
 fn origin(value: &Value) -> String {

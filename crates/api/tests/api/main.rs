@@ -47,6 +47,7 @@ mod server;
 
 mod answers; // sample
 mod conversations; // sample
+mod docs;
 mod lifecycle;
 mod messages; // sample
 mod openapi;
