@@ -1,8 +1,8 @@
 # Two binaries in an image without a shell: `api` serves, `migration` changes the schema.
 #
 #   docker build --tag berth .
+#   docker run --rm --env DATABASE_URL=... berth migration up
 #   docker run --rm --publish 8080:8080 --env DATABASE_URL=... --env APP__APP__SECRET=... berth
-#   docker run --rm --env DATABASE_URL=... --entrypoint migration berth up
 
 # The same as in rust-toolchain.toml, which stays outside: it asks for tools that a build does not need.
 ARG RUST_VERSION=1.95
@@ -34,12 +34,10 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
 
 # glibc, the public certificate authorities, and a user without rights.
 FROM gcr.io/distroless/cc-debian12:nonroot
-ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="Berth" \
       org.opencontainers.image.description="A backend that lives within its database connections" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \
-      org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=build /src/target/release/api /src/target/release/migration /usr/local/bin/
 ENV APP_ENV=production
@@ -47,5 +45,5 @@ EXPOSE 8080
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=4s --start-period=30s --start-interval=1s --retries=3 \
     CMD ["/usr/local/bin/api", "health", "ready"]
-ENTRYPOINT ["/usr/local/bin/api"]
-CMD ["serve"]
+# No ENTRYPOINT: platforms replace the command alone, and put `migration up` in its place before a release.
+CMD ["/usr/local/bin/api", "serve"]
