@@ -87,9 +87,12 @@ async fn browsers_get_a_page_that_loads_nothing() {
 async fn at_rest_it_tells_who_shares_the_limit() {
     let site = Site::start().await;
     let told = site.json(PATH).await;
-    assert_eq!(
-        told["holders"].as_array().unwrap().len(),
-        0,
+    // The look for pending migrations, with which each start begins, may still be under way.
+    let holders = told["holders"].as_array().unwrap();
+    assert!(
+        holders
+            .iter()
+            .all(|holder| holder["label"] == "pending migrations"),
         "asking is no reason to be shown: {told}"
     );
     let here = told["neighbours"]
