@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
+/// What a new file says, with the table's name for `things`.
 const TEMPLATE: &str = "//! What this changes, and why.
 
 use sea_orm_migration::prelude::*;
@@ -15,7 +16,12 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.create_table(Table::create().table(\"things\").take()).await
+        let table = Table::create()
+            .table(\"things\")
+            .col(ColumnDef::new(\"id\").uuid().not_null())
+            .primary_key(Index::create().name(\"pk_things\").col(\"id\"))
+            .take();
+        manager.create_table(table).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
@@ -41,7 +47,8 @@ pub fn generate(folder: &Path, name: &str, now: DateTime<Utc>) -> io::Result<Pat
     let listed = enter(&std::fs::read_to_string(&list)?, &module)
         .ok_or_else(|| unusable("src/lib.rs does not list migrations in the usual way"))?;
     let path = folder.join("src").join(&module).with_extension("rs");
-    std::fs::write(&path, TEMPLATE)?;
+    let table = name.strip_prefix("create_").unwrap_or("things");
+    std::fs::write(&path, TEMPLATE.replace("things", table))?;
     std::fs::write(&list, listed)?;
     Ok(path)
 }
