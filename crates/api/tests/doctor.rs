@@ -110,7 +110,7 @@ async fn transaction_mode_taken_for_another_fails_and_says_what_to_set() {
     assert_found(&told, "pooler", Level::Pass, "transaction mode");
     assert_found(&told, "prepared", Level::Pass, "none are used");
     assert_found(&told, "timeouts", Level::Pass, "travels with each transaction");
-    assert_found(&told, "budget", Level::Pass, "2 instances");
+    assert_found(&told, "budget", Level::Pass, "instances (2)");
     assert_found(&told, "migrations", Level::Warn, "session pooler");
 }
 

@@ -51,7 +51,7 @@ fn fixed(settings: &Settings, instances: u32) -> Finding {
         settings.limit,
     );
     let sum = taken(settings, instances, instances) + u64::from(reserve);
-    let says = format!("{instances} instances x {share} + {reserve} reserved = {sum} of {limit}");
+    let says = format!("instances ({instances}) x share ({share}) + reserve ({reserve}) = {sum} of {limit}");
     if sum <= u64::from(limit) {
         return Finding::pass("budget", says);
     }
@@ -104,8 +104,8 @@ mod tests {
     #[test]
     fn shares_and_reserve_add_up() {
         for (instances, sum) in [
-            (1, "1 instances x 5 + 2 reserved = 7 of 15"),
-            (4, "4 instances x 3 + 2 reserved = 14 of 15"),
+            (1, "instances (1) x share (5) + reserve (2) = 7 of 15"),
+            (4, "instances (4) x share (3) + reserve (2) = 14 of 15"),
         ] {
             let finding = finding(&settings(instances));
             assert_eq!((finding.level, finding.says.as_str()), (Level::Pass, sum));

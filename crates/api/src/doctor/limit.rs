@@ -77,7 +77,9 @@ fn judge(limit: usize, admitted: usize, others: usize, end: End) -> Finding {
     let room = admitted + others;
     let says = match others {
         0 => format!("{admitted} clients were admitted, database.limit is {limit}"),
-        _ => format!("{admitted} clients were admitted besides {others} others, database.limit is {limit}"),
+        _ => format!(
+            "{admitted} clients were admitted besides {others} already there, database.limit is {limit}"
+        ),
     };
     match end {
         End::Broken(failure) => Finding::warn(

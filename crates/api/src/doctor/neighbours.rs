@@ -17,11 +17,14 @@ pub(super) async fn finding(settings: &Settings, connection: &mut PgConnection) 
 async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Finding, Error> {
     let neighbours = neighbours(connection).await?;
     let total: i64 = neighbours.iter().map(|(_, number)| number).sum();
-    let named = neighbours.iter().map(|(name, number)| format!("{number} {name}"));
+    let named = neighbours.iter().map(|(name, number)| match name.as_str() {
+        "nameless" => format!("{number} nameless (a pooler keeps some in stock)"),
+        name => format!("{number} {name}"),
+    });
     let named = named.collect::<Vec<_>>().join(", ");
     let says = match total {
         0 => "nobody else is connected".to_owned(),
-        _ => format!("{total} other connections: {named}"),
+        _ => format!("{total} besides the doctor: {named}"),
     };
     let own = format!("{}/", settings.application_name);
     let strangers: i64 = neighbours

@@ -79,5 +79,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 }
 
 fn in_ms(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+    let ms = time.as_secs_f64() * 1e3;
+    // Next door a tenth of a millisecond is all there is.
+    format!("{ms:.*} ms", if ms < 1.0 { 2 } else { 1 })
 }
