@@ -6,6 +6,7 @@
 )]
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use reqwest::header::HeaderMap;
 use reqwest::{Method, StatusCode};
@@ -68,9 +69,11 @@ impl Client {
         Answer::to(self.request(Method::DELETE, path)).await
     }
 
-    /// Whether anybody answers there at all, over a connection of its own.
+    /// Whether anybody answers there at all, over a connection of its own. One that a server accepts while it stops
+    /// is left without an answer for as long as that takes.
     pub(crate) async fn is_answered(&self) -> bool {
-        http().get(&self.base).send().await.is_ok()
+        let asking = http().get(&self.base).timeout(Duration::from_secs(2));
+        asking.send().await.is_ok()
     }
 }
 

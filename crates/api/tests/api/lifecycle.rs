@@ -36,7 +36,10 @@ async fn with_nothing_set_it_serves_on_sqlite_and_says_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn asked_to_stop_it_finishes_a_request_under_way_and_begins_no_new_one() {
-    let mut server = Server::start_with(Store::sqlite(), |_| {}, routes).await;
+    let patient = |settings: &mut api::settings::Settings| {
+        settings.server.shutdown_timeout = Duration::from_secs(300);
+    };
+    let mut server = Server::start_with(Store::sqlite(), patient, routes).await;
     let client = server.client();
     let asking = tokio::spawn(async move { client.post("/slow", Value::Null).await });
     testkit::eventually(async || server.database().status().slots.leased == 1).await;
