@@ -15,7 +15,7 @@ const EXPORT_PAGE: u64 = 100;
 /// What a user meant to say.
 #[derive(Clone, Debug, Validate)]
 pub struct MessageChange {
-    /// As in [`NewMessage`].
+    /// As in [`NewMessage`](crate::NewMessage).
     #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(storable))]
     pub body: String,
 }
