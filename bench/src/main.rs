@@ -5,16 +5,26 @@
 
 mod contenders;
 mod fresh;
+mod observe;
 mod reads;
 mod refused;
 mod report;
 mod storm;
 mod tls;
 
+use std::process::ExitCode;
 use std::time::Duration;
 
+fn main() -> ExitCode {
+    if observe::serves() {
+        return api::command::run();
+    }
+    measure();
+    ExitCode::SUCCESS
+}
+
 #[tokio::main]
-async fn main() {
+async fn measure() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
     // `bench reads Berth pgbench` runs these contenders alone.
@@ -28,6 +38,9 @@ async fn main() {
     }
     if runs("refused") {
         refused::run().await;
+    }
+    if runs("observe") {
+        observe::run().await;
     }
     if runs("storm") {
         storm::run().await;

@@ -15,6 +15,7 @@ pub mod observe;
 pub mod openapi;
 pub mod problem;
 pub mod request_id;
+mod route_pattern;
 pub mod routes;
 pub mod settings;
 pub mod shutdown;

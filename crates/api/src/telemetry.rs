@@ -15,6 +15,7 @@ use tracing_subscriber::{EnvFilter, Registry, fmt};
 use crate::observe::Exporter;
 use crate::observe::TraceContext;
 use crate::request_id::RequestId;
+use crate::route_pattern::RoutePattern;
 use crate::settings::{LogFormat, Settings};
 
 /// Keeps what sends spans; dropped at the end, it sends those that are left.
@@ -90,12 +91,11 @@ pub struct RequestSpan;
 impl RootSpanBuilder for RequestSpan {
     fn on_request_start(request: &ServiceRequest) -> Span {
         let id = RequestId::of(request.headers());
-        let route = request.match_pattern();
         let span = tracing::info_span!(
             "request",
             request_id = %id,
             http.request.method = %request.method(),
-            http.route = %route.as_deref().unwrap_or("none"),
+            http.route = RoutePattern::of(request).as_str(),
             http.response.status_code = field::Empty,
             trace_id = field::Empty,
         );

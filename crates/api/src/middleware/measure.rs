@@ -5,6 +5,7 @@ use actix_web::{HttpMessage, web};
 
 use super::UnitOfWork;
 use crate::observe::{Metrics, Monitor, TraceContext, server_timing};
+use crate::route_pattern::RoutePattern;
 use crate::settings::{App, Environment};
 
 /// Measures each request by its route's pattern, warns of slow ones, and runs it within its caller's trace.
@@ -15,7 +16,7 @@ pub(crate) async fn measure(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let mut exchange = metrics.begin(request.method(), request.match_pattern());
+    let mut exchange = metrics.begin(request.method(), RoutePattern::of(&request).into());
     let trace = TraceContext::of(request.headers());
     let mut outcome = TraceContext::scope(trace, next.call(request)).await;
     let status = match &outcome {

@@ -12,6 +12,7 @@ use database::{Database, Outcome, Session, SessionOptions, Usage};
 
 use crate::error::ApiError;
 use crate::request_id::RequestId;
+use crate::route_pattern::RoutePattern;
 use crate::settings::Server;
 
 /// Gives the request one session and ends it before the answer leaves.
@@ -54,10 +55,9 @@ struct Unit {
 
 impl UnitOfWork {
     fn of(request: &ServiceRequest, database: &Database, request_timeout: Duration) -> Self {
-        let route = request.match_pattern();
         Self(Rc::new(Unit {
             database: database.clone(),
-            label: format!("{} {}", request.method(), route.as_deref().unwrap_or("none")).into(),
+            label: format!("{} {}", request.method(), RoutePattern::of(request).as_str()).into(),
             request_id: request.extensions().get::<RequestId>().cloned(),
             reads_only: is_safe(request.method()),
             deadline: request_timeout,

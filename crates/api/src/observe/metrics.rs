@@ -1,4 +1,3 @@
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,7 +34,7 @@ pub(crate) struct Metrics {
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Labels {
     http_request_method: &'static str,
-    http_route: Cow<'static, str>,
+    http_route: Arc<str>,
     http_response_status_code: u16,
 }
 
@@ -44,7 +43,7 @@ struct Labels {
 pub(crate) struct Exchange<'m> {
     metrics: &'m Metrics,
     method: &'static str,
-    route: Cow<'static, str>,
+    route: Arc<str>,
     begun: Instant,
     status: Option<StatusCode>,
 }
@@ -74,12 +73,12 @@ impl Metrics {
     }
 
     /// Begins to measure a request.
-    pub(crate) fn begin(&self, method: &Method, route: Option<String>) -> Exchange<'_> {
+    pub(crate) fn begin(&self, method: &Method, route: Arc<str>) -> Exchange<'_> {
         self.active.inc();
         Exchange {
             metrics: self,
             method: known(method),
-            route: route.map_or(Cow::Borrowed("none"), Cow::Owned),
+            route,
             begun: Instant::now(),
             status: None,
         }
@@ -123,7 +122,7 @@ impl Drop for Exchange<'_> {
         }
         let labels = Labels {
             http_request_method: self.method,
-            http_route: std::mem::take(&mut self.route),
+            http_route: self.route.clone(),
             http_response_status_code: self.status.map_or(LEFT, |status| status.as_u16()),
         };
         let took = self.begun.elapsed().as_secs_f64();

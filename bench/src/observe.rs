@@ -1,0 +1,252 @@
+//! What being watched costs: the real service with all of its observation on, against all of it off.
+//!
+//! Each is a process of its own, because logs belong to a whole process. Both talk to the same server through a
+//! limiter each, and somebody looks at each once a round.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use testkit::{Cluster, Limiter, LimiterOptions, TestDatabase, free_port};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+const CLIENTS: usize = 8;
+const ROUNDS: usize = 80;
+const ROUND: Duration = Duration::from_millis(250);
+/// Tells this program that it is the service and not the measurement.
+const SERVES: &str = "BENCH_SERVES";
+const TOKEN: &str = "a-token-for-the-bench";
+
+type Setting = (&'static str, &'static str);
+
+/// The last one again is the first: what two equal processes differ by is what the others may, too.
+const CONTENDERS: [(&str, &[Setting]); 4] = [
+    ("all off", &[LOG_OFF, MONITOR_OFF, METRICS_OFF]),
+    ("all on", &[]),
+    ("all on but the log", &[LOG_OFF]),
+    ("all off again", &[LOG_OFF, MONITOR_OFF, METRICS_OFF]),
+];
+const LOG_OFF: Setting = ("LOG_LEVEL", "off");
+const MONITOR_OFF: Setting = ("APP__MONITOR__ENABLED", "false");
+const METRICS_OFF: Setting = ("APP__METRICS__ENABLED", "false");
+
+/// Whether this process is to be the service.
+pub(crate) fn serves() -> bool {
+    std::env::var_os(SERVES).is_some()
+}
+
+pub(crate) async fn run() {
+    let store = Cluster::shared().await.database().await;
+    let mut sites = Vec::new();
+    for (name, settings) in CONTENDERS {
+        sites.push((name, Site::start(&store, settings).await));
+    }
+    let conversation = Client::new(sites[0].1.port).await.post().await;
+    for (title, writes) in [("GET of one conversation", false), ("four GETs and a POST", true)] {
+        let mut results = [const { Vec::new() }; CONTENDERS.len()];
+        for round in 0..ROUNDS {
+            // Each begins in turn: whoever comes first would find the machine as the others left it.
+            for place in 0..sites.len() {
+                let at = (round + place) % sites.len();
+                results[at].push(sites[at].1.round(&conversation, writes).await);
+            }
+        }
+        println!("\nobserve: {title}, {CLIENTS} clients, {ROUNDS} rounds in turn");
+        for ((name, _), rounds) in sites.iter().zip(&results) {
+            tell(name, rounds, &results[0]);
+        }
+    }
+}
+
+/// What one process did in one round.
+struct Round {
+    answers: u64,
+    took: Duration,
+    /// Of the process's own, on all processors together.
+    processor: Duration,
+}
+
+impl Round {
+    fn rate(&self) -> f64 {
+        self.answers as f64 / self.took.as_secs_f64()
+    }
+}
+
+/// Each round is compared with its neighbour of the reference: what else the machine does falls on both.
+fn tell(name: &str, rounds: &[Round], reference: &[Round]) {
+    let rates = |rounds: &[Round]| rounds.iter().map(Round::rate).collect::<Vec<_>>();
+    let best = |rounds| rates(rounds).into_iter().fold(0.0, f64::max);
+    let pairs = rounds.iter().zip(reference);
+    let ratio = median(pairs.map(|(ours, theirs)| ours.rate() / theirs.rate()).collect());
+    let processor: Duration = rounds.iter().map(|round| round.processor).sum();
+    let answers: u64 = rounds.iter().map(|round| round.answers).sum();
+    println!(
+        "  {name:<27} best {:>6.0} req/s ({:.3}), median {:>6.0} ({ratio:.3}), {:>4.0} µs of processor a request",
+        best(rounds),
+        best(rounds) / best(reference),
+        median(rates(rounds)),
+        processor.as_micros() as f64 / answers as f64,
+    );
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The service in a process of its own. Dropping it kills it.
+struct Site {
+    port: u16,
+    process: Child,
+    _limiter: Limiter,
+}
+
+impl Site {
+    async fn start(store: &TestDatabase, settings: &[Setting]) -> Self {
+        let limiter = Limiter::start(store, LimiterOptions::limit(15));
+        let port = free_port();
+        let log = std::env::temp_dir().join(format!("bench-{port}.log"));
+        let file = std::fs::File::create(&log).expect("a file for its log");
+        // Nobody reads it: it is gone with the process that writes it.
+        std::fs::remove_file(log).expect("the file can be unlinked");
+        let process = Command::new(std::env::current_exe().expect("this program"))
+            .env(SERVES, "1")
+            .env("APP_ENV", "production")
+            .env("DATABASE_URL", limiter.url())
+            .env("SERVER_HOST", "127.0.0.1")
+            .env("SERVER_PORT", port.to_string())
+            .env("DB_POOLER", "session")
+            .env("DB_INSTANCES", "1")
+            .env("APP__APP__SECRET", "a secret of thirty-two characters or more")
+            .env("APP__DEBUG__TOKEN", TOKEN)
+            .env("APP__STARTUP__MIGRATE", "apply")
+            .envs(settings.iter().copied())
+            .stdout(Stdio::from(file))
+            .kill_on_drop(true)
+            .spawn()
+            .expect("this program starts");
+        let site = Self {
+            port,
+            process,
+            _limiter: limiter,
+        };
+        testkit::eventually_within(Duration::from_secs(60), async || {
+            TcpStream::connect(("127.0.0.1", port)).await.is_ok()
+        })
+        .await;
+        site
+    }
+
+    async fn round(&self, conversation: &str, writes: bool) -> Round {
+        let (begun, before) = (Instant::now(), self.processor());
+        let clients = (0..CLIENTS).map(|_| {
+            let (port, conversation) = (self.port, conversation.to_owned());
+            tokio::spawn(async move {
+                Client::new(port)
+                    .await
+                    .load(&conversation, writes, begun + ROUND)
+                    .await
+            })
+        });
+        let clients: Vec<_> = clients.collect();
+        let mut watcher = Client::new(self.port).await;
+        watcher.get("/metrics").await;
+        watcher.get("/debug/db-pool").await;
+        let mut answers = 0;
+        for client in clients {
+            answers += client.await.expect("no client panics");
+        }
+        Round {
+            answers,
+            took: begun.elapsed(),
+            processor: self.processor().saturating_sub(before),
+        }
+    }
+
+    /// What its threads have used so far, as Linux tells it in hundredths of a second; elsewhere nothing.
+    fn processor(&self) -> Duration {
+        let stat = format!("/proc/{}/stat", self.process.id().expect("it runs"));
+        let stat = std::fs::read_to_string(stat).unwrap_or_default();
+        let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+        let ticks: u64 = fields
+            .skip(11)
+            .take(2)
+            .filter_map(|field| field.parse::<u64>().ok())
+            .sum();
+        Duration::from_millis(ticks * 10)
+    }
+}
+
+/// One connection that is kept. It speaks just enough HTTP to cost next to nothing.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    async fn new(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
+        stream.set_nodelay(true).expect("a TCP socket");
+        Self(BufReader::new(stream))
+    }
+
+    async fn load(mut self, conversation: &str, writes: bool, until: Instant) -> u64 {
+        let mut answers = 0;
+        while Instant::now() < until {
+            if writes && answers % 5 == 4 {
+                self.post().await;
+            } else {
+                assert_eq!(self.get(conversation).await.status, "200");
+            }
+            answers += 1;
+        }
+        answers
+    }
+
+    async fn get(&mut self, path: &str) -> Answer {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+        self.send(head.as_bytes()).await
+    }
+
+    /// Begins a conversation, and tells where it is.
+    async fn post(&mut self) -> String {
+        let body = r#"{"title":"measured"}"#;
+        let length = body.len();
+        let request = format!(
+            "POST /api/v1/conversations HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+        );
+        let answer = self.send(request.as_bytes()).await;
+        assert_eq!(answer.status, "201");
+        answer.location.expect("it tells where")
+    }
+
+    async fn send(&mut self, request: &[u8]) -> Answer {
+        self.0
+            .get_mut()
+            .write_all(request)
+            .await
+            .expect("it takes a request");
+        let (mut answer, mut length) = (Answer::default(), 0);
+        let mut line = String::new();
+        loop {
+            line.clear();
+            self.0.read_line(&mut line).await.expect("it answers");
+            let Some((name, value)) = line.trim_end().split_once(' ') else {
+                break;
+            };
+            match name {
+                "HTTP/1.1" => answer.status = value[..3].to_owned(),
+                "content-length:" => length = value.parse().expect("a number"),
+                "location:" => answer.location = Some(value.to_owned()),
+                _ => {}
+            }
+        }
+        let mut body = vec![0; length];
+        self.0.read_exact(&mut body).await.expect("a whole body");
+        answer
+    }
+}
+
+#[derive(Default)]
+struct Answer {
+    status: String,
+    location: Option<String>,
+}

@@ -1,0 +1,33 @@
+//! The pattern of a request's route: what it is counted, logged and shown under, since paths hold keys of rows.
+
+use std::sync::Arc;
+
+use actix_web::HttpMessage;
+use actix_web::dev::ServiceRequest;
+
+/// `/api/v1/conversations/{conversation_id}`, for example; `none` where no route fits.
+#[derive(Clone, Debug)]
+pub(crate) struct RoutePattern(Arc<str>);
+
+impl RoutePattern {
+    /// Looks it up once for each request: before routing that means to try the whole table, which costs more than
+    /// all that is measured of a request.
+    pub(crate) fn of(request: &ServiceRequest) -> Self {
+        let known = request.extensions().get::<Self>().cloned();
+        known.unwrap_or_else(|| {
+            let found = Self(request.match_pattern().as_deref().unwrap_or("none").into());
+            request.extensions_mut().insert(found.clone());
+            found
+        })
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<RoutePattern> for Arc<str> {
+    fn from(pattern: RoutePattern) -> Self {
+        pattern.0
+    }
+}
