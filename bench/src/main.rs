@@ -5,7 +5,7 @@
 
 mod contenders;
 mod fresh;
-mod observe;
+mod observe; // sample
 mod reads;
 mod refused;
 mod report;
@@ -16,9 +16,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 fn main() -> ExitCode {
+    // sample begins
     if observe::serves() {
         return api::command::run();
     }
+    // sample ends
     measure();
     ExitCode::SUCCESS
 }
@@ -39,9 +41,11 @@ async fn measure() {
     if runs("refused") {
         refused::run().await;
     }
+    // sample begins
     if runs("observe") {
         observe::run().await;
     }
+    // sample ends
     if runs("storm") {
         storm::run().await;
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::HttpMessage;
 use actix_web::dev::ServiceRequest;
 
-/// `/api/v1/conversations/{conversation_id}`, for example; `none` where no route fits.
+/// `/api/v1/tags/{tag_id}`, for example; `none` where no route fits.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutePattern(Arc<str>);
 
