@@ -42,7 +42,7 @@ async fn asked_to_stop_it_finishes_a_request_under_way_and_begins_no_new_one() {
     let mut server = Server::start_with(Store::sqlite(), patient, routes).await;
     let client = server.client();
     let asking = tokio::spawn(async move { client.post("/slow", Value::Null).await });
-    testkit::eventually(async || server.database().status().slots.leased == 1).await;
+    server.lends_to("POST /slow").await;
     server.ask_to_stop();
     testkit::eventually(async || !server.client().is_answered().await).await;
     LET_GO.add_permits(1);
@@ -57,7 +57,7 @@ async fn a_request_that_never_ends_does_not_keep_it_from_ending() {
     };
     let mut server = Server::start_with(Store::sqlite(), hasty, routes).await;
     let asking = tokio::spawn(server.client().request(Method::POST, "/forever").send());
-    testkit::eventually(async || server.database().status().slots.leased == 1).await;
+    server.lends_to("POST /forever").await;
     server.ask_to_stop();
     server.ended().await;
     assert!(asking.await.unwrap().is_err());

@@ -139,6 +139,13 @@ impl Server {
         end.expect("it ends").unwrap().expect("it ends well");
     }
 
+    /// Waits until a request to this route has a connection. Each start looks for pending migrations, which takes one
+    /// for a moment, too.
+    pub(crate) async fn lends_to(&self, route: &str) {
+        let holds = async || self.database.holders().iter().any(|holder| holder.label == route);
+        testkit::eventually(holds).await;
+    }
+
     pub(crate) fn database(&self) -> &Database {
         &self.database
     }

@@ -78,7 +78,7 @@ on_each_store! {
         let server = start(store, |_| {}).await;
         let request = server.client().request(Method::POST, "/forever").send();
         let client = tokio::spawn(request);
-        testkit::eventually(async || server.database().status().slots.leased == 1).await;
+        server.lends_to("POST /forever").await;
         client.abort();
         testkit::eventually(async || server.database().status().slots.leased == 0).await;
         assert_eq!(stored(&server).await, 0);
