@@ -39,7 +39,7 @@ pub enum Error {
     /// What answers hands each transaction to another backend, so that no lock would hold.
     #[error(
         "port {port} leads to a transaction pooler, where a lock does not last and migrations cannot run: \
-         use the session pooler (port 5432 with Supabase) or the database's own address"
+         use a session pooler (Supabase's own listens on port 5432) or the database's own address"
     )]
     TransactionPooler {
         /// The port of the URL.

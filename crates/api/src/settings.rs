@@ -2,6 +2,7 @@
 
 mod layer;
 mod load;
+mod log;
 mod name;
 mod observe;
 mod report;
@@ -15,6 +16,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::load::{Invalid, Loaded, Sources};
+pub(crate) use self::log::levels;
+pub use self::log::{Log, LogFormat};
 pub use self::observe::{Debug, Health, Metrics, Monitor, Telemetry};
 pub use self::responder::Responder; // sample
 pub use self::secret::Secret;
@@ -84,20 +87,6 @@ pub enum Migrate {
     Skip,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Log {
-    pub level: String,
-    pub format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
 /// The secret that `config/default.toml` ships, so that a first run needs none.
 const DEVELOPMENT_SECRET: &str = "development-only-secret-never-deploy-me";
 
@@ -160,17 +149,6 @@ impl Server {
             (1024..=104_857_600).contains(&self.body_limit),
             "server.body_limit",
             "must be from 1024 to 104857600 bytes",
-        )
-    }
-}
-
-impl Log {
-    fn check(&self) -> Result<(), Broken> {
-        let parsed = tracing_subscriber::EnvFilter::builder().parse(&self.level);
-        require(
-            parsed.is_ok() && !self.level.trim().is_empty(),
-            "log.level",
-            "must be error, warn, info, debug or trace, or per part as in `info,database=debug`",
         )
     }
 }

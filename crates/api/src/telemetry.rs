@@ -9,14 +9,14 @@ use tracing::{Span, field};
 use tracing_actix_web::{RootSpanBuilder, TracingLogger};
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
-use tracing_subscriber::{EnvFilter, Registry, fmt};
+use tracing_subscriber::{Registry, fmt};
 
 #[cfg(feature = "otlp")]
 use crate::observe::Exporter;
 use crate::observe::TraceContext;
 use crate::request_id::RequestId;
 use crate::route_pattern::RoutePattern;
-use crate::settings::{LogFormat, Settings};
+use crate::settings::{LogFormat, Settings, levels};
 
 /// Keeps what sends spans; dropped at the end, it sends those that are left.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ type Traces = Option<Box<dyn Layer<Registry> + Send + Sync>>;
 pub fn init(settings: &Settings) -> Result<Telemetry, TelemetryError> {
     let (traces, telemetry) = traces(settings)?;
     let lines = fmt::layer().with_ansi(std::io::stdout().is_terminal());
-    let filter = EnvFilter::new(&settings.log.level);
+    let filter = levels(&settings.log.level).unwrap_or_default();
     let registry = tracing_subscriber::registry().with(traces);
     match settings.log.format {
         LogFormat::Text => registry
@@ -67,7 +67,7 @@ fn traces(settings: &Settings) -> Result<(Traces, Telemetry), TelemetryError> {
     let exporter = endpoint
         .map(|endpoint| Exporter::new(endpoint, &settings.app.name))
         .transpose()?;
-    let filter = EnvFilter::new(&settings.telemetry.trace_level);
+    let filter = levels(&settings.telemetry.trace_level).unwrap_or_default();
     let layer = exporter
         .as_ref()
         .map(|exporter| exporter.layer().with_filter(filter).boxed());
@@ -93,8 +93,8 @@ impl RootSpanBuilder for RequestSpan {
         let id = RequestId::of(request.headers());
         let span = tracing::info_span!(
             "request",
-            request_id = %id,
-            http.request.method = %request.method(),
+            request_id = id.as_str(),
+            http.request.method = request.method().as_str(),
             http.route = RoutePattern::of(request).as_str(),
             http.response.status_code = field::Empty,
             trace_id = field::Empty,
@@ -108,12 +108,16 @@ impl RootSpanBuilder for RequestSpan {
         span
     }
 
+    /// For a collector: the log's own line has the status, and adding a field to a span of JSON costs as much as
+    /// the rest of it.
     fn on_request_end<B: MessageBody>(span: Span, outcome: &Result<ServiceResponse<B>, actix_web::Error>) {
-        let status = match outcome {
-            Ok(response) => response.status(),
-            Err(error) => error.as_response_error().status_code(),
-        };
-        span.record("http.response.status_code", status.as_u16());
+        if cfg!(feature = "otlp") {
+            let status = match outcome {
+                Ok(response) => response.status(),
+                Err(error) => error.as_response_error().status_code(),
+            };
+            span.record("http.response.status_code", status.as_u16());
+        }
     }
 }
 

@@ -12,6 +12,9 @@ use crate::error::{ApiError, with_causes};
 use crate::problem::{MEDIA_TYPE, Problem};
 use crate::request_id::{self, RequestId};
 
+/// The part of the log that can be switched off by itself: a line for each request that went well.
+const ACCESS: &str = "access";
+
 /// The last one to touch an answer: writes every error as a problem, adds the request id, and logs one line.
 ///
 /// An error answer that a handler wrote itself, with a body of its own, is left as it is.
@@ -99,7 +102,7 @@ impl Exchange {
         } else if status.is_client_error() {
             tracing::info!(status = code, duration_ms = ms, error, "request answered");
         } else {
-            tracing::info!(status = code, duration_ms = ms, "request answered");
+            tracing::info!(target: ACCESS, status = code, duration_ms = ms, "request answered");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::log::{LEVELS, levels};
 use super::{Broken, Secret, Server, require, seconds, within};
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -102,11 +103,10 @@ impl Debug {
 
 impl Telemetry {
     pub(super) fn check(&self) -> Result<(), Broken> {
-        let parsed = tracing_subscriber::EnvFilter::builder().parse(&self.trace_level);
         require(
-            parsed.is_ok() && !self.trace_level.trim().is_empty(),
+            levels(&self.trace_level).is_some(),
             "telemetry.trace_level",
-            "must be a level as log.level takes it, for example `info,database=debug`",
+            LEVELS,
         )?;
         let Some(endpoint) = &self.otlp_endpoint else {
             return Ok(());
