@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 const CLIENTS: usize = 8;
-const ROUNDS: usize = 80;
+const ROUNDS: usize = 240;
 const ROUND: Duration = Duration::from_millis(250);
 /// Tells this program that it is the service and not the measurement.
 const SERVES: &str = "BENCH_SERVES";

@@ -16,7 +16,7 @@ use crate::observe::Exporter;
 use crate::observe::TraceContext;
 use crate::request_id::RequestId;
 use crate::route_pattern::RoutePattern;
-use crate::settings::{LogFormat, Settings, levels};
+use crate::settings::{Log, LogFormat, Settings, levels};
 
 /// Keeps what sends spans; dropped at the end, it sends those that are left.
 #[derive(Debug)]
@@ -36,8 +36,6 @@ pub enum TelemetryError {
     Exporter(#[from] opentelemetry_otlp::ExporterBuildError),
 }
 
-type Traces = Option<Box<dyn Layer<Registry> + Send + Sync>>;
-
 /// Sends the logs of this process to standard output, in the form and above the level that was set, and its spans
 /// to a collector, where one is set.
 ///
@@ -45,38 +43,49 @@ type Traces = Option<Box<dyn Layer<Registry> + Send + Sync>>;
 ///
 /// Somebody else has taken the process's logs already, or the collector's address cannot be understood.
 pub fn init(settings: &Settings) -> Result<Telemetry, TelemetryError> {
-    let (traces, telemetry) = traces(settings)?;
-    let lines = fmt::layer().with_ansi(std::io::stdout().is_terminal());
-    let filter = levels(&settings.log.level).unwrap_or_default();
-    let registry = tracing_subscriber::registry().with(traces);
-    match settings.log.format {
-        LogFormat::Text => registry
-            .with(lines.compact().with_target(false).with_filter(filter))
-            .try_init()?,
-        LogFormat::Json => registry
-            .with(lines.json().flatten_event(true).with_filter(filter))
-            .try_init()?,
-    }
+    let telemetry = subscribe(settings)?;
     log_panics();
     Ok(telemetry)
 }
 
 #[cfg(feature = "otlp")]
-fn traces(settings: &Settings) -> Result<(Traces, Telemetry), TelemetryError> {
-    let endpoint = settings.telemetry.otlp_endpoint.as_deref();
-    let exporter = endpoint
-        .map(|endpoint| Exporter::new(endpoint, &settings.app.name))
-        .transpose()?;
-    let filter = levels(&settings.telemetry.trace_level).unwrap_or_default();
-    let layer = exporter
-        .as_ref()
-        .map(|exporter| exporter.layer().with_filter(filter).boxed());
-    Ok((layer, Telemetry { _exporter: exporter }))
+fn subscribe(settings: &Settings) -> Result<Telemetry, TelemetryError> {
+    let Some(endpoint) = &settings.telemetry.otlp_endpoint else {
+        just_log(settings)?;
+        return Ok(Telemetry { _exporter: None });
+    };
+    let exporter = Exporter::new(endpoint, &settings.app.name)?;
+    let logged = levels(&settings.log.level).unwrap_or_default();
+    let traced = levels(&settings.telemetry.trace_level).unwrap_or_default();
+    tracing_subscriber::registry()
+        .with(lines(&settings.log).with_filter(logged))
+        .with(exporter.layer().with_filter(traced))
+        .try_init()?;
+    Ok(Telemetry {
+        _exporter: Some(exporter),
+    })
 }
 
 #[cfg(not(feature = "otlp"))]
-fn traces(_: &Settings) -> Result<(Traces, Telemetry), TelemetryError> {
-    Ok((None, Telemetry {}))
+fn subscribe(settings: &Settings) -> Result<Telemetry, TelemetryError> {
+    just_log(settings)?;
+    Ok(Telemetry {})
+}
+
+/// With one filter for everything: a filter of a layer's own is asked again whenever a span is entered or left.
+fn just_log(settings: &Settings) -> Result<(), TryInitError> {
+    tracing_subscriber::registry()
+        .with(lines(&settings.log))
+        .with(levels(&settings.log.level).unwrap_or_default())
+        .try_init()
+}
+
+fn lines(log: &Log) -> Box<dyn Layer<Registry> + Send + Sync> {
+    let lines = fmt::layer().with_ansi(std::io::stdout().is_terminal());
+    match log.format {
+        LogFormat::Text => lines.compact().with_target(false).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
 }
 
 /// The outermost middleware: everything logged for a request stands in its span.
