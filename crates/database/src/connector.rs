@@ -181,6 +181,11 @@ pub(crate) fn postgres_options(settings: &Settings) -> Result<PgConnectOptions, 
         // A stock PgBouncer refuses clients that send it.
         .extra_float_digits(None)
         .disable_statement_logging();
+    // A URL writes an IPv6 address in brackets; neither resolvers nor certificates do.
+    let host = options.get_host().to_owned();
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        options = options.host(address);
+    }
     if let Some(mode) = settings.url.ssl_mode() {
         options = options.ssl_mode(mode);
     }

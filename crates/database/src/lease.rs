@@ -100,13 +100,14 @@ impl Lease {
                 Connection::Sqlite(connection) => connection.ping().await,
             }
         };
-        let answered = matches!(tokio::time::timeout_at(limit.into(), ping).await, Ok(Ok(())));
-        self.rest(if answered {
-            Condition::Clean
-        } else {
-            Condition::Dead
+        let answer = tokio::time::timeout_at(limit.into(), ping).await;
+        self.rest(match answer {
+            Ok(Ok(())) => Condition::Clean,
+            // The caller's haste says nothing of the connection, let alone of those beside it.
+            Err(_) if limit == deadline => Condition::Busy,
+            Ok(Err(_)) | Err(_) => Condition::Dead,
         });
-        answered
+        matches!(answer, Ok(Ok(())))
     }
 
     /// Runs a counting query for the pool's own errands; none where the connection failed.
@@ -122,8 +123,13 @@ impl Lease {
                     .ok()
                     .and_then(|count| u32::try_from(count).ok())
             }
-            Ok(Err(_)) | Err(_) => {
+            Ok(Err(_)) => {
                 self.rest(Condition::Dead);
+                None
+            }
+            // It was in use a moment ago: the server is slow, and the connections beside this one are not to blame.
+            Err(_) => {
+                self.rest(Condition::Busy);
                 None
             }
         }

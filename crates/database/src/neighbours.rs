@@ -32,8 +32,8 @@ pub struct Neighbour {
 /// Asks the server, where a connection is to be had without anybody waiting for it.
 pub(crate) async fn look(pool: &Arc<Pool>, within: Duration) -> Option<Vec<Neighbour>> {
     let status = pool.status();
-    let quiet = status.waiting == 0 && status.breaker.is_none() && status.trouble.is_none();
-    let room = status.slots.idle > 0 || status.slots.total() < status.share;
+    let quiet = status.waiting == 0 && status.breaker.is_none();
+    let room = status.slots.idle > 0 || (status.trouble.is_none() && status.slots.total() < status.share);
     if !pool.settings.url.is_postgres() || !quiet || !room || status.draining {
         return None;
     }

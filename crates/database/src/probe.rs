@@ -91,9 +91,10 @@ pub async fn bare(settings: &Settings, options: &[(&str, &str)]) -> Result<PgCon
 /// [`Failure`] where the URL does not lead to PostgreSQL.
 pub fn tls(settings: &Settings) -> Result<Tls, Failure> {
     Ok(match postgres_options(settings)?.get_ssl_mode() {
-        PgSslMode::Disable if settings.url.is_local() => Tls::Local,
-        PgSslMode::Disable => Tls::Off,
-        PgSslMode::Allow | PgSslMode::Prefer => Tls::IfOffered,
+        // sqlx encrypts nothing with `allow`.
+        PgSslMode::Disable | PgSslMode::Allow if settings.url.is_local() => Tls::Local,
+        PgSslMode::Disable | PgSslMode::Allow => Tls::Off,
+        PgSslMode::Prefer => Tls::IfOffered,
         PgSslMode::Require => Tls::Required,
         PgSslMode::VerifyCa | PgSslMode::VerifyFull => Tls::Verified,
     })

@@ -7,6 +7,8 @@ use std::io;
 
 use sqlx::Error as SqlxError;
 
+use crate::breaker::Verdict;
+
 /// What an error on the way to the server means for the next attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Class {
@@ -56,6 +58,21 @@ pub enum Reason {
     /// Too many failures made the pooler turn this client away.
     #[error("the pooler has turned this client away after too many failures")]
     Banned,
+}
+
+impl Reason {
+    /// What callers are told while nothing else is known.
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::NotListening
+            | Self::UnknownHost
+            | Self::NoAnswer
+            | Self::BrokenOff
+            | Self::StartingOrStopping => Verdict::Unreachable,
+            Self::Credentials | Self::UnknownDatabase | Self::Tls | Self::Settings => Verdict::Misconfigured,
+            Self::Banned => Verdict::Banned,
+        }
+    }
 }
 
 /// Words in a server's message, the SQLSTATE they come with (empty: any), and what they mean.

@@ -3,8 +3,7 @@
 //! The last small writes of a TLS handshake then wait for acknowledgements that the server delays: 92 ms for a
 //! fresh connection, where 5 ms would do without TLS (`make bench DO=tls`). sqlx gives no way to its socket, but it
 //! speaks TLS over Unix sockets too. So it gets one of those, and a task passes its bytes on over TCP that
-//! sends them at once. TLS stays between sqlx and the server, names and certificates included: the relay
-//! sees nothing but ciphertext.
+//! sends them at once. TLS stays between sqlx and the server, names and certificates included.
 //!
 //! sqlx's main branch sets the option again ([#4336](https://github.com/launchbadge/sqlx/pull/4336)). With
 //! the first release that has it this file goes, and [`connect`] becomes `PgConnection::connect_with`.
@@ -51,7 +50,7 @@ pub(crate) async fn connect(options: &PgConnectOptions) -> Result<(PgConnection,
 mod linux {
     use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
     use sqlx::{Connection as _, Error as SqlxError};
-    use tokio::io::copy;
+    use tokio::io::{AsyncWriteExt, copy, sink};
     use tokio::net::{TcpStream, UnixListener, UnixStream};
 
     use super::Relay;
@@ -73,16 +72,25 @@ mod linux {
         server.set_nodelay(true)?;
         let mut relay = Relay::default();
         relay.0.spawn(async move {
-            if let Ok((client, _)) = listener.accept().await {
-                drop(listener);
-                pass(client, server).await;
+            while let Ok((client, _)) = listener.accept().await {
+                // Whoever is on this machine may knock; the name is nobody else's until we have come in.
+                if is_ours(&client) {
+                    drop(listener);
+                    return pass(client, server).await;
+                }
             }
         });
         let connection = PgConnection::connect_with(&options.clone().socket(folder)).await?;
         Ok((connection, relay))
     }
 
-    /// Passes bytes both ways until either side has ended, then drops both sockets.
+    fn is_ours(client: &UnixStream) -> bool {
+        let pid = client.peer_cred().ok().and_then(|peer| peer.pid());
+        pid.is_some_and(|pid| i32::try_from(std::process::id()) == Ok(pid))
+    }
+
+    /// Passes bytes both ways until either side has ended, and drops both sockets. What the server said before it
+    /// closed waits for a client that speaks first, as it would in a socket of its own.
     async fn pass(client: UnixStream, server: TcpStream) {
         let (mut from_client, mut to_client) = client.into_split();
         let (mut from_server, mut to_server) = server.into_split();
@@ -90,7 +98,10 @@ mod linux {
         tokio::select! {
             biased;
             _ended = copy(&mut from_server, &mut to_client) => {}
-            _ended = copy(&mut from_client, &mut to_server) => {}
+            _ended = copy(&mut from_client, &mut to_server) => return,
         }
+        drop((from_server, to_server));
+        let _ = to_client.shutdown().await;
+        let _ = copy(&mut from_client, &mut sink()).await;
     }
 }

@@ -146,6 +146,15 @@ impl Settings {
                 "must have 1 to 40 ASCII characters and no `/`, which sets the instance apart",
             ));
         }
+        if let Some(file) = &self.root_certificate
+            && let Err(error) = std::fs::File::open(file)
+        {
+            return Err(SettingsError::new(
+                "database.root_certificate",
+                file.display(),
+                format!("must be a file that can be read: {error}"),
+            ));
+        }
         Ok(())
     }
 

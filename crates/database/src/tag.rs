@@ -70,6 +70,16 @@ impl Tag {
         })
     }
 
+    /// The transaction is over without another statement; returns how long the connection lay idle in it.
+    pub(crate) fn ends(&self) -> Option<Duration> {
+        self.update(|doing| {
+            let now = Instant::now();
+            let idle = (doing.state == HolderState::InTransaction).then(|| now - doing.since);
+            (doing.state, doing.since) = (HolderState::Idle, now);
+            idle
+        })
+    }
+
     /// A statement is done.
     pub(crate) fn rests(&self, state: HolderState) {
         self.update(|doing| (doing.state, doing.since) = (state, Instant::now()));

@@ -79,18 +79,25 @@ impl DatabaseUrl {
         }
     }
 
-    /// The TLS mode in force: what the URL says, else none to this machine and `require` elsewhere.
+    /// The TLS mode where neither the URL nor the environment names one: `verify-full` where they name a root
+    /// certificate, else none to this machine and `require` elsewhere.
     pub(crate) fn ssl_mode(&self) -> Option<PgSslMode> {
+        self.ssl_mode_in(|variable| std::env::var_os(variable).is_some())
+    }
+
+    fn ssl_mode_in(&self, environment: impl Fn(&str) -> bool) -> Option<PgSslMode> {
         let Place::Postgres { url, .. } = &self.place else {
             return None;
         };
-        if url
-            .query_pairs()
-            .any(|(key, _)| key == "sslmode" || key == "ssl-mode")
-        {
+        let named = |names: [&str; 2], variable| {
+            environment(variable) || url.query_pairs().any(|(key, _)| names.contains(&&*key))
+        };
+        if named(["sslmode", "ssl-mode"], "PGSSLMODE") {
             return None;
         }
-        Some(if self.is_local() {
+        Some(if named(["sslrootcert", "ssl-root-cert"], "PGSSLROOTCERT") {
+            PgSslMode::VerifyFull
+        } else if self.is_local() {
             PgSslMode::Disable
         } else {
             PgSslMode::Require
@@ -283,7 +290,7 @@ mod tests {
 
     #[test]
     fn requires_tls_except_to_this_machine_or_when_the_url_decides() {
-        let mode = |text: &str| text.parse::<DatabaseUrl>().unwrap().ssl_mode();
+        let mode = |text: &str| text.parse::<DatabaseUrl>().unwrap().ssl_mode_in(|_| false);
         assert!(matches!(
             mode("postgres://u@db.example/x"),
             Some(PgSslMode::Require)
@@ -303,6 +310,22 @@ mod tests {
             "postgres://u@db.example/x?host=/var/run",
         ] {
             assert!(matches!(mode(here), Some(PgSslMode::Disable)), "{here}");
+        }
+    }
+
+    #[test]
+    fn whoever_names_a_mode_or_a_root_certificate_gets_no_less() {
+        let mode = |text: &str, set: &str| {
+            let url = text.parse::<DatabaseUrl>().unwrap();
+            url.ssl_mode_in(|variable| variable == set)
+        };
+        for host in ["db.example", "localhost"] {
+            let plain = format!("postgres://u@{host}/x");
+            assert!(mode(&plain, "PGSSLMODE").is_none(), "sqlx reads it");
+            let trusting = format!("{plain}?sslrootcert=ca.pem");
+            for named in [mode(&plain, "PGSSLROOTCERT"), mode(&trusting, "")] {
+                assert!(matches!(named, Some(PgSslMode::VerifyFull)), "{host}");
+            }
         }
     }
 }

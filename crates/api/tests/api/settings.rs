@@ -119,6 +119,12 @@ fn a_value_out_of_its_range_stops_the_start() {
     assert_refused("server.workers", "1000", "1000", "256");
     assert_refused("server.request_timeout", "0", "0", "from 0.1 to 3600");
     assert_refused("app.name", "", "\"\"", "1 to 40");
+    assert_refused(
+        "database.root_certificate",
+        "/no/such.pem",
+        "/no/such.pem",
+        "can be read",
+    );
     assert_refused("log.level", "info,=,", "\"info,=,\"", "must be off");
     assert_refused("responder.timeout", "1000", "1000", "from 0.1 to 600"); // sample
 }

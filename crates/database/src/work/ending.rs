@@ -82,6 +82,7 @@ impl Core {
     /// Lets the lease go with its transaction open: the pool rolls it back before it lends it again.
     pub(super) fn roll_back(&self, work: &mut Work) {
         if !work.levels.is_empty() {
+            self.lay_idle(self.tag.ends());
             self.pool.record(&Event::RolledBack);
         }
         self.lock_gate().undo = None;

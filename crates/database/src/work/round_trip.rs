@@ -91,6 +91,11 @@ impl Core {
     /// Tells the others that a statement goes out, and how long the connection had lain idle.
     pub(crate) fn begins(&self, sql: &str, counted: bool) {
         let idle = self.tag.begins(sql, counted);
+        self.lay_idle(idle);
+    }
+
+    /// Tells the others, if a connection lay idle in a transaction for longer than it should.
+    pub(crate) fn lay_idle(&self, idle: Option<Duration>) {
         if let Some(idle) = idle.filter(|idle| *idle > IDLE_WARNING) {
             self.pool.lay_idle(self.options.label.clone(), idle);
         }

@@ -1,9 +1,11 @@
 //! Invariant 5: commit on success, roll back on everything else, and never a success that is not stored.
 
+use std::time::Duration;
+
 use database::{Error, Outcome};
 use futures_util::{FutureExt, TryStreamExt};
 use sea_orm::{ConnectionTrait, DbErr, StreamTrait, TransactionSession, TransactionTrait};
-use testkit::{Action, Trigger};
+use testkit::{Action, Trigger, eventually};
 
 use crate::harbour::{harbour, harbour_with, insert, number, statement};
 
@@ -310,4 +312,18 @@ async fn seaorms_own_closure_form_commits_and_rolls_back() {
     assert!(failed.is_err());
     session.end(Outcome::Commit).await.unwrap();
     assert_eq!(harbour.notes().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_lay_idle_is_counted_however_its_transaction_ends() {
+    let harbour = harbour(1).await;
+    for (outcome, times) in [(Outcome::Rollback, 1), (Outcome::Commit, 2)] {
+        let session = harbour.session("dawdling");
+        insert(&session, times).await.unwrap();
+        eventually(async || harbour.database.holders()[0].for_time > Duration::from_millis(60)).await;
+        session.end(outcome).await.unwrap();
+        let status = harbour.database.status();
+        assert_eq!(status.totals.idle_in_transaction, u64::try_from(times).unwrap());
+        assert_eq!(status.last_idle.unwrap().label, "dawdling");
+    }
 }
