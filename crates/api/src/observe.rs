@@ -8,6 +8,7 @@ mod history;
 mod metrics;
 mod migrations;
 mod monitor;
+mod neighbours;
 mod observer;
 #[cfg(feature = "otlp")]
 mod otlp;
@@ -22,6 +23,7 @@ mod warnings;
 pub(crate) use self::history::Sample;
 pub(crate) use self::metrics::{CONTENT_TYPE, Metrics};
 pub(crate) use self::monitor::Monitor;
+pub(crate) use self::neighbours::Neighbours;
 pub(crate) use self::observer::Observer;
 #[cfg(feature = "otlp")]
 pub(crate) use self::otlp::{Exporter, continue_trace};

@@ -15,14 +15,19 @@ impl<T: DeserializeOwned> FromRequest for Query<T> {
     type Future = Ready<Result<Self, ApiError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let pairs = serde_urlencoded::Deserializer::new(url::form_urlencoded::parse(
-            request.query_string().as_bytes(),
-        ));
-        let parsed = serde_path_to_error::deserialize(pairs);
-        ready(
-            parsed
-                .map(Self)
-                .map_err(|error| RequestError::Query(error).into()),
-        )
+        ready(Self::of(request))
+    }
+}
+
+impl<T: DeserializeOwned> Query<T> {
+    /// For handlers that have something to check before.
+    ///
+    /// # Errors
+    ///
+    /// What is asked does not fit.
+    pub fn of(request: &HttpRequest) -> Result<Self, ApiError> {
+        let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
+        let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
+        Ok(Self(parsed.map_err(RequestError::Query)?))
     }
 }

@@ -1,7 +1,5 @@
 //! Who holds what, for whoever runs the service: as JSON for programs, as a page for people.
 
-use std::time::Duration;
-
 use actix_web::http::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, WWW_AUTHENTICATE,
 };
@@ -14,15 +12,13 @@ use subtle::ConstantTimeEq;
 
 use crate::error::ApiError;
 use crate::extract::Query;
-use crate::observe::{Monitor, PoolWords, Sample, whole_millis};
+use crate::observe::{Monitor, Neighbours, PoolWords, Sample, whole_millis};
 use crate::settings::{App, Debug as Settings, Environment};
 
 const PAGE: &str = include_str!("../pages/db-pool.html");
 /// The page is one file: it loads nothing from anywhere and speaks to nobody but us.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// How long the server is asked who else is connected; longer, and the answer goes without it.
-const LOOK: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,8 +35,11 @@ struct Debug {
     instance: Option<String>,
     pool: PoolWords,
     holders: Vec<HolderWords>,
-    /// Who is connected to the same database, by name; null where asking would have kept somebody waiting.
+    /// From which age a holder is one for long.
+    long_lease_ms: u64,
+    /// Who is connected to the same database, by name, when it was last to be asked without keeping anybody waiting.
     neighbours: Option<Vec<Neighbour>>,
+    neighbours_age_ms: Option<u64>,
     /// The pool as it was when all this was told, and where asked for, as it was before.
     sample: Sample,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,11 +64,11 @@ struct HolderWords {
 /// `GET /debug/db-pool`. It is no part of the API's description: in production it is off unless a token is set.
 pub(crate) async fn pool(
     request: HttpRequest,
-    Query(wanted): Query<Wanted>,
     app: web::Data<App>,
     settings: web::Data<Settings>,
     database: web::Data<Database>,
     monitor: web::Data<Monitor>,
+    neighbours: web::Data<Neighbours>,
 ) -> Result<HttpResponse, ApiError> {
     if let Some(challenge) = challenge(&request, &app, &settings)? {
         return Ok(challenge);
@@ -77,15 +76,20 @@ pub(crate) async fn pool(
     if wants_page(&request) {
         return Ok(page());
     }
+    let Query(wanted) = Query::<Wanted>::of(&request)?;
     // Before we ask the server ourselves, or we would always find ourselves among the holders.
-    let (status, holders) = database.picture();
-    let neighbours = database.neighbours(LOOK).await;
+    let picture = database.picture();
+    let (age, neighbours) = neighbours.look().await.unzip();
+    let pool = PoolWords::of(&picture, monitor.settings());
+    let (status, holders) = picture;
     let body = Debug {
         version: env!("CARGO_PKG_VERSION"),
         instance: database.instance().map(str::to_owned),
-        pool: PoolWords::of(&status, monitor.high_use()),
+        pool,
         holders: holders.into_iter().map(HolderWords::from).collect(),
+        long_lease_ms: whole_millis(monitor.settings().long_lease),
         neighbours,
+        neighbours_age_ms: age.map(whole_millis),
         sample: Sample::of(&status),
         history: wanted.history.then(|| monitor.history().samples()),
     };

@@ -91,7 +91,7 @@ pub(crate) async fn ready(database: web::Data<Database>, evidence: web::Data<Evi
 /// Tells the pool's numbers, for dashboards
 #[utoipa::path(get, path = "/health/db-pool", tag = "service", responses((status = 200, body = PoolWords)))]
 pub(crate) async fn pool(database: web::Data<Database>, monitor: web::Data<Monitor>) -> HttpResponse {
-    answer(None, &PoolWords::of(&database.status(), monitor.high_use()))
+    answer(None, &PoolWords::of(&database.picture(), monitor.settings()))
 }
 
 fn look(evidence: &Evidence, status: &Status) -> Option<NotReady> {

@@ -2,6 +2,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
+use database::Usage;
 
 use super::UnitOfWork;
 use crate::observe::{Metrics, Monitor, TraceContext, server_timing};
@@ -24,19 +25,19 @@ pub(crate) async fn measure(
         Err(error) => error.as_response_error().status_code(),
     };
     exchange.answered(status);
-    monitor.answered(exchange.method(), exchange.route(), exchange.took());
+    let spent = || usage(outcome.as_ref().ok()?);
+    monitor.answered(exchange.method(), exchange.route(), exchange.took(), spent);
     if let Ok(response) = &mut outcome
         && app.environment == Environment::Development
+        && let Some((name, value)) = usage(response).as_ref().and_then(server_timing)
     {
-        tell_timing(response);
+        response.headers_mut().insert(name, value);
     }
     outcome
 }
 
-fn tell_timing<B>(response: &mut ServiceResponse<B>) {
+/// What a request cost in the database, if it has been there.
+fn usage<B>(response: &ServiceResponse<B>) -> Option<Usage> {
     let unit = response.request().extensions().get::<UnitOfWork>().cloned();
-    let usage = unit.and_then(|unit| unit.usage());
-    if let Some((name, value)) = usage.as_ref().and_then(server_timing) {
-        response.headers_mut().insert(name, value);
-    }
+    unit?.usage()
 }

@@ -1,7 +1,12 @@
 use std::time::Duration;
 
-use database::{Status, Verdict};
+use database::{Holder, Status, Verdict};
 use serde::Serialize;
+
+use crate::settings::Monitor as Settings;
+
+/// Where something succeeded within this, an opening that failed is no outage.
+const RECENT: Duration = Duration::from_secs(5);
 
 /// Something an operator should know, and what to do about it.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
@@ -111,7 +116,8 @@ impl Cause {
                 "docs/troubleshooting.md#idle-in-transaction",
             ),
             Self::SlowRequest => (
-                "Compare its time with its wait and hold at /debug/db-pool and in the metrics of its statements.",
+                "Much waiting: too few connections for the load. Much holding: a slow statement, or one for each row; the \
+                 metrics of statements tell which.",
                 "docs/troubleshooting.md#slow-requests",
             ),
         }
@@ -119,28 +125,22 @@ impl Cause {
 }
 
 /// The most urgent thing that one snapshot tells; `None` when all is well.
-pub(crate) fn advise(status: &Status, high_use: f64) -> Option<Advice> {
-    of_the_moment(status, high_use).into_iter().next()
+pub(crate) fn advise(status: &Status, holders: &[Holder], settings: &Settings) -> Option<Advice> {
+    let high_use = || Cause::HighUse.because(use_in_words(status));
+    broken(status)
+        .or_else(|| refused(status))
+        .or_else(|| held_long(holders, settings.long_lease))
+        .or_else(|| waiting(status))
+        .or_else(|| (in_use(status) > settings.high_use).then(high_use))
 }
 
-/// What one snapshot tells, most urgent first.
-pub(super) fn of_the_moment(status: &Status, high_use: f64) -> Vec<Advice> {
-    let all = [
-        broken(status),
-        refused(status),
-        waiting(status),
-        (in_use(status) >= high_use).then(|| Cause::HighUse.because(use_in_words(status))),
-    ];
-    all.into_iter().flatten().collect()
-}
-
-fn broken(status: &Status) -> Option<Advice> {
-    let cause = match status.breaker {
-        Some(Verdict::Misconfigured) => Cause::Misconfigured,
-        Some(Verdict::Banned) => Cause::Banned,
-        Some(Verdict::Unreachable) => Cause::Unreachable,
-        None if status.trouble.is_some() => Cause::Unreachable,
-        None => return None,
+pub(super) fn broken(status: &Status) -> Option<Advice> {
+    let served = status.last_success.is_some_and(|age| age < RECENT);
+    let failing = || status.trouble.filter(|_| !served).map(database::Reason::verdict);
+    let cause = match status.breaker.or_else(failing)? {
+        Verdict::Misconfigured => Cause::Misconfigured,
+        Verdict::Banned => Cause::Banned,
+        Verdict::Unreachable => Cause::Unreachable,
     };
     let trouble = status.trouble.map(|reason| reason.to_string());
     Some(cause.because(trouble.unwrap_or_else(|| "the last attempt failed".to_owned())))
@@ -154,10 +154,25 @@ fn refused(status: &Status) -> Option<Advice> {
             status.share
         )
     };
-    (refusals > 0).then(|| Cause::Refused.because(seen()))
+    let wanted = status.waiting + status.waiting_background > 0;
+    (refusals > 0 && wanted).then(|| Cause::Refused.because(seen()))
 }
 
-fn waiting(status: &Status) -> Option<Advice> {
+/// Without names: those who may see them find them beside it.
+fn held_long(holders: &[Holder], long_lease: Duration) -> Option<Advice> {
+    let long = || {
+        holders
+            .iter()
+            .map(|holder| holder.held)
+            .filter(|held| *held >= long_lease)
+    };
+    let longest = seconds(long().max()?);
+    let (count, limit) = (long().count(), seconds(long_lease));
+    let seen = format!("{count} connections have been held for more than {limit}, the longest for {longest}");
+    Some(Cause::LongLease.because(seen))
+}
+
+pub(super) fn waiting(status: &Status) -> Option<Advice> {
     let waiting = status.waiting + status.waiting_background;
     let eldest = seconds(status.eldest_wait);
     let seen = || format!("{waiting} callers wait for a connection, the eldest for {eldest}");

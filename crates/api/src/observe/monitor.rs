@@ -1,18 +1,18 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use database::Database;
+use database::{Database, Usage};
 
-use super::advice::{Advice, Cause, seconds};
+use super::advice::{Cause, seconds};
 use super::history::History;
 use super::throttle::Throttle;
-use super::warnings::Watch;
+use super::warnings::{Warning, Watch};
 use crate::settings::Monitor as Settings;
 
 /// Warns of what an operator should know before users tell.
 ///
-/// Each warning says what is seen, what to do, and where more about it stands; each cause warns once a minute, with
-/// the count of the warnings that were left out.
+/// Each warning says what is seen, what to do, and where more about it stands; each cause warns once a minute, and each
+/// route of its own causes, with the count of what was left out.
 #[derive(Clone, Debug)]
 pub(crate) struct Monitor {
     settings: Settings,
@@ -36,9 +36,9 @@ impl Monitor {
         &self.history
     }
 
-    /// The part of the share above which its use is high.
-    pub(crate) fn high_use(&self) -> f64 {
-        self.settings.high_use
+    /// What counts as high use, and as held for long.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     /// Looks at the pool until it is dropped. A look takes one lock for some microseconds and no slot.
@@ -50,31 +50,50 @@ impl Monitor {
             ticks.tick().await;
             let (status, holders) = database.picture();
             self.history.note(&status);
-            for advice in watch.look(self.began.elapsed(), &status, &holders) {
-                self.warn(&advice);
+            for warning in watch.look(self.began.elapsed(), &status, &holders) {
+                warn(&warning);
             }
         }
     }
 
-    /// Notes how long a request took.
-    pub(crate) fn answered(&self, method: &str, route: &str, took: Duration) {
-        if self.settings.enabled && took >= self.settings.slow_request {
-            self.warn(&Cause::SlowRequest.because(format!("{method} {route} took {}", seconds(took))));
+    /// Notes how long a request took, and where it was slow, what it cost in the database.
+    pub(crate) fn answered(
+        &self,
+        method: &str,
+        route: &str,
+        took: Duration,
+        usage: impl FnOnce() -> Option<Usage>,
+    ) {
+        if !self.settings.enabled || took < self.settings.slow_request {
+            return;
         }
-    }
-
-    fn warn(&self, advice: &Advice) {
+        let whose = format!("{method} {route}");
         let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-        let admitted = throttle.admit(self.began.elapsed(), advice.cause);
+        let admitted = throttle.admit(self.began.elapsed(), Cause::SlowRequest, &whose, 1);
         drop(throttle);
         if let Some(left_out) = admitted {
-            let Advice {
-                cause,
-                seen,
-                remedy,
-                see,
-            } = advice;
-            tracing::warn!(cause = cause.word(), left_out, see, "{seen}. {remedy}");
+            let cost = usage().as_ref().map(cost).unwrap_or_default();
+            let advice = Cause::SlowRequest.because(format!("{whose} took {}{cost}", seconds(took)));
+            warn(&Warning { advice, left_out });
         }
     }
+}
+
+fn cost(usage: &Usage) -> String {
+    let Usage {
+        waited,
+        held,
+        statements,
+        round_trips,
+    } = usage;
+    let (waited, held) = (seconds(*waited), seconds(*held));
+    format!(
+        ": waited {waited} for a connection, held one for {held}, {statements} statements in {round_trips} round trips"
+    )
+}
+
+fn warn(warning: &Warning) {
+    let (advice, left_out) = (&warning.advice, warning.left_out);
+    let (cause, see) = (advice.cause.word(), advice.see);
+    tracing::warn!(cause, left_out, see, "{}. {}", advice.seen, advice.remedy);
 }

@@ -9,7 +9,7 @@ use actix_web::{App, HttpServer};
 use database::Database;
 use tokio::task::JoinSet;
 
-use super::{Health, Metrics, Monitor, migrations};
+use super::{Health, Metrics, Monitor, Neighbours, migrations};
 use crate::routes;
 use crate::settings::Settings;
 
@@ -21,6 +21,7 @@ pub(crate) struct Observer {
     health: Health,
     metrics: Metrics,
     monitor: Monitor,
+    neighbours: Neighbours,
 }
 
 /// What watches while the server runs; dropped, it ends.
@@ -36,6 +37,7 @@ impl Observer {
             health: Health::new(database.clone()),
             metrics: Metrics::new(settings.metrics.enabled, database.clone()),
             monitor: Monitor::new(settings.monitor.clone()),
+            neighbours: Neighbours::new(database.clone()),
             settings,
             database,
         }
@@ -46,6 +48,7 @@ impl Observer {
         app.app_data(Data::new(self.health.clone()))
             .app_data(Data::new(self.metrics.clone()))
             .app_data(Data::new(self.monitor.clone()))
+            .app_data(Data::new(self.neighbours.clone()))
             .app_data(Data::new(self.settings.debug.clone()))
             .configure(|routes| routes::configure_metrics(routes, &self.settings.metrics));
     }

@@ -63,7 +63,7 @@ fn connections(page: &mut Page<'_>, status: &Status) -> Result<(), Error> {
     page.gauges(
         "db_client_connection_count",
         "Slots occupied, by state; their sum stays within the share",
-        "state",
+        "db_client_connection_state",
         &states,
     )?;
     let plain = [

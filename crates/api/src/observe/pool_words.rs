@@ -1,10 +1,11 @@
 use std::time::Duration;
 
-use database::{PoolerMode, Reason, Status, Strategy, Timings, Totals, Verdict};
+use database::{Holder, PoolerMode, Reason, Status, Strategy, Timings, Totals, Verdict};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::advice::{Advice, advise};
+use crate::settings::Monitor;
 
 /// The pool in the words that dashboards for SQLAlchemy's `QueuePool` use.
 ///
@@ -80,7 +81,7 @@ pub(crate) struct Percentiles {
 }
 
 impl PoolWords {
-    pub(crate) fn of(status: &Status, high_use: f64) -> Self {
+    pub(crate) fn of((status, holders): &(Status, Vec<Holder>), settings: &Monitor) -> Self {
         let brief = Self::brief(status);
         Self {
             strategy: status.strategy,
@@ -109,7 +110,7 @@ impl PoolWords {
             refusals_in_a_row: status.refusals_in_a_row,
             breaker: status.breaker,
             trouble: status.trouble,
-            warning: advise(status, high_use),
+            warning: advise(status, holders, settings),
         }
     }
 
@@ -154,7 +155,7 @@ mod tests {
         let mut status = database::Database::new(settings).unwrap().status();
         for (idle, leased, overflow) in [(0, 0, 0), (1, 2, 0), (1, 3, 1), (0, 5, 2)] {
             (status.slots.idle, status.slots.leased) = (idle, leased);
-            let words = PoolWords::of(&status, 0.8);
+            let words = PoolWords::brief(&status);
             assert_eq!(
                 (words.size, words.checked_in, words.checked_out),
                 (3, idle, leased)

@@ -89,10 +89,40 @@ impl Health {
 
 /// An opening that failed is no reason yet: callers wait through the breaker's grace.
 fn evidence(status: &Status) -> Option<NotReady> {
-    match status.breaker {
+    let connected = status.slots.idle + status.slots.leased > 0;
+    // Between two attempts that failed for good the breaker is closed, and nothing is better for it.
+    let failing = || {
+        status
+            .trouble
+            .filter(|_| !connected)
+            .map(database::Reason::verdict)
+    };
+    let lasting = || failing().filter(|verdict| *verdict != Verdict::Unreachable);
+    match status.breaker.or_else(lasting) {
         Some(Verdict::Unreachable) => Some(NotReady::Unreachable),
         Some(Verdict::Misconfigured) => Some(NotReady::Misconfigured),
         Some(Verdict::Banned) => Some(NotReady::Banned),
         None => status.last_success.is_none().then_some(NotReady::NeverConnected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use database::Reason;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wrong_password_is_no_better_between_two_attempts() {
+        let file = std::env::temp_dir().join("never-opened.sqlite");
+        let settings = database::Settings::for_url(&format!("sqlite://{}?mode=rwc", file.display())).unwrap();
+        let mut status = Database::new(settings).unwrap().status();
+        status.last_success = Some(Duration::from_secs(1));
+        status.trouble = Some(Reason::Credentials);
+        assert_eq!(evidence(&status), Some(NotReady::Misconfigured));
+        status.slots.idle = 1;
+        assert_eq!(evidence(&status), None, "what is open still serves");
+        (status.slots.idle, status.trouble) = (0, Some(Reason::NoAnswer));
+        assert_eq!(evidence(&status), None, "callers wait through the grace");
     }
 }

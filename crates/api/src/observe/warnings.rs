@@ -1,73 +1,103 @@
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use database::{Holder, HolderState, Status, Totals};
 
-use super::advice::{Advice, Cause, in_use, of_the_moment, seconds, use_in_words};
+use super::advice::{Advice, Cause, broken, in_use, seconds, use_in_words, waiting};
+use super::throttle::Throttle;
 use crate::settings::Monitor as Settings;
 
 /// How many holders one warning names.
 const NAMED: usize = 5;
 
-/// Compares each look at the pool with the one before, and says what is worth a warning.
+/// Compares each look at the pool with those before, and says what is worth a warning now.
 ///
-/// Pure: time and snapshots come in, advice goes out.
+/// Pure: time and snapshots come in, warnings go out.
 #[derive(Debug)]
 pub(super) struct Watch {
     settings: Settings,
-    before: Option<Totals>,
+    throttle: Throttle,
+    /// What has been counted, and told of, so far.
+    told: Option<Totals>,
     busy_since: Option<Duration>,
     /// Leases that were held too long at the last look, by slot.
     long: HashMap<u64, Long>,
 }
 
+/// What the log is told.
+#[derive(Clone, Debug)]
+pub(super) struct Warning {
+    pub(super) advice: Advice,
+    /// How many of its kind were not told of since the last one that was.
+    pub(super) left_out: u64,
+}
+
 #[derive(Clone, Debug)]
 struct Long {
+    route: String,
     name: String,
     held: Duration,
+    named: bool,
 }
 
 impl Watch {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            before: None,
+            throttle: Throttle::default(),
+            told: None,
             busy_since: None,
             long: HashMap::new(),
         }
     }
 
-    pub(super) fn look(&mut self, now: Duration, status: &Status, holders: &[Holder]) -> Vec<Advice> {
-        let before = self.before.replace(status.totals).unwrap_or(status.totals);
-        let mut all = self.counted(&before, status);
-        // Refusals are counted, above, and use is judged over a while, below; the rest counts as it is.
-        let now_true = of_the_moment(status, f64::INFINITY).into_iter();
-        all.extend(now_true.filter(|advice| advice.cause != Cause::Refused));
-        all.extend(self.stayed_busy(now, status));
-        all.extend(self.leases(holders));
+    pub(super) fn look(&mut self, now: Duration, status: &Status, holders: &[Holder]) -> Vec<Warning> {
+        let mut all = self.counted(now, status);
+        let lasting = [broken(status), waiting(status), self.stayed_busy(now, status)];
+        for advice in lasting.into_iter().flatten() {
+            let admitted = self.throttle.admit(now, advice.cause, "", 1);
+            all.extend(admitted.map(|left_out| Warning { advice, left_out }));
+        }
+        all.extend(self.leases(now, holders));
         all
     }
 
-    fn counted(&self, before: &Totals, status: &Status) -> Vec<Advice> {
-        let after = &status.totals;
-        let (refused, share) = (after.refused - before.refused, status.share);
-        let unserved = after.timed_out + after.turned_away - before.timed_out - before.turned_away;
-        let idle = after.idle_in_transaction - before.idle_in_transaction;
+    /// What is counted is told with everything since it was told of last, and so leaves nothing out.
+    fn counted(&mut self, now: Duration, status: &Status) -> Vec<Warning> {
+        let Self { throttle, told, .. } = self;
+        let (before, after) = (told.get_or_insert(status.totals), &status.totals);
         let mut all = Vec::new();
-        if refused > 0 {
-            let seen = format!("{refused} attempts to connect were refused; our share is {share}");
-            all.push(Cause::Refused.because(seen));
+        let mut tell = |cause: Cause, count: u64, seen: &dyn Fn() -> String| {
+            let told = count > 0 && throttle.open(now, cause, "").is_some();
+            if told {
+                all.push(Warning {
+                    advice: cause.because(seen()),
+                    left_out: 0,
+                });
+            }
+            told
+        };
+        let (refused, share) = (after.refused - before.refused, status.share);
+        let seen = || format!("{refused} attempts to connect were refused; our share is {share}");
+        if tell(Cause::Refused, refused, &seen) {
+            before.refused = after.refused;
         }
-        if unserved > 0 {
-            all.push(Cause::TimedOut.because(format!("{unserved} callers got no connection")));
+        let unserved = after.timed_out + after.turned_away - before.timed_out - before.turned_away;
+        let seen = || format!("{unserved} callers got no connection");
+        if tell(Cause::TimedOut, unserved, &seen) {
+            (before.timed_out, before.turned_away) = (after.timed_out, after.turned_away);
         }
-        if let Some(last) = status.last_idle.as_ref().filter(|_| idle > 0) {
-            let millis = last.idle.as_millis();
-            let seen = format!(
-                "{idle} times a connection lay idle inside a transaction, last for {millis} ms in {}",
-                last.label
-            );
-            all.push(Cause::IdleInTransaction.because(seen));
+        let idle = after.idle_in_transaction - before.idle_in_transaction;
+        if let Some(last) = &status.last_idle {
+            let seen = || {
+                let (millis, label) = (last.idle.as_millis(), &last.label);
+                format!(
+                    "{idle} times a connection lay idle inside a transaction, last for {millis} ms in {label}"
+                )
+            };
+            if tell(Cause::IdleInTransaction, idle, &seen) {
+                before.idle_in_transaction = after.idle_in_transaction;
+            }
         }
         all
     }
@@ -83,36 +113,70 @@ impl Watch {
             .then(|| Cause::HighUse.because(format!("{}, for {}", use_in_words(status), seconds(busy))))
     }
 
-    /// Names leases that are held too long, once each, and says so when one does come back.
-    fn leases(&mut self, holders: &[Holder]) -> Vec<Advice> {
+    /// Names leases that are held too long, once each, and says so when one does come back. One that may not be named
+    /// yet is named as soon as its route may be, if it is still held.
+    fn leases(&mut self, now: Duration, holders: &[Holder]) -> Vec<Warning> {
         let known = std::mem::take(&mut self.long);
-        let (mut new, mut back) = (Vec::new(), Vec::new());
+        let mut new: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
         for holder in holders
             .iter()
             .filter(|holder| holder.held >= self.settings.long_lease)
         {
-            let name = name(holder);
             // A lease only gets older: a younger one in the same slot is another one.
-            let same = known
+            let named = known
                 .get(&holder.slot)
-                .is_some_and(|long| long.held <= holder.held);
-            if !same {
-                new.push(format!("{name}, {} for {}", doing(holder), seconds(holder.held)));
+                .is_some_and(|long| long.named && long.held <= holder.held);
+            let (name, held) = (name(holder), holder.held);
+            if !named {
+                let doing = format!("{name}, {} for {}", doing(holder), seconds(held));
+                new.entry(holder.label.to_string())
+                    .or_default()
+                    .push((holder.slot, doing));
             }
-            let held = holder.held;
-            self.long.insert(holder.slot, Long { name, held });
+            let route = holder.label.to_string();
+            let long = Long {
+                route,
+                name,
+                held,
+                named,
+            };
+            self.long.insert(holder.slot, long);
         }
+        let mut back: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (slot, long) in known {
             let still = self.long.get(&slot).is_some_and(|now| now.held >= long.held);
-            if !still {
-                back.push(format!("{} after more than {}", long.name, seconds(long.held)));
+            match (still, long.named) {
+                (true, _) => {}
+                (false, true) => {
+                    let after = format!("{} after more than {}", long.name, seconds(long.held));
+                    back.entry(long.route).or_default().push(after);
+                }
+                (false, false) => self.throttle.leave_out(Cause::LongLease, &long.route, 1),
             }
         }
-        let new =
-            listed(&new).map(|names| Cause::LongLease.because(format!("connections held for long: {names}")));
-        let back = listed(&back)
-            .map(|names| Cause::LeaseReturned.because(format!("connections came back: {names}")));
-        new.into_iter().chain(back).collect()
+        let mut all = Vec::new();
+        for (route, holders) in new {
+            let Some(left_out) = self.throttle.open(now, Cause::LongLease, &route) else {
+                continue;
+            };
+            let (slots, names): (Vec<_>, Vec<_>) = holders.into_iter().unzip();
+            for slot in slots {
+                self.long.entry(slot).and_modify(|long| long.named = true);
+            }
+            let seen = format!("connections held for long: {}", listed(&names));
+            let advice = Cause::LongLease.because(seen);
+            all.push(Warning { advice, left_out });
+        }
+        for (route, names) in back {
+            let count = names.len() as u64;
+            let admitted = self.throttle.admit(now, Cause::LeaseReturned, &route, count);
+            all.extend(admitted.map(|left_out| {
+                let seen = format!("connections came back: {}", listed(&names));
+                let advice = Cause::LeaseReturned.because(seen);
+                Warning { advice, left_out }
+            }));
+        }
+        all
     }
 }
 
@@ -131,18 +195,11 @@ fn doing(holder: &Holder) -> &'static str {
     }
 }
 
-fn listed(names: &[String]) -> Option<String> {
-    let more = names.len().saturating_sub(NAMED);
-    let named = names
-        .iter()
-        .take(NAMED)
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .join("; ");
-    match more {
-        _ if names.is_empty() => None,
-        0 => Some(named),
-        more => Some(format!("{named}; and {more} more")),
+fn listed(names: &[String]) -> String {
+    let named = names[..names.len().min(NAMED)].join("; ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named}; and {more} more"),
     }
 }
 
@@ -151,15 +208,19 @@ mod tests {
     use super::super::advice::advise;
     use super::*;
 
-    fn watch() -> Watch {
-        Watch::new(Settings {
+    fn settings() -> Settings {
+        Settings {
             enabled: true,
             interval: Duration::from_secs(1),
             high_use: 0.8,
             high_use_for: Duration::from_secs(10),
             long_lease: Duration::from_secs(10),
             slow_request: Duration::from_secs(5),
-        })
+        }
+    }
+
+    fn watch() -> Watch {
+        Watch::new(settings())
     }
 
     /// A pool at rest with a share of five.
@@ -185,8 +246,8 @@ mod tests {
         }
     }
 
-    fn causes(all: &[Advice]) -> Vec<Cause> {
-        all.iter().map(|advice| advice.cause).collect()
+    fn causes(all: &[Warning]) -> Vec<Cause> {
+        all.iter().map(|warning| warning.advice.cause).collect()
     }
 
     #[tokio::test]
@@ -208,54 +269,95 @@ mod tests {
     #[tokio::test]
     async fn a_long_lease_is_named_once_and_another_one_in_its_slot_again() {
         let (mut watch, status) = (watch(), calm().await);
-        let now = Duration::ZERO;
-        assert!(watch.look(now, &status, &[holder(1, 9)]).is_empty());
-        let named = watch.look(now, &status, &[holder(1, 10)]);
+        let at = Duration::from_secs;
+        assert!(watch.look(at(9), &status, &[holder(1, 9)]).is_empty());
+        let named = watch.look(at(10), &status, &[holder(1, 10)]);
         assert_eq!(causes(&named), [Cause::LongLease]);
+        let seen = &named[0].advice.seen;
         assert!(
-            named[0]
-                .seen
-                .contains("GET /report (request request-1), idle in a transaction for 10.0 s"),
+            seen.contains("GET /report (request request-1), idle in a transaction for 10.0 s"),
             "{named:?}"
         );
-        assert!(watch.look(now, &status, &[holder(1, 30)]).is_empty());
-        let both = watch.look(now, &status, &[holder(1, 12)]);
+        assert!(watch.look(at(80), &status, &[holder(1, 80)]).is_empty());
+        let both = watch.look(at(100), &status, &[holder(1, 12)]);
         assert_eq!(causes(&both), [Cause::LongLease, Cause::LeaseReturned]);
-        assert_eq!(causes(&watch.look(now, &status, &[])), [Cause::LeaseReturned]);
-        assert!(watch.look(now, &status, &[]).is_empty());
+        let back = watch.look(at(200), &status, &[]);
+        assert_eq!(causes(&back), [Cause::LeaseReturned]);
+        assert!(watch.look(at(300), &status, &[]).is_empty());
     }
 
     #[tokio::test]
-    async fn many_long_leases_are_one_line_that_says_how_many() {
+    async fn a_second_leak_is_named_at_once_on_another_route_and_within_the_minute_on_the_same() {
+        let (mut watch, status) = (watch(), calm().await);
+        let at = Duration::from_secs;
+        assert_eq!(watch.look(at(10), &status, &[holder(1, 10)]).len(), 1);
+        let other = Holder {
+            label: "POST /orders".into(),
+            ..holder(2, 10)
+        };
+        let named = watch.look(
+            at(20),
+            &status,
+            &[holder(1, 20), other.clone(), holder(3, 10), holder(4, 10)],
+        );
+        assert_eq!(named.len(), 1);
+        assert!(
+            named[0].advice.seen.contains("POST /orders (request request-2)"),
+            "{named:?}"
+        );
+        // The fourth comes back before its turn.
+        let later = Holder {
+            held: Duration::from_secs(60),
+            ..other
+        };
+        let named = watch.look(at(70), &status, &[holder(1, 70), later, holder(3, 60)]);
+        assert_eq!(named.len(), 1);
+        let seen = &named[0].advice.seen;
+        assert!(
+            seen.contains("request-3") && !seen.contains("request-1"),
+            "{named:?}"
+        );
+        assert_eq!(named[0].left_out, 1);
+    }
+
+    #[tokio::test]
+    async fn many_long_leases_of_a_route_are_one_line_that_says_how_many() {
         let (mut watch, status) = (watch(), calm().await);
         let holders: Vec<_> = (0..8).map(|slot| holder(slot, 60)).collect();
         let named = watch.look(Duration::ZERO, &status, &holders);
         assert_eq!(named.len(), 1);
+        let seen = &named[0].advice.seen;
         assert!(
-            named[0].seen.contains("request-4") && named[0].seen.ends_with("and 3 more"),
+            seen.contains("request-4") && seen.ends_with("and 3 more"),
             "{named:?}"
         );
     }
 
     #[tokio::test]
-    async fn what_is_counted_is_told_once() {
+    async fn what_is_counted_is_told_once_and_nothing_of_it_is_lost() {
         let (mut watch, mut status) = (watch(), calm().await);
-        let now = Duration::ZERO;
+        let at = Duration::from_secs;
         status.totals.refused = 7;
         assert!(
-            watch.look(now, &status, &[]).is_empty(),
+            watch.look(at(0), &status, &[]).is_empty(),
             "it was so before anybody looked"
         );
         status.totals.refused = 9;
         status.totals.timed_out = 1;
         status.totals.turned_away = 1;
-        let told = watch.look(now, &status, &[]);
+        let told = watch.look(at(1), &status, &[]);
         assert_eq!(causes(&told), [Cause::Refused, Cause::TimedOut]);
+        let seen = |told: &[Warning], at: usize| told[at].advice.seen.clone();
         assert!(
-            told[0].seen.starts_with("2 attempts") && told[1].seen.starts_with("2 callers"),
+            seen(&told, 0).starts_with("2 attempts") && seen(&told, 1).starts_with("2 callers"),
             "{told:?}"
         );
-        assert!(watch.look(now, &status, &[]).is_empty());
+        status.totals.refused = 509;
+        assert!(watch.look(at(2), &status, &[]).is_empty(), "one a minute");
+        let told = watch.look(at(61), &status, &[]);
+        assert_eq!(causes(&told), [Cause::Refused]);
+        assert!(seen(&told, 0).starts_with("500 attempts"), "{told:?}");
+        assert!(watch.look(at(200), &status, &[]).is_empty());
     }
 
     #[tokio::test]
@@ -271,11 +373,32 @@ mod tests {
     async fn an_open_breaker_comes_before_everything_else() {
         let mut status = calm().await;
         (status.waiting, status.refusals_in_a_row) = (3, 2);
-        assert_eq!(advise(&status, 0.8).unwrap().cause, Cause::Refused);
+        let advise = |status: &Status| advise(status, &[], &settings()).unwrap();
+        assert_eq!(advise(&status).cause, Cause::Refused);
         status.breaker = Some(database::Verdict::Misconfigured);
         status.trouble = Some(database::Reason::Credentials);
-        let advice = advise(&status, 0.8).unwrap();
+        let advice = advise(&status);
         assert_eq!(advice.cause, Cause::Misconfigured);
         assert_eq!(advice.seen, "the server does not accept the user or password");
+    }
+
+    #[tokio::test]
+    async fn what_was_is_no_advice_while_requests_are_served() {
+        let mut status = calm().await;
+        let advise = |status: &Status, holders: &[Holder]| {
+            advise(status, holders, &settings()).map(|advice| advice.cause)
+        };
+        status.refusals_in_a_row = 4;
+        assert_eq!(advise(&status, &[]), None, "nobody waits for one");
+        status.trouble = Some(database::Reason::NoAnswer);
+        status.last_success = Some(Duration::from_millis(10));
+        assert_eq!(advise(&status, &[]), None, "others are served");
+        status.last_success = Some(Duration::from_secs(60));
+        assert_eq!(advise(&status, &[]), Some(Cause::Unreachable));
+        status.trouble = Some(database::Reason::Credentials);
+        assert_eq!(advise(&status, &[]), Some(Cause::Misconfigured));
+        status.trouble = None;
+        assert_eq!(advise(&status, &[holder(1, 9)]), None);
+        assert_eq!(advise(&status, &[holder(1, 10)]), Some(Cause::LongLease));
     }
 }

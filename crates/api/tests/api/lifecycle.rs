@@ -64,6 +64,30 @@ async fn a_request_that_never_ends_does_not_keep_it_from_ending() {
 }
 
 #[tokio::test]
+async fn production_leaves_out_requests_that_went_well_unless_it_is_told_not_to() {
+    let production = [
+        ANY_PORT,
+        ("APP_ENV", "production"),
+        ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("SERVER_HOST", "127.0.0.1"),
+    ];
+    for (level, told) in [(None, false), (Some(("LOG_LEVEL", "info")), true)] {
+        let set: Vec<_> = production.into_iter().chain(level).collect();
+        let mut process = Process::start(&[], &set);
+        let client = process.listening().await;
+        for (id, path) in [("went-well", "/"), ("went-wrong", "/nowhere")] {
+            let request = client.request(Method::GET, path).header("x-request-id", id);
+            request.send().await.unwrap();
+        }
+        process.signal("TERM").await;
+        let (_, _, log) = process.ended().await;
+        let has = |id: &str| log.iter().any(|line| line.contains(id));
+        assert!(has("went-wrong"), "{log:#?}");
+        assert_eq!(has("went-well"), told, "{log:#?}");
+    }
+}
+
+#[tokio::test]
 async fn a_setting_that_is_refused_ends_it_with_2_before_it_listens() {
     let (status, said, log) = Process::start(&["--set", "server.port=http"], &[]).ended().await;
     assert_eq!(status.code(), Some(2));

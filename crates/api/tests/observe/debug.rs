@@ -7,12 +7,16 @@ use reqwest::{Method, StatusCode};
 use crate::site::Site;
 
 const PATH: &str = "/debug/db-pool";
+/// With something in its query that is not known there.
+const UNKNOWN: &str = "/debug/db-pool?x=1";
 const TOKEN: &str = "0123456789abcdef";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn in_production_it_is_not_there() {
     let site = Site::start_with(|settings| settings.app.environment = Environment::Production).await;
-    assert_eq!(site.get(PATH).await.status(), StatusCode::NOT_FOUND);
+    for path in [PATH, UNKNOWN] {
+        assert_eq!(site.get(path).await.status(), StatusCode::NOT_FOUND);
+    }
     assert_eq!(site.get("/health/db-pool").await.status(), StatusCode::OK);
 }
 
@@ -33,6 +37,7 @@ async fn a_token_opens_it_and_nothing_else_does() {
                 .starts_with("Basic ")
         );
         assert_eq!(refused.headers()[CONTENT_TYPE], "application/problem+json");
+        assert_eq!(site.get(UNKNOWN).await.status(), StatusCode::UNAUTHORIZED);
         let wrong = site
             .request(Method::GET, PATH)
             .bearer_auth("0123456789abcdeX")

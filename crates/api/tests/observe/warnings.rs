@@ -72,7 +72,10 @@ async fn a_slow_request_is_named_by_its_route() {
     log::listen();
     let site = Site::start_with(|settings| settings.monitor.slow_request = Duration::from_millis(200)).await;
     assert!(site.get("/slow").await.status().is_success());
-    assert_eq!(log::with(&["GET /slow took", "#slow-requests"]).len(), 1);
+    assert_eq!(
+        log::with(&["GET /slow took", "waited 0.0 s", "1 statements", "#slow-requests"]).len(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

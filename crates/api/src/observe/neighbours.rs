@@ -1,0 +1,34 @@
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use database::{Database, Neighbour};
+
+/// How long the server is asked; longer, and what it said last must do.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Who is connected to the same database, as far as it could be asked without keeping anybody waiting.
+#[derive(Clone, Debug)]
+pub(crate) struct Neighbours {
+    database: Database,
+    last: Arc<Mutex<Option<(Instant, Vec<Neighbour>)>>>,
+}
+
+impl Neighbours {
+    pub(crate) fn new(database: Database) -> Self {
+        Self {
+            database,
+            last: Arc::default(),
+        }
+    }
+
+    /// The newest answer and its age; none before the first.
+    pub(crate) async fn look(&self) -> Option<(Duration, Vec<Neighbour>)> {
+        let answer = self.database.neighbours(LOOK).await;
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(neighbours) = answer {
+            *last = Some((Instant::now(), neighbours));
+        }
+        last.as_ref()
+            .map(|(at, neighbours)| (at.elapsed(), neighbours.clone()))
+    }
+}
