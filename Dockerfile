@@ -1,11 +1,13 @@
 # Two binaries in an image without a shell: `api` serves, `migration` changes the schema.
 #
-#   docker build --tag berth .
+#   docker build --tag berth .                             with --build-arg FEATURES=otlp: can send traces
 #   docker run --rm --env DATABASE_URL=... berth migration up
 #   docker run --rm --publish 8080:8080 --env DATABASE_URL=... --env APP__APP__SECRET=... berth
 
 # The same as in rust-toolchain.toml, which stays outside: it asks for tools that a build does not need.
 ARG RUST_VERSION=1.95
+# Cargo features of `api`, such as otlp. None by default.
+ARG FEATURES=
 
 # Nothing but the manifests, and an empty source for each target that they name. The next stage is looked up by
 # what this one produces, so it is built anew when a manifest or the lock file changes, and not for each line.
@@ -20,17 +22,19 @@ RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/benches/*.rs
 
 # Everybody else's code.
 FROM rust:${RUST_VERSION}-slim-bookworm AS dependencies
+ARG FEATURES
 WORKDIR /src
 COPY --from=manifests /src .
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
-    cargo build --release --locked --package api --package migration
+    cargo build --release --locked --package api --package migration --features "${FEATURES}"
 
 # Ours. Cargo goes by the age of files, and the empty sources were newer than those of the checkout.
 FROM dependencies AS build
+ARG FEATURES
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     find crates migration config -type f -exec touch {} + \
-    && cargo build --release --locked --package api --package migration
+    && cargo build --release --locked --package api --package migration --features "${FEATURES}"
 
 # glibc, the public certificate authorities, and a user without rights.
 FROM gcr.io/distroless/cc-debian12:nonroot
