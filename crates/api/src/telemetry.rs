@@ -107,7 +107,13 @@ impl RootSpanBuilder for RequestSpan {
             http.route = RoutePattern::of(request).as_str(),
             http.response.status_code = field::Empty,
             trace_id = field::Empty,
+            otel.name = field::Empty,
+            otel.kind = field::Empty,
+            otel.status_code = field::Empty,
         );
+        if cfg!(feature = "otlp") {
+            name_for_collectors(&span, request);
+        }
         if let Some(trace) = TraceContext::of(request.headers()) {
             span.record("trace_id", trace.trace_id());
             #[cfg(feature = "otlp")]
@@ -126,8 +132,18 @@ impl RootSpanBuilder for RequestSpan {
                 Err(error) => error.as_response_error().status_code(),
             };
             span.record("http.response.status_code", status.as_u16());
+            if status.is_server_error() {
+                span.record("otel.status_code", "ERROR");
+            }
         }
     }
+}
+
+/// As OpenTelemetry's conventions call a server's span: they group by this name.
+fn name_for_collectors(span: &Span, request: &ServiceRequest) {
+    let (method, route) = (request.method(), RoutePattern::of(request));
+    span.record("otel.name", format!("{method} {}", route.as_str()));
+    span.record("otel.kind", "server");
 }
 
 /// A panic's place is known only here; what its request is answered is decided elsewhere.

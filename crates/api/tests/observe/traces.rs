@@ -137,16 +137,21 @@ mod otlp {
         ];
         let request = http().get(address.concat()).header("traceparent", &traceparent);
         assert!(request.send().await.unwrap().status().is_success());
+        // sample begins
+        let request = http().post(address.concat()).header("traceparent", &traceparent);
+        let posted = request.json(&serde_json::json!({ "title": "traced" })).send();
+        assert!(posted.await.unwrap().status().is_success());
+        // sample ends
         // The end sends what is left.
         let pid = process.id().unwrap().to_string();
         assert!(Command::new("kill").arg(pid).status().await.unwrap().success());
         assert!(process.wait().await.unwrap().success());
-        eventually(async || spans(&collector).iter().any(|span| span["name"] == "request")).await;
+        eventually(async || spans(&collector).iter().any(is_request)).await;
         let spans = spans(&collector);
         let ours: Vec<_> = spans.iter().filter(|span| span["traceId"] == TRACE).collect();
         let request = ours
             .iter()
-            .find(|span| span["name"] == "request")
+            .find(|span| is_request(span) && span["name"].as_str().unwrap().starts_with("GET /"))
             .expect("the request has a span");
         assert_eq!(request["parentSpanId"], PARENT);
         // sample begins
@@ -155,8 +160,14 @@ mod otlp {
             let span = span.unwrap_or_else(|| panic!("no {name} in {ours:#?}"));
             assert_eq!(span["parentSpanId"], request["spanId"], "{name}");
         }
+        assert!(ours.iter().any(|span| span["name"] == "db.commit"), "{ours:#?}");
         // sample ends
         assert!(spans.iter().any(|span| span["name"] == "db.open"), "{spans:#?}");
+    }
+
+    /// A server's, in OpenTelemetry's numbers.
+    fn is_request(span: &Value) -> bool {
+        span["kind"] == 2
     }
 
     fn spans(collector: &Peer) -> Vec<Value> {
