@@ -32,3 +32,13 @@ pub(crate) use self::readiness::{Health, NotReady};
 pub(crate) use self::server_timing::server_timing;
 pub(crate) use self::trace_context::TraceContext;
 pub use self::trace_context::outgoing;
+
+/// A pool at rest, with a share of five.
+#[cfg(test)]
+fn calm() -> database::Status {
+    let file = std::env::temp_dir().join("never-opened.sqlite");
+    let settings = database::Settings::for_url(&format!("sqlite://{}?mode=rwc", file.display())).unwrap();
+    let status = database::Database::new(settings).unwrap().status();
+    assert_eq!(status.share, 5);
+    status
+}

@@ -73,8 +73,8 @@ impl Monitor {
         drop(throttle);
         if let Some(left_out) = admitted {
             let cost = usage().as_ref().map(cost).unwrap_or_default();
-            let advice = Cause::SlowRequest.because(format!("{whose} took {}{cost}", seconds(took)));
-            warn(&Warning { advice, left_out });
+            let seen = format!("{whose} took {}{cost}", seconds(took));
+            warn(&Warning::new(Cause::SlowRequest, seen, left_out));
         }
     }
 }

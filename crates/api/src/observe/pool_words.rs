@@ -146,13 +146,12 @@ pub(crate) fn whole_millis(time: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::calm;
     use super::*;
 
     #[tokio::test]
     async fn overflow_is_what_is_open_beyond_the_size() {
-        let file = std::env::temp_dir().join("never-opened.sqlite");
-        let settings = database::Settings::for_url(&format!("sqlite://{}?mode=rwc", file.display())).unwrap();
-        let mut status = database::Database::new(settings).unwrap().status();
+        let mut status = calm();
         for (idle, leased, overflow) in [(0, 0, 0), (1, 2, 0), (1, 3, 1), (0, 5, 2)] {
             (status.slots.idle, status.slots.leased) = (idle, leased);
             let words = PoolWords::brief(&status);

@@ -110,13 +110,12 @@ fn evidence(status: &Status) -> Option<NotReady> {
 mod tests {
     use database::Reason;
 
+    use super::super::calm;
     use super::*;
 
     #[tokio::test]
     async fn a_wrong_password_is_no_better_between_two_attempts() {
-        let file = std::env::temp_dir().join("never-opened.sqlite");
-        let settings = database::Settings::for_url(&format!("sqlite://{}?mode=rwc", file.display())).unwrap();
-        let mut status = Database::new(settings).unwrap().status();
+        let mut status = calm();
         status.last_success = Some(Duration::from_secs(1));
         status.trouble = Some(Reason::Credentials);
         assert_eq!(evidence(&status), Some(NotReady::Misconfigured));

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use database::{Holder, HolderState, Status, Totals};
@@ -21,7 +21,7 @@ pub(super) struct Watch {
     told: Option<Totals>,
     busy_since: Option<Duration>,
     /// Leases that were held too long at the last look, by slot.
-    long: HashMap<u64, Long>,
+    long: BTreeMap<u64, Long>,
 }
 
 /// What the log is told.
@@ -32,12 +32,21 @@ pub(super) struct Warning {
     pub(super) left_out: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 struct Long {
     route: String,
     name: String,
+    doing: &'static str,
     held: Duration,
+    /// Whether the log was told of it.
     named: bool,
+}
+
+impl Warning {
+    pub(super) fn new(cause: Cause, seen: impl Into<String>, left_out: u64) -> Self {
+        let advice = cause.because(seen);
+        Self { advice, left_out }
+    }
 }
 
 impl Watch {
@@ -47,7 +56,7 @@ impl Watch {
             throttle: Throttle::default(),
             told: None,
             busy_since: None,
-            long: HashMap::new(),
+            long: BTreeMap::new(),
         }
     }
 
@@ -70,10 +79,7 @@ impl Watch {
         let mut tell = |cause: Cause, count: u64, seen: &dyn Fn() -> String| {
             let told = count > 0 && throttle.open(now, cause, "").is_some();
             if told {
-                all.push(Warning {
-                    advice: cause.because(seen()),
-                    left_out: 0,
-                });
+                all.push(Warning::new(cause, seen(), 0));
             }
             told
         };
@@ -113,70 +119,83 @@ impl Watch {
             .then(|| Cause::HighUse.because(format!("{}, for {}", use_in_words(status), seconds(busy))))
     }
 
-    /// Names leases that are held too long, once each, and says so when one does come back. One that may not be named
-    /// yet is named as soon as its route may be, if it is still held.
     fn leases(&mut self, now: Duration, holders: &[Holder]) -> Vec<Warning> {
         let known = std::mem::take(&mut self.long);
-        let mut new: BTreeMap<String, Vec<(u64, String)>> = BTreeMap::new();
-        for holder in holders
+        let long = holders
             .iter()
             .filter(|holder| holder.held >= self.settings.long_lease)
-        {
-            // A lease only gets older: a younger one in the same slot is another one.
-            let named = known
-                .get(&holder.slot)
-                .is_some_and(|long| long.named && long.held <= holder.held);
-            let (name, held) = (name(holder), holder.held);
-            if !named {
-                let doing = format!("{name}, {} for {}", doing(holder), seconds(held));
-                new.entry(holder.label.to_string())
-                    .or_default()
-                    .push((holder.slot, doing));
-            }
-            let route = holder.label.to_string();
-            let long = Long {
-                route,
-                name,
-                held,
-                named,
-            };
-            self.long.insert(holder.slot, long);
-        }
-        let mut back: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for (slot, long) in known {
-            let still = self.long.get(&slot).is_some_and(|now| now.held >= long.held);
-            match (still, long.named) {
-                (true, _) => {}
-                (false, true) => {
-                    let after = format!("{} after more than {}", long.name, seconds(long.held));
-                    back.entry(long.route).or_default().push(after);
-                }
-                (false, false) => self.throttle.leave_out(Cause::LongLease, &long.route, 1),
-            }
+            .map(|holder| (holder.slot, Long::of(holder, known.get(&holder.slot))));
+        self.long = long.collect();
+        let back = self.back(now, known);
+        let mut all = self.held(now);
+        all.extend(back);
+        all
+    }
+
+    /// Names leases that are held too long, once each. One that may not be named yet is named as soon as its route
+    /// may be, if it is still held.
+    fn held(&mut self, now: Duration) -> Vec<Warning> {
+        let mut unnamed: BTreeMap<String, Vec<&mut Long>> = BTreeMap::new();
+        for lease in self.long.values_mut().filter(|lease| !lease.named) {
+            unnamed.entry(lease.route.clone()).or_default().push(lease);
         }
         let mut all = Vec::new();
-        for (route, holders) in new {
+        for (route, leases) in unnamed {
             let Some(left_out) = self.throttle.open(now, Cause::LongLease, &route) else {
                 continue;
             };
-            let (slots, names): (Vec<_>, Vec<_>) = holders.into_iter().unzip();
-            for slot in slots {
-                self.long.entry(slot).and_modify(|long| long.named = true);
+            let mut names = Vec::new();
+            for lease in leases {
+                lease.named = true;
+                names.push(format!(
+                    "{}, {} for {}",
+                    lease.name,
+                    lease.doing,
+                    seconds(lease.held)
+                ));
             }
             let seen = format!("connections held for long: {}", listed(&names));
-            let advice = Cause::LongLease.because(seen);
-            all.push(Warning { advice, left_out });
-        }
-        for (route, names) in back {
-            let count = names.len() as u64;
-            let admitted = self.throttle.admit(now, Cause::LeaseReturned, &route, count);
-            all.extend(admitted.map(|left_out| {
-                let seen = format!("connections came back: {}", listed(&names));
-                let advice = Cause::LeaseReturned.because(seen);
-                Warning { advice, left_out }
-            }));
+            all.push(Warning::new(Cause::LongLease, seen, left_out));
         }
         all
+    }
+
+    /// Tells of those that were named and did come back, and counts those that nobody was told of.
+    fn back(&mut self, now: Duration, known: BTreeMap<u64, Long>) -> Vec<Warning> {
+        let mut back: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (slot, lease) in known {
+            if self.long.get(&slot).is_some_and(|now| now.held >= lease.held) {
+                continue;
+            }
+            if lease.named {
+                let after = format!("{} after more than {}", lease.name, seconds(lease.held));
+                back.entry(lease.route).or_default().push(after);
+            } else {
+                self.throttle.leave_out(Cause::LongLease, &lease.route, 1);
+            }
+        }
+        let mut all = Vec::new();
+        for (route, names) in back {
+            let count = names.len() as u64;
+            if let Some(left_out) = self.throttle.admit(now, Cause::LeaseReturned, &route, count) {
+                let seen = format!("connections came back: {}", listed(&names));
+                all.push(Warning::new(Cause::LeaseReturned, seen, left_out));
+            }
+        }
+        all
+    }
+}
+
+impl Long {
+    fn of(holder: &Holder, before: Option<&Self>) -> Self {
+        Self {
+            route: holder.label.to_string(),
+            name: name(holder),
+            doing: doing(holder),
+            held: holder.held,
+            // A lease only gets older: a younger one in the same slot is another one.
+            named: before.is_some_and(|before| before.named && before.held <= holder.held),
+        }
     }
 }
 
@@ -206,6 +225,7 @@ fn listed(names: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::advice::advise;
+    use super::super::calm;
     use super::*;
 
     fn settings() -> Settings {
@@ -221,15 +241,6 @@ mod tests {
 
     fn watch() -> Watch {
         Watch::new(settings())
-    }
-
-    /// A pool at rest with a share of five.
-    async fn calm() -> Status {
-        let url = std::env::temp_dir().join("never-opened.sqlite");
-        let settings = database::Settings::for_url(&format!("sqlite://{}?mode=rwc", url.display())).unwrap();
-        let status = database::Database::new(settings).unwrap().status();
-        assert_eq!(status.share, 5);
-        status
     }
 
     fn holder(slot: u64, held: u64) -> Holder {
@@ -252,7 +263,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_burst_is_not_high_use_and_a_while_of_it_is() {
-        let (mut watch, mut status) = (watch(), calm().await);
+        let (mut watch, mut status) = (watch(), calm());
         status.slots.leased = 5;
         let at = Duration::from_secs;
         assert!(watch.look(at(0), &status, &[]).is_empty());
@@ -268,7 +279,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_long_lease_is_named_once_and_another_one_in_its_slot_again() {
-        let (mut watch, status) = (watch(), calm().await);
+        let (mut watch, status) = (watch(), calm());
         let at = Duration::from_secs;
         assert!(watch.look(at(9), &status, &[holder(1, 9)]).is_empty());
         let named = watch.look(at(10), &status, &[holder(1, 10)]);
@@ -288,7 +299,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_second_leak_is_named_at_once_on_another_route_and_within_the_minute_on_the_same() {
-        let (mut watch, status) = (watch(), calm().await);
+        let (mut watch, status) = (watch(), calm());
         let at = Duration::from_secs;
         assert_eq!(watch.look(at(10), &status, &[holder(1, 10)]).len(), 1);
         let other = Holder {
@@ -322,7 +333,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_long_leases_of_a_route_are_one_line_that_says_how_many() {
-        let (mut watch, status) = (watch(), calm().await);
+        let (mut watch, status) = (watch(), calm());
         let holders: Vec<_> = (0..8).map(|slot| holder(slot, 60)).collect();
         let named = watch.look(Duration::ZERO, &status, &holders);
         assert_eq!(named.len(), 1);
@@ -335,7 +346,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_counted_is_told_once_and_nothing_of_it_is_lost() {
-        let (mut watch, mut status) = (watch(), calm().await);
+        let (mut watch, mut status) = (watch(), calm());
         let at = Duration::from_secs;
         status.totals.refused = 7;
         assert!(
@@ -362,7 +373,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_queue_is_told_of_while_refusals_go_on() {
-        let (mut watch, mut status) = (watch(), calm().await);
+        let (mut watch, mut status) = (watch(), calm());
         watch.look(Duration::ZERO, &status, &[]);
         (status.waiting, status.refusals_in_a_row, status.totals.refused) = (3, 2, 2);
         let told = watch.look(Duration::ZERO, &status, &[]);
@@ -371,7 +382,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_open_breaker_comes_before_everything_else() {
-        let mut status = calm().await;
+        let mut status = calm();
         (status.waiting, status.refusals_in_a_row) = (3, 2);
         let advise = |status: &Status| advise(status, &[], &settings()).unwrap();
         assert_eq!(advise(&status).cause, Cause::Refused);
@@ -384,7 +395,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_is_no_advice_while_requests_are_served() {
-        let mut status = calm().await;
+        let mut status = calm();
         let advise = |status: &Status, holders: &[Holder]| {
             advise(status, holders, &settings()).map(|advice| advice.cause)
         };
