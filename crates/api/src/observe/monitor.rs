@@ -88,7 +88,7 @@ fn cost(usage: &Usage) -> String {
     } = usage;
     let (waited, held) = (seconds(*waited), seconds(*held));
     format!(
-        ": waited {waited} for a connection, held one for {held}, {statements} statements in {round_trips} round trips"
+        ": waited {waited} for a connection, held one for {held}, statements: {statements}, round trips: {round_trips}"
     )
 }
 
