@@ -10,7 +10,13 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(crate) struct Neighbours {
     database: Database,
-    last: Arc<Mutex<Option<(Instant, Vec<Neighbour>)>>>,
+    last: Arc<Mutex<Option<Answer>>>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    at: Instant,
+    neighbours: Vec<Neighbour>,
 }
 
 impl Neighbours {
@@ -26,9 +32,10 @@ impl Neighbours {
         let answer = self.database.neighbours(LOOK).await;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(neighbours) = answer {
-            *last = Some((Instant::now(), neighbours));
+            let at = Instant::now();
+            *last = Some(Answer { at, neighbours });
         }
-        last.as_ref()
-            .map(|(at, neighbours)| (at.elapsed(), neighbours.clone()))
+        let last = last.as_ref()?;
+        Some((last.at.elapsed(), last.neighbours.clone()))
     }
 }
