@@ -36,6 +36,13 @@ pub struct Usage {
     pub round_trips: u32,
 }
 
+impl Doing {
+    /// How long the connection has lain idle in a transaction, if it does.
+    fn idle(&self, now: Instant) -> Option<Duration> {
+        (self.state == HolderState::InTransaction).then(|| now - self.since)
+    }
+}
+
 impl Tag {
     pub(crate) fn new(label: Cow<'static, str>, request_id: Option<String>) -> Self {
         let doing = Doing {
@@ -60,7 +67,7 @@ impl Tag {
         let sql: std::sync::Arc<str> = sql.into();
         self.update(|doing| {
             let now = Instant::now();
-            let idle = (doing.state == HolderState::InTransaction).then(|| now - doing.since);
+            let idle = doing.idle(now);
             doing.state = HolderState::Running;
             doing.since = now;
             doing.statement = Some(sql);
@@ -74,7 +81,7 @@ impl Tag {
     pub(crate) fn ends(&self) -> Option<Duration> {
         self.update(|doing| {
             let now = Instant::now();
-            let idle = (doing.state == HolderState::InTransaction).then(|| now - doing.since);
+            let idle = doing.idle(now);
             (doing.state, doing.since) = (HolderState::Idle, now);
             idle
         })

@@ -80,15 +80,10 @@ impl Monitor {
 }
 
 fn cost(usage: &Usage) -> String {
-    let Usage {
-        waited,
-        held,
-        statements,
-        round_trips,
-    } = usage;
-    let (waited, held) = (seconds(*waited), seconds(*held));
+    let (waited, held) = (seconds(usage.waited), seconds(usage.held));
     format!(
-        ": waited {waited} for a connection, held one for {held}, statements: {statements}, round trips: {round_trips}"
+        ": waited {waited} for a connection, held one for {held}, statements: {}, round trips: {}",
+        usage.statements, usage.round_trips
     )
 }
 
