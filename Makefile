@@ -13,7 +13,7 @@ run: ## Serve on http://127.0.0.1:8080 (SQLite in data/ unless DATABASE_URL is s
 	@$(CARGO) run --package api
 
 test: servers ## Run the whole suite on SQLite and on throwaway PostgreSQL and PgBouncer
-	$(CARGO) build --quiet --package testkit --bin testkit-run
+	$(CARGO) build --quiet --package berth-testkit --bin testkit-run
 	$(TESTKIT_RUN) $(CARGO) test --workspace
 
 check: ## Check formatting, lints and documentation
@@ -42,7 +42,7 @@ blank: ## Take the sample out, and leave a service that has everything but table
 
 # sample ends
 bench: servers ## Measure side by side with peers; one part alone: make bench DO=reads
-	$(CARGO) build --quiet --package testkit --bin testkit-run
+	$(CARGO) build --quiet --package berth-testkit --bin testkit-run
 	$(TESTKIT_RUN) $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(DO)
 
 clean: ## Remove what was built, and the SQLite database of `make run`

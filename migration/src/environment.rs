@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use database::Pooler;
+use berth_database::Pooler;
 
 use crate::Settings;
 
@@ -57,7 +57,7 @@ impl Environment {
     ///
     /// A variable holds what it cannot hold.
     pub fn settings(&self) -> Result<Settings, Invalid> {
-        let mut database = database::Settings::default();
+        let mut database = berth_database::Settings::default();
         if let Some(url) = self.one(&["APP__DATABASE__URL", "DATABASE_URL"])? {
             database.url = url.parse().map_err(|rule| Invalid {
                 name: "DATABASE_URL".to_owned(),

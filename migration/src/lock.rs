@@ -3,7 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use database::refusal::{Class, classify};
+use berth_database::connect_error::{Class, classify};
 use sea_orm::DatabaseConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -122,19 +122,19 @@ pub(crate) async fn reach(
             Err(error) => error,
         };
         match classify(&error) {
-            Class::Refused | Class::Banned if patience.lasts(settings.wait) => {
+            Class::Full | Class::Banned if patience.lasts(settings.wait) => {
                 tracing::info!(error = %error, "waiting for the database to admit another connection");
             }
             Class::Unreachable(_) if patience.lasts(settings.reach) => {
                 tracing::info!(error = %error, "waiting for the database to answer");
             }
-            Class::Refused | Class::Banned => {
+            Class::Full | Class::Banned => {
                 return Err(Error::Full {
                     waited: patience.waited(),
                     last: error,
                 });
             }
-            Class::Unreachable(_) | Class::ForGood(_) | Class::Statement => {
+            Class::Unreachable(_) | Class::Permanent(_) | Class::Statement => {
                 return Err(Error::Connect(error));
             }
         }

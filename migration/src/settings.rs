@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use database::PoolerMode;
+use berth_database::PoolerMode;
 
 /// Where the database is, and how long a run waits for what.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
     /// The service's own settings, of which a run takes the address, the pooler, the name and how to connect.
-    pub database: database::Settings,
+    pub database: berth_database::Settings,
     /// How long to wait for another run and for a server that is full. Default: 10 min.
     pub wait: Duration,
     /// How long to try to reach a server that does not answer. Default: 30 s.
@@ -25,7 +25,7 @@ pub struct Settings {
 
 impl Settings {
     /// Takes the defaults for everything but the database.
-    pub fn new(database: database::Settings) -> Self {
+    pub fn new(database: berth_database::Settings) -> Self {
         Settings {
             database,
             wait: Duration::from_secs(600),
@@ -45,8 +45,8 @@ impl Settings {
     }
 }
 
-impl From<&database::Settings> for Settings {
-    fn from(settings: &database::Settings) -> Self {
+impl From<&berth_database::Settings> for Settings {
+    fn from(settings: &berth_database::Settings) -> Self {
         Settings::new(settings.clone())
     }
 }

@@ -14,7 +14,7 @@ pub enum ApiError {
     #[error(transparent)]
     Service(#[from] service::Error),
     #[error(transparent)]
-    Database(#[from] database::Error),
+    Database(#[from] berth_database::Error),
     #[error(transparent)]
     Request(#[from] RequestError),
     #[error("nothing is at this address")]
@@ -111,8 +111,8 @@ fn of_service(error: &service::Error) -> Problem {
     }
 }
 
-fn of_database(error: &database::Error) -> Problem {
-    use database::Error;
+fn of_database(error: &berth_database::Error) -> Problem {
+    use berth_database::Error;
     match error {
         Error::Saturated { retry_after } => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -120,7 +120,7 @@ fn of_database(error: &database::Error) -> Problem {
             "All database connections are in use",
         )
         .retry_after(*retry_after),
-        Error::Unreachable { .. } | Error::Misconfigured { .. } | Error::ConnectionLost => unavailable(),
+        Error::Unreachable { .. } | Error::Permanent { .. } | Error::ConnectionLost => unavailable(),
         Error::ShuttingDown => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "shutting-down",

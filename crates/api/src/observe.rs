@@ -1,6 +1,6 @@
 //! What an operator sees of the process: its health, its pool, its metrics, its traces, and what it warns of.
 //!
-//! Everything here reads one [`database::Status`] at a time, which costs no slot and waits for nobody, so all of it
+//! Everything here reads one [`berth_database::Status`] at a time, which costs no slot and waits for nobody, so all of it
 //! answers while everything else is saturated.
 
 mod advice;
@@ -35,10 +35,11 @@ pub use self::trace_context::outgoing;
 
 /// A pool at rest, with a share of five.
 #[cfg(test)]
-fn calm() -> database::Status {
+fn calm() -> berth_database::Status {
     let file = std::env::temp_dir().join("never-opened.sqlite");
-    let settings = database::Settings::for_url(&format!("sqlite://{}?mode=rwc", file.display())).unwrap();
-    let status = database::Database::new(settings).unwrap().status();
+    let settings =
+        berth_database::Settings::for_url(&format!("sqlite://{}?mode=rwc", file.display())).unwrap();
+    let status = berth_database::Database::new(settings).unwrap().status();
     assert_eq!(status.share, 5);
     status
 }

@@ -29,7 +29,7 @@ pub struct Settings {
     pub app: App,
     pub server: Server,
     pub startup: Startup,
-    pub database: database::Settings,
+    pub database: berth_database::Settings,
     pub log: Log,
     pub responder: Responder, // sample
     pub health: Health,

@@ -1,6 +1,6 @@
 //! When the service is to end, and how it does.
 
-use database::Database;
+use berth_database::Database;
 
 use crate::startup::StartError;
 

@@ -2,7 +2,7 @@
 
 mod responder; // sample
 
-use database::{Database, SessionOptions};
+use berth_database::{Database, SessionOptions};
 use thiserror::Error;
 
 pub use self::responder::responder; // sample
@@ -12,13 +12,16 @@ use crate::settings::{Migrate, Settings};
 #[derive(Debug, Error)]
 pub enum StartError {
     #[error("the settings of the database are refused")]
-    Settings(#[from] database::SettingsError),
+    Settings(#[from] berth_database::SettingsError),
     #[error("the database at {url} (setting database.url, DATABASE_URL) cannot be used")]
-    Database { url: String, source: database::Error },
+    Database {
+        url: String,
+        source: berth_database::Error,
+    },
     #[error("the migrations failed")]
     Migrations(#[source] migration::Error),
     #[error("the database does not tell which migrations it has")]
-    Pending(#[source] database::Error),
+    Pending(#[source] berth_database::Error),
     // sample begins
     #[error("the responder cannot be set up")]
     Responder(#[source] service::ResponderError),
@@ -31,7 +34,7 @@ pub enum StartError {
     #[error("the server stopped by itself")]
     Serve(#[source] std::io::Error),
     #[error("database connections were still in use when the time to close them was over: {0}")]
-    Close(database::StillHeld),
+    Close(berth_database::StillHeld),
 }
 
 /// Checks that the database answers, and says which it is.
@@ -67,7 +70,7 @@ pub async fn migrations(settings: &Settings, database: &Database) -> Result<(), 
     }
 }
 
-async fn apply(settings: &database::Settings) -> Result<(), StartError> {
+async fn apply(settings: &berth_database::Settings) -> Result<(), StartError> {
     for name in migration::apply(settings).await.map_err(StartError::Migrations)? {
         tracing::info!(migration = name, "migration applied");
     }

@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use api::doctor::{Arguments, Finding, Level, Report, examine};
 use api::settings::{Settings, Sources};
-use sqlx::Connection;
-use testkit::{
-    Cluster, Flavour, Limiter, LimiterOptions, PgBouncer, PgBouncerOptions, PoolMode, TestDatabase,
+use berth_testkit::{
+    Cluster, Limiter, LimiterOptions, PgBouncer, PgBouncerOptions, PoolMode, PoolerKind, TestDatabase,
     eventually, free_port,
 };
+use sqlx::Connection;
 
 fn settings(url: &str, set: &[(&str, &str)]) -> Settings {
     let mut environment = vec![
@@ -146,17 +146,19 @@ async fn nothing_stays_behind_on_the_servers_of_a_transaction_pooler() {
 
 async fn bare(url: &str) -> sqlx::PgConnection {
     let settings = settings(url, &[]);
-    database::probe::bare(&settings.database, &[]).await.unwrap()
+    berth_database::diagnostics::bare(&settings.database, &[])
+        .await
+        .unwrap()
 }
 
 #[tokio::test]
 async fn the_count_compares_what_is_admitted_with_the_limit() {
     let database = migrated().await;
-    for flavour in [
-        Flavour::SupavisorSession,
-        Flavour::PgBouncerWait(Duration::from_secs(60)),
+    for pooler_kind in [
+        PoolerKind::SupavisorSession,
+        PoolerKind::PgBouncerWait(Duration::from_secs(60)),
     ] {
-        let limiter = Limiter::start(&database, LimiterOptions::limit(7).flavour(flavour));
+        let limiter = Limiter::start(&database, LimiterOptions::limit(7).pooler_kind(pooler_kind));
         let wrong = report_with_count(&limiter.url(), &[]).await;
         assert_found(&wrong, "admits", Level::Fail, "DB_LIMIT=7");
         let right = report_with_count(&limiter.url(), &[("DB_LIMIT", "7")]).await;

@@ -1,6 +1,6 @@
 //! Conversations: everybody reads the public ones, only the owner changes one.
 
-use database::Session;
+use berth_database::Session;
 use entity::conversation;
 use garde::Validate;
 use sea_orm::{
@@ -18,7 +18,7 @@ use crate::{Error, Page, PageRequest, Services};
 /// # Examples
 ///
 /// ```no_run
-/// # use database::{Database, Outcome, SessionOptions};
+/// # use berth_database::{Database, Outcome, SessionOptions};
 /// # use service::{NewConversation, NewMessage, Services};
 /// # async fn example(database: Database) -> Result<(), service::Error> {
 /// let services = Services::new();

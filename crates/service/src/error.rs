@@ -29,7 +29,7 @@ pub enum Error {
     // sample ends
     /// The database did not do its part.
     #[error(transparent)]
-    Database(#[from] database::Error),
+    Database(#[from] berth_database::Error),
 }
 
 /// A rule that a part of the input breaks.

@@ -24,7 +24,7 @@ mod users; // sample
 // sample begins
 use std::sync::Arc;
 
-use database::Session;
+use berth_database::Session;
 
 pub use self::conversations::{ConversationChange, Conversations, NewConversation};
 pub use self::messages::MessageChange;

@@ -3,7 +3,7 @@
 //! A page begins after the last row of the one before, by its key: a row that is added or removed
 //! elsewhere shifts nothing, and a late page costs no more than the first.
 
-use database::Session;
+use berth_database::Session;
 use sea_orm::{Cursor, FromQueryResult, SelectModel};
 use uuid::Uuid;
 

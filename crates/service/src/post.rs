@@ -63,7 +63,7 @@ impl Conversations<'_> {
         match self.store(conversation, Role::Assistant, cleaned(body)).await {
             Ok(answer) => Ok(Exchange { question, answer }),
             // The conversation was deleted meanwhile.
-            Err(Error::Database(database::Error::ForeignKeyViolation { .. })) => Err(Error::NotFound),
+            Err(Error::Database(berth_database::Error::ForeignKeyViolation { .. })) => Err(Error::NotFound),
             Err(error) => Err(error),
         }
     }

@@ -1,6 +1,6 @@
 //! Who owns things.
 
-use database::Session;
+use berth_database::Session;
 use entity::user;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, EntityTrait, QueryFilter};

@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use berth_testkit::{Cluster, TestDatabase};
 use migration::Settings;
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTraitSelf};
-use testkit::{Cluster, TestDatabase};
 
 /// A folder that is removed with this value.
 pub(crate) struct Folder(PathBuf);
@@ -53,7 +53,7 @@ pub(crate) async fn postgres() -> (TestDatabase, Settings) {
 
 /// Settings that give up before a test runs for minutes.
 pub(crate) fn impatient(url: &str) -> Settings {
-    let mut settings = Settings::new(database::Settings::for_url(url).expect("a URL"));
+    let mut settings = Settings::new(berth_database::Settings::for_url(url).expect("a URL"));
     settings.wait = Duration::from_secs(60);
     settings.database.connect_timeout = Duration::from_secs(2);
     settings

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
+use berth_testkit::eventually;
 use migration::{Change, Command, Error, Settings, run, status};
 use sqlx::Executor;
-use testkit::eventually;
 
 use crate::bench::{Folder, postgres};
 use crate::up_and_down::{applied, names};
@@ -100,8 +100,10 @@ async fn a_full_server_is_waited_for_and_a_wrong_password_is_not() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_given_up_in_time() {
-    let mut settings =
-        crate::bench::impatient(&format!("postgres://a:b@127.0.0.1:{}/c", testkit::free_port()));
+    let mut settings = crate::bench::impatient(&format!(
+        "postgres://a:b@127.0.0.1:{}/c",
+        berth_testkit::free_port()
+    ));
     settings.database.connect_timeout = Duration::from_millis(100);
     settings.reach = Duration::from_millis(300);
     let error = run(&settings, Command::Up(None)).await.unwrap_err();

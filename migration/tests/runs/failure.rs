@@ -1,8 +1,8 @@
 use std::time::Duration;
 
+use berth_testkit::eventually;
 use migration::{Change, Command, Error, Settings, run_with};
 use sqlx::Executor;
-use testkit::eventually;
 
 use crate::bench::{Folder, Step, Steps, has_table, postgres};
 

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use database::Pooler;
+use berth_database::Pooler;
+use berth_testkit::{Cluster, PgBouncer, PgBouncerOptions, PoolMode, eventually};
 use migration::{Command, Error, run, run_with, status};
-use testkit::{Cluster, PgBouncer, PgBouncerOptions, PoolMode, eventually};
 
 use crate::bench::{Step, Steps, has_table, impatient, postgres};
 use crate::up_and_down::{applied, names, reverted};

@@ -1,21 +1,21 @@
 //! What to do about each reason for which a database cannot be used.
 
-use database::Reason;
-use database::probe::Failure;
-use database::refusal::Class;
+use berth_database::Reason;
+use berth_database::connect_error::Class;
+use berth_database::diagnostics::Failure;
 
 use super::Finding;
 
 /// The finding for a database that could not be entered.
 pub(super) fn no_entry(failure: &Failure) -> Finding {
     let (says, change) = match failure.class {
-        Class::Refused => (
+        Class::Full => (
             "every connection is taken: nobody else gets in".to_owned(),
             "see who holds them (pg_stat_activity, `GET /debug/db-pool`) and lower DB_INSTANCES x share, \
              or raise the pooler's limit and DB_LIMIT",
         ),
         Class::Banned => (Reason::Banned.to_string(), remedy(Reason::Banned)),
-        Class::Unreachable(reason) | Class::ForGood(reason) => (reason.to_string(), remedy(reason)),
+        Class::Unreachable(reason) | Class::Permanent(reason) => (reason.to_string(), remedy(reason)),
         Class::Statement => (
             "the server answers the login with an error".to_owned(),
             "read the server's words",

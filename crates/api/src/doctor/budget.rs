@@ -1,6 +1,6 @@
 //! The arithmetic of connections: pure, so that it can be had without a server.
 
-use database::{Instances, PoolerMode, Settings, Strategy, probe};
+use berth_database::{Instances, PoolerMode, Settings, Strategy, diagnostics};
 
 use super::Finding;
 
@@ -46,7 +46,7 @@ pub(super) fn overlap(settings: &Settings) -> Finding {
 
 fn fixed(settings: &Settings, instances: u32) -> Finding {
     let (share, reserve, limit) = (
-        probe::share(settings, instances),
+        diagnostics::share(settings, instances),
         settings.reserve,
         settings.limit,
     );
@@ -67,8 +67,11 @@ fn counted(settings: &Settings) -> Finding {
     let usable = settings.limit.saturating_sub(settings.reserve).max(1);
     let shares = [1, 2, 4, 8].into_iter().filter(|instances| *instances <= usable);
     let shares = shares.map(|instances| match instances {
-        1 => format!("{} alone", probe::share(settings, 1)),
-        _ => format!("{} with {instances} instances", probe::share(settings, instances)),
+        1 => format!("{} alone", diagnostics::share(settings, 1)),
+        _ => format!(
+            "{} with {instances} instances",
+            diagnostics::share(settings, instances)
+        ),
     });
     let shares = shares.collect::<Vec<_>>().join(", ");
     Finding::pass(
@@ -82,7 +85,7 @@ fn counted(settings: &Settings) -> Finding {
 
 /// The connections that so many running instances take when each was told that there are `told`.
 fn taken(settings: &Settings, told: u32, running: u32) -> u64 {
-    probe::share(settings, told) as u64 * u64::from(running)
+    diagnostics::share(settings, told) as u64 * u64::from(running)
 }
 
 fn counts(settings: &Settings) -> bool {

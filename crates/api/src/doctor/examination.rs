@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use database::{Pooler, PoolerMode, probe};
+use berth_database::{Pooler, PoolerMode, diagnostics};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
@@ -32,13 +32,13 @@ pub(super) async fn examine(settings: &Settings, arguments: Arguments, report: &
     report.add(prepared::finding(&settings.database, found));
     // What a pool sets on its connections would stay on a transaction pooler's servers, for others to find.
     let plain = match found.mode() {
-        Some(PoolerMode::Transaction) => database::Settings {
+        Some(PoolerMode::Transaction) => berth_database::Settings {
             pooler: Pooler::Transaction,
             ..plain
         },
         _ => plain,
     };
-    match probe::open(&plain).await {
+    match diagnostics::open(&plain).await {
         Ok(connection) => inside(settings, &plain, found, connection, report).await,
         Err(failure) => report.add(advice::no_entry(&failure)),
     }
@@ -52,7 +52,7 @@ pub(super) async fn examine(settings: &Settings, arguments: Arguments, report: &
 /// What one connection, set up as the pool's, has to tell.
 async fn inside(
     settings: &Settings,
-    plain: &database::Settings,
+    plain: &berth_database::Settings,
     found: Found,
     mut connection: PgConnection,
     report: &mut Report,
@@ -81,9 +81,9 @@ async fn leave(connection: PgConnection) {
 }
 
 /// The settings under a name that instances do not count.
-fn under_own_name(settings: &database::Settings) -> database::Settings {
+fn under_own_name(settings: &berth_database::Settings) -> berth_database::Settings {
     let name: String = settings.application_name.chars().take(20).collect();
-    database::Settings {
+    berth_database::Settings {
         application_name: format!("{name}-doctor"),
         ..settings.clone()
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use database::Settings;
-use database::probe::{Failure, bare};
-use database::refusal::Class;
+use berth_database::Settings;
+use berth_database::connect_error::Class;
+use berth_database::diagnostics::{Failure, bare};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, raw_sql};
 
@@ -43,7 +43,7 @@ async fn fill(settings: &Settings, bound: usize, entered: &mut Vec<PgConnection>
     while entered.len() < bound {
         match enter(settings).await {
             Ok(connection) => entered.push(connection),
-            Err(failure) if failure.class == Class::Refused => return End::Full,
+            Err(failure) if failure.class == Class::Full => return End::Full,
             Err(failure) => return End::Broken(failure),
         }
     }
@@ -55,7 +55,7 @@ async fn enter(settings: &Settings) -> Result<PgConnection, Failure> {
     match tokio::time::timeout(WAITS, raw_sql("SELECT 1").execute(&mut connection)).await {
         Ok(answer) => answer.map(|_| connection).map_err(Failure::from),
         Err(_) => Err(Failure {
-            class: Class::Refused,
+            class: Class::Full,
             message: "the first statement waits".to_owned(),
         }),
     }

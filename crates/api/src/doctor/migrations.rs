@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Finding;
 
 /// Asks the migrations' own books.
-pub(super) async fn finding(settings: &database::Settings) -> Finding {
+pub(super) async fn finding(settings: &berth_database::Settings) -> Finding {
     let mut run = migration::Settings::from(settings);
     // The doctor looks; whoever migrates may wait.
     (run.wait, run.reach) = (Duration::from_secs(5), Duration::from_secs(5));

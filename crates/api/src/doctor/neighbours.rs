@@ -1,6 +1,6 @@
 //! Who else is connected now.
 
-use database::Settings;
+use berth_database::Settings;
 use sqlx::postgres::PgConnection;
 use sqlx::{Error, Row, raw_sql};
 

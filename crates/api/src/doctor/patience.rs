@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use database::Settings;
-use database::probe::{Failure, bare};
-use database::refusal::Class;
+use berth_database::Settings;
+use berth_database::connect_error::Class;
+use berth_database::diagnostics::{Failure, bare};
 use sqlx::postgres::PgConnection;
 
 /// How long refusals are waited out: a connection that was just closed is often free only a moment later.
@@ -29,7 +29,7 @@ pub(super) async fn enter(settings: &Settings, options: &[(&str, &str)]) -> Resu
                     refused_for,
                 });
             }
-            Err(failure) if failure.class == Class::Refused && start.elapsed() < PATIENCE => {
+            Err(failure) if failure.class == Class::Full && start.elapsed() < PATIENCE => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 refused_for = Some(start.elapsed());
             }
@@ -45,7 +45,7 @@ pub(super) async fn once(settings: &Settings, options: &[(&str, &str)]) -> Resul
     match tokio::time::timeout(PATIENCE, statement).await {
         Ok(answer) => answer.map(|_| connection).map_err(Failure::from),
         Err(_) => Err(Failure {
-            class: Class::Refused,
+            class: Class::Full,
             message: "the login passed, and no server connection came free".to_owned(),
         }),
     }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use database::refusal::Class;
-use database::{PoolerMode, Settings};
+use berth_database::connect_error::Class;
+use berth_database::{PoolerMode, Settings};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
@@ -90,7 +90,7 @@ async fn passes_options(settings: &Settings) -> Option<bool> {
             let _gone = tokio::time::timeout(STEP, entered.connection.close()).await;
             row.try_get(0).ok()
         }
-        Err(failure) if failure.class == Class::Refused => None,
+        Err(failure) if failure.class == Class::Full => None,
         // Without the option the same login has just passed.
         Err(_) => Some(false),
     }

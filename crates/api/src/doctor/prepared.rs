@@ -1,6 +1,6 @@
 //! Whether named statements outlive the transaction in which they were made.
 
-use database::{PoolerMode, Settings};
+use berth_database::{PoolerMode, Settings};
 use sqlx::postgres::PgConnection;
 
 use super::Finding;

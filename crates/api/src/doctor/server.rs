@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use database::{PoolerMode, Settings};
+use berth_database::{PoolerMode, Settings};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Error, Row, raw_sql};
 
@@ -157,7 +157,7 @@ pub(super) async fn name(settings: &Settings, plain: &Settings, connection: &mut
         Ok(if shown.starts_with(&expected) {
             let says = format!("instances see each other as {}/...", settings.application_name);
             Finding::pass("name", says)
-        } else if matches!(settings.instances, database::Instances::Fixed(_)) {
+        } else if matches!(settings.instances, berth_database::Instances::Fixed(_)) {
             Finding::pass(
                 "name",
                 "instances do not see each other here, and their number is set",

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use database::probe::{open, share};
-use database::{Instances, Settings, Strategy};
+use berth_database::diagnostics::{open, share};
+use berth_database::{Instances, Settings, Strategy};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Error, raw_sql};
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use database::{Database, Server, SessionOptions};
+use berth_database::{Database, Server, SessionOptions};
 
 use super::{Finding, Report, migrations};
 use crate::settings::{Environment, Settings};

@@ -1,7 +1,7 @@
 //! Who can read along.
 
-use database::Settings;
-use database::probe::{Tls, tls};
+use berth_database::Settings;
+use berth_database::diagnostics::{Tls, tls};
 
 use super::Finding;
 

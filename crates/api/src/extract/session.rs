@@ -12,16 +12,16 @@ use crate::middleware::UnitOfWork;
 /// It leases nothing before its first statement, and the middleware ends it: commit for success, roll back for
 /// everything else.
 #[derive(Clone, Debug)]
-pub struct Session(database::Session);
+pub struct Session(berth_database::Session);
 
 /// A session for what a response's body reads after the handler is done and the request's own has ended.
 #[derive(Debug)]
-pub struct BodySession(pub database::Session);
+pub struct BodySession(pub berth_database::Session);
 
 impl Deref for Session {
-    type Target = database::Session;
+    type Target = berth_database::Session;
 
-    fn deref(&self) -> &database::Session {
+    fn deref(&self) -> &berth_database::Session {
         &self.0
     }
 }
@@ -50,5 +50,5 @@ fn unit_of_work<T>(request: &HttpRequest, use_it: impl FnOnce(&UnitOfWork) -> T)
     extensions
         .get::<UnitOfWork>()
         .map(use_it)
-        .ok_or(ApiError::Database(database::Error::SessionClosed))
+        .ok_or(ApiError::Database(berth_database::Error::SessionClosed))
 }

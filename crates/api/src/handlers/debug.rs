@@ -6,7 +6,7 @@ use actix_web::http::header::{
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use database::{Database, Holder, HolderState, Neighbour};
+use berth_database::{Database, DatabaseClient, Holder, HolderState};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
@@ -38,7 +38,7 @@ struct Debug {
     /// From which age a holder is one for long.
     long_lease_ms: u64,
     /// Who is connected to the same database, by name, when it was last to be asked without keeping anybody waiting.
-    neighbours: Option<Vec<Neighbour>>,
+    neighbours: Option<Vec<DatabaseClient>>,
     neighbours_age_ms: Option<u64>,
     /// The pool as it was when all this was told, and where asked for, as it was before.
     sample: Sample,
@@ -78,7 +78,7 @@ pub(crate) async fn pool(
     }
     let Query(wanted) = Query::<Wanted>::of(&request)?;
     // Before we ask the server ourselves, or we would always find ourselves among the holders.
-    let picture = database.picture();
+    let picture = database.snapshot();
     let (age, neighbours) = neighbours.look().await.unzip();
     let pool = PoolWords::of(&picture, monitor.settings());
     let (status, holders) = picture;
@@ -87,7 +87,7 @@ pub(crate) async fn pool(
         instance: database.instance().map(str::to_owned),
         pool,
         holders: holders.into_iter().map(HolderWords::from).collect(),
-        long_lease_ms: whole_millis(monitor.settings().long_lease),
+        long_lease_ms: whole_millis(monitor.settings().leak_detection_threshold),
         neighbours,
         neighbours_age_ms: age.map(whole_millis),
         sample: Sample::of(&status),

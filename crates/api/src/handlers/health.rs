@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{HttpResponse, web};
-use database::{Database, Status};
+use berth_database::{Database, Status};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -91,7 +91,7 @@ pub(crate) async fn ready(database: web::Data<Database>, evidence: web::Data<Evi
 /// Tells the pool's numbers, for dashboards
 #[utoipa::path(get, path = "/health/db-pool", tag = "service", responses((status = 200, body = PoolWords)))]
 pub(crate) async fn pool(database: web::Data<Database>, monitor: web::Data<Monitor>) -> HttpResponse {
-    answer(None, &PoolWords::of(&database.picture(), monitor.settings()))
+    answer(None, &PoolWords::of(&database.snapshot(), monitor.settings()))
 }
 
 fn look(evidence: &Evidence, status: &Status) -> Option<NotReady> {

@@ -2,7 +2,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
-use database::Usage;
+use berth_database::Usage;
 
 use super::UnitOfWork;
 use crate::observe::{Metrics, Monitor, TraceContext, server_timing};

@@ -8,7 +8,7 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
-use database::{Database, Outcome, Session, SessionOptions, Usage};
+use berth_database::{Database, Outcome, Session, SessionOptions, Usage};
 
 use crate::error::ApiError;
 use crate::request_id::RequestId;
@@ -98,7 +98,7 @@ impl UnitOfWork {
         }
     }
 
-    async fn end(&self, outcome: Outcome) -> Result<(), database::Error> {
+    async fn end(&self, outcome: Outcome) -> Result<(), berth_database::Error> {
         match self.0.session.get() {
             Some(session) => session.end(outcome).await,
             None => Ok(()),
@@ -122,7 +122,7 @@ fn outcome_of<B>(response: &ServiceResponse<B>) -> Outcome {
 
 /// An answer that is an error already stays what it is: that the rollback failed too changes nothing for anyone.
 fn failed<B: MessageBody + 'static>(
-    error: database::Error,
+    error: berth_database::Error,
     response: ServiceResponse<B>,
 ) -> ServiceResponse<BoxBody> {
     if outcome_of(&response) == Outcome::Rollback {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use database::{Holder, Status, Verdict};
+use berth_database::{Holder, Outage, Status};
 use serde::Serialize;
 
 use crate::settings::Monitor as Settings;
@@ -24,7 +24,7 @@ pub(crate) struct Advice {
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Cause {
-    Misconfigured,
+    Permanent,
     Banned,
     Unreachable,
     TimedOut,
@@ -51,15 +51,15 @@ impl Cause {
     /// The same word as in JSON.
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Misconfigured => "misconfigured",
+            Self::Permanent => "misconfigured",
             Self::Banned => "banned",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
             Self::Refused => "refused",
-            Self::LongLease => "long_lease",
+            Self::LongLease => "leak_detection_threshold",
             Self::LeaseReturned => "lease_returned",
             Self::Waiting => "waiting",
-            Self::HighUse => "high_use",
+            Self::HighUse => "usage_warning_ratio",
             Self::IdleInTransaction => "idle_in_transaction",
             Self::SlowRequest => "slow_request",
         }
@@ -68,7 +68,7 @@ impl Cause {
     /// Each text once: the log, the status routes and the page say the same.
     fn text(self) -> (&'static str, &'static str) {
         match self {
-            Self::Misconfigured => (
+            Self::Permanent => (
                 "No attempt will succeed until it is corrected: check database.url, its password and its TLS settings, \
                  then restart.",
                 "docs/troubleshooting.md#misconfigured",
@@ -126,28 +126,33 @@ impl Cause {
 
 /// The most urgent thing that one snapshot tells; `None` when all is well.
 pub(crate) fn advise(status: &Status, holders: &[Holder], settings: &Settings) -> Option<Advice> {
-    let high_use = || Cause::HighUse.because(use_in_words(status));
+    let usage_warning_ratio = || Cause::HighUse.because(use_in_words(status));
     broken(status)
         .or_else(|| refused(status))
-        .or_else(|| held_long(holders, settings.long_lease))
+        .or_else(|| held_long(holders, settings.leak_detection_threshold))
         .or_else(|| waiting(status))
-        .or_else(|| (in_use(status) > settings.high_use).then(high_use))
+        .or_else(|| (in_use(status) > settings.usage_warning_ratio).then(usage_warning_ratio))
 }
 
 pub(super) fn broken(status: &Status) -> Option<Advice> {
     let served = status.last_success.is_some_and(|age| age < RECENT);
-    let failing = || status.trouble.filter(|_| !served).map(database::Reason::verdict);
-    let cause = match status.breaker.or_else(failing)? {
-        Verdict::Misconfigured => Cause::Misconfigured,
-        Verdict::Banned => Cause::Banned,
-        Verdict::Unreachable => Cause::Unreachable,
+    let failing = || {
+        status
+            .last_connect_error
+            .filter(|_| !served)
+            .map(berth_database::Reason::outage)
     };
-    let trouble = status.trouble.map(|reason| reason.to_string());
+    let cause = match status.breaker.or_else(failing)? {
+        Outage::Permanent => Cause::Permanent,
+        Outage::Banned => Cause::Banned,
+        Outage::Unreachable => Cause::Unreachable,
+    };
+    let trouble = status.last_connect_error.map(|reason| reason.to_string());
     Some(cause.because(trouble.unwrap_or_else(|| "the last attempt failed".to_owned())))
 }
 
 fn refused(status: &Status) -> Option<Advice> {
-    let (refusals, leased) = (status.refusals_in_a_row, status.slots.leased);
+    let (refusals, leased) = (status.consecutive_refusals, status.slots.leased);
     let seen = || {
         format!(
             "the last {refusals} attempts to connect were refused while we use {leased} of {}",
@@ -159,22 +164,22 @@ fn refused(status: &Status) -> Option<Advice> {
 }
 
 /// Without names: those who may see them find them beside it.
-fn held_long(holders: &[Holder], long_lease: Duration) -> Option<Advice> {
+fn held_long(holders: &[Holder], leak_detection_threshold: Duration) -> Option<Advice> {
     let long = || {
         holders
             .iter()
             .map(|holder| holder.held)
-            .filter(|held| *held >= long_lease)
+            .filter(|held| *held >= leak_detection_threshold)
     };
     let longest = seconds(long().max()?);
-    let (count, limit) = (long().count(), seconds(long_lease));
+    let (count, limit) = (long().count(), seconds(leak_detection_threshold));
     let seen = format!("{count} connections have been held for more than {limit}, the longest for {longest}");
     Some(Cause::LongLease.because(seen))
 }
 
 pub(super) fn waiting(status: &Status) -> Option<Advice> {
     let waiting = status.waiting + status.waiting_background;
-    let eldest = seconds(status.eldest_wait);
+    let eldest = seconds(status.oldest_wait);
     let seen = || format!("{waiting} callers wait for a connection, the eldest for {eldest}");
     (waiting > 0).then(|| Cause::Waiting.because(seen()))
 }
@@ -205,7 +210,7 @@ mod tests {
             .map(|heading| heading.to_lowercase().replace(' ', "-"))
             .collect();
         for cause in [
-            Cause::Misconfigured,
+            Cause::Permanent,
             Cause::Banned,
             Cause::Unreachable,
             Cause::TimedOut,

@@ -1,9 +1,9 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use berth_database::SlotCounts;
+use berth_database::Status;
 use chrono::{DateTime, Utc};
-use database::Status;
-use database::ledger::Occupation;
 use serde::Serialize;
 
 /// How many samples are kept: five minutes of one a second.
@@ -17,7 +17,7 @@ pub(crate) struct History(Mutex<VecDeque<Sample>>);
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sample {
     at: DateTime<Utc>,
-    slots: Occupation,
+    slots: SlotCounts,
     waiting: usize,
     share: usize,
     refused: u64,
@@ -30,7 +30,7 @@ impl Sample {
             slots: status.slots,
             waiting: status.waiting + status.waiting_background,
             share: status.share,
-            refused: status.totals.refused,
+            refused: status.counters.refused,
         }
     }
 }

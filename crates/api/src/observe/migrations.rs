@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use database::{Database, SessionOptions};
+use berth_database::{Database, SessionOptions};
 
 use super::readiness::Health;
 

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use database::{Database, Usage};
+use berth_database::{Database, Usage};
 
 use super::advice::{Cause, seconds};
 use super::history::History;
@@ -48,7 +48,7 @@ impl Monitor {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            let (status, holders) = database.picture();
+            let (status, holders) = database.snapshot();
             self.history.note(&status);
             for warning in watch.look(self.began.elapsed(), &status, &holders) {
                 warn(&warning);

@@ -1,7 +1,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use database::{Database, Neighbour};
+use berth_database::{Database, DatabaseClient};
 
 /// How long the server is asked; longer, and what it said last must do.
 const LOOK: Duration = Duration::from_millis(200);
@@ -16,7 +16,7 @@ pub(crate) struct Neighbours {
 #[derive(Debug)]
 struct Answer {
     at: Instant,
-    neighbours: Vec<Neighbour>,
+    neighbours: Vec<DatabaseClient>,
 }
 
 impl Neighbours {
@@ -28,8 +28,8 @@ impl Neighbours {
     }
 
     /// The newest answer and its age; none before the first.
-    pub(crate) async fn look(&self) -> Option<(Duration, Vec<Neighbour>)> {
-        let answer = self.database.neighbours(LOOK).await;
+    pub(crate) async fn look(&self) -> Option<(Duration, Vec<DatabaseClient>)> {
+        let answer = self.database.clients(LOOK).await;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(neighbours) = answer {
             let at = Instant::now();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use actix_web::dev::ServerHandle;
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer};
-use database::Database;
+use berth_database::Database;
 use tokio::task::JoinSet;
 
 use super::{Health, Metrics, Monitor, Neighbours, migrations};

@@ -1,6 +1,6 @@
 use std::fmt::Error;
 
-use database::{BOUNDS_MICROS, Database, Status, Timings, Verdict};
+use berth_database::{BOUNDS_MICROS, Database, Histogram, Outage, Status};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -58,7 +58,7 @@ fn connections(page: &mut Page<'_>, status: &Status) -> Result<(), Error> {
         ("idle", slots.idle),
         ("opening", slots.opening),
         ("closing", slots.closing),
-        ("resting", slots.resting),
+        ("resting", slots.cooling_down),
     ];
     page.gauges(
         "db_client_connection_count",
@@ -104,7 +104,7 @@ fn connections(page: &mut Page<'_>, status: &Status) -> Result<(), Error> {
     page.gauge(
         "berth_eldest_wait_seconds",
         "How long the eldest waiting caller has waited",
-        status.eldest_wait.as_secs_f64(),
+        status.oldest_wait.as_secs_f64(),
     )?;
     page.histogram(
         "db_client_connection_wait_time_seconds",
@@ -124,7 +124,7 @@ fn connections(page: &mut Page<'_>, status: &Status) -> Result<(), Error> {
 }
 
 fn events(page: &mut Page<'_>, status: &Status) -> Result<(), Error> {
-    let totals = status.totals;
+    let totals = status.counters;
     page.counter(
         "db_client_connection_timeouts",
         "Callers that got no connection within their time",
@@ -133,7 +133,7 @@ fn events(page: &mut Page<'_>, status: &Status) -> Result<(), Error> {
     page.counter(
         "berth_turned_away",
         "Callers turned away at once because too many waited",
-        totals.turned_away,
+        totals.rejected,
     )?;
     page.counter(
         "berth_refusals",
@@ -182,9 +182,9 @@ fn events(page: &mut Page<'_>, status: &Status) -> Result<(), Error> {
 fn trouble(page: &mut Page<'_>, status: &Status) -> Result<(), Error> {
     let open = |verdict| usize::from(status.breaker == Some(verdict));
     let verdicts = [
-        ("unreachable", open(Verdict::Unreachable)),
-        ("misconfigured", open(Verdict::Misconfigured)),
-        ("banned", open(Verdict::Banned)),
+        ("unreachable", open(Outage::Unreachable)),
+        ("misconfigured", open(Outage::Permanent)),
+        ("banned", open(Outage::Banned)),
     ];
     page.gauges(
         "berth_breaker_open",
@@ -195,7 +195,7 @@ fn trouble(page: &mut Page<'_>, status: &Status) -> Result<(), Error> {
     page.gauge(
         "berth_refusals_in_a_row",
         "Refusals since an opening last succeeded",
-        f64::from(status.refusals_in_a_row),
+        f64::from(status.consecutive_refusals),
     )?;
     page.gauge(
         "berth_draining",
@@ -241,12 +241,12 @@ impl Page<'_> {
         Ok(())
     }
 
-    fn histogram(&mut self, name: &str, help: &str, timings: &Timings) -> Result<(), Error> {
+    fn histogram(&mut self, name: &str, help: &str, timings: &Histogram) -> Result<(), Error> {
         histogram(self.family(name, help, MetricType::Histogram)?, timings)
     }
 }
 
-fn histogram(mut encoder: MetricEncoder<'_>, timings: &Timings) -> Result<(), Error> {
+fn histogram(mut encoder: MetricEncoder<'_>, timings: &Histogram) -> Result<(), Error> {
     let bounds = BOUNDS_MICROS
         .iter()
         .map(|bound| *bound as f64 / 1e6)

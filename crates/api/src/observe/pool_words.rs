@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use database::{Holder, PoolerMode, Reason, Status, Strategy, Timings, Totals, Verdict};
+use berth_database::{Counters, Histogram, Holder, Outage, PoolerMode, Reason, Status, Strategy};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -45,14 +45,14 @@ pub(crate) struct PoolWords {
     instances: u32,
     draining: bool,
     #[schema(value_type = Object)]
-    totals: Totals,
+    totals: Counters,
     wait_ms: Percentiles,
     use_ms: Percentiles,
     open_ms: Percentiles,
-    refusals_in_a_row: u32,
+    consecutive_refusals: u32,
     /// What new callers are told at once, while the breaker is open.
     #[schema(value_type = Option<String>, example = json!(null))]
-    breaker: Option<Verdict>,
+    breaker: Option<Outage>,
     /// What the last failed opening met, until one succeeds.
     #[schema(value_type = Option<String>, example = json!(null))]
     trouble: Option<Reason>,
@@ -91,25 +91,25 @@ impl PoolWords {
             checked_out: brief.checked_out,
             overflow: brief.overflow,
             max_connections: brief.max_connections,
-            invalid: status.totals.dead,
+            invalid: status.counters.dead,
             opening: status.slots.opening,
             closing: status.slots.closing,
-            resting: status.slots.resting,
+            resting: status.slots.cooling_down,
             waiting: status.waiting,
             waiting_background: status.waiting_background,
-            eldest_wait_ms: whole_millis(status.eldest_wait),
+            eldest_wait_ms: whole_millis(status.oldest_wait),
             share: status.share,
             limit: status.limit,
             reserve: status.reserve,
             instances: status.instances,
             draining: status.draining,
-            totals: status.totals,
+            totals: status.counters,
             wait_ms: Percentiles::of(&status.waits),
             use_ms: Percentiles::of(&status.uses),
             open_ms: Percentiles::of(&status.opens),
-            refusals_in_a_row: status.refusals_in_a_row,
+            consecutive_refusals: status.consecutive_refusals,
             breaker: status.breaker,
-            trouble: status.trouble,
+            trouble: status.last_connect_error,
             warning: advise(status, holders, settings),
         }
     }
@@ -129,7 +129,7 @@ impl PoolWords {
 }
 
 impl Percentiles {
-    fn of(timings: &Timings) -> Self {
+    fn of(timings: &Histogram) -> Self {
         let millis = |part| timings.percentile(part).as_secs_f64() * 1e3;
         Self {
             p50: millis(0.5),

@@ -2,11 +2,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use database::{Database, Status, Verdict};
+use berth_database::{Database, Outage, Status};
 use serde::Serialize;
 
 /// Evidence older than this is refreshed when somebody asks. A connection that lay idle for longer than
-/// `database.check_after` (30 s) is asked for a sign of life before it counts as evidence.
+/// `database.validate_after_idle` (30 s) is asked for a sign of life before it counts as evidence.
 const STALE: Duration = Duration::from_secs(35);
 /// The longest that refreshing may take; nobody waits for it.
 const PROBE: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ pub(crate) enum NotReady {
     MigrationsPending,
     NeverConnected,
     Unreachable,
-    Misconfigured,
+    Permanent,
     Banned,
 }
 
@@ -93,22 +93,22 @@ fn evidence(status: &Status) -> Option<NotReady> {
     // Between two attempts that failed for good the breaker is closed, and nothing is better for it.
     let failing = || {
         status
-            .trouble
+            .last_connect_error
             .filter(|_| !connected)
-            .map(database::Reason::verdict)
+            .map(berth_database::Reason::outage)
     };
-    let lasting = || failing().filter(|verdict| *verdict != Verdict::Unreachable);
+    let lasting = || failing().filter(|verdict| *verdict != Outage::Unreachable);
     match status.breaker.or_else(lasting) {
-        Some(Verdict::Unreachable) => Some(NotReady::Unreachable),
-        Some(Verdict::Misconfigured) => Some(NotReady::Misconfigured),
-        Some(Verdict::Banned) => Some(NotReady::Banned),
+        Some(Outage::Unreachable) => Some(NotReady::Unreachable),
+        Some(Outage::Permanent) => Some(NotReady::Permanent),
+        Some(Outage::Banned) => Some(NotReady::Banned),
         None => status.last_success.is_none().then_some(NotReady::NeverConnected),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use database::Reason;
+    use berth_database::Reason;
 
     use super::super::calm;
     use super::*;
@@ -117,11 +117,11 @@ mod tests {
     async fn a_wrong_password_is_no_better_between_two_attempts() {
         let mut status = calm();
         status.last_success = Some(Duration::from_secs(1));
-        status.trouble = Some(Reason::Credentials);
-        assert_eq!(evidence(&status), Some(NotReady::Misconfigured));
+        status.last_connect_error = Some(Reason::Credentials);
+        assert_eq!(evidence(&status), Some(NotReady::Permanent));
         status.slots.idle = 1;
         assert_eq!(evidence(&status), None, "what is open still serves");
-        (status.slots.idle, status.trouble) = (0, Some(Reason::NoAnswer));
+        (status.slots.idle, status.last_connect_error) = (0, Some(Reason::NoAnswer));
         assert_eq!(evidence(&status), None, "callers wait through the grace");
     }
 }

@@ -1,5 +1,5 @@
 use actix_web::http::header::{HeaderName, HeaderValue};
-use database::Usage;
+use berth_database::Usage;
 
 /// The header that a browser's developer tools draw.
 const HEADER: HeaderName = HeaderName::from_static("server-timing");

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use database::{Holder, HolderState, Status, Totals};
+use berth_database::{Counters, Holder, HolderState, Status};
 
 use super::advice::{Advice, Cause, broken, in_use, seconds, use_in_words, waiting};
 use super::throttle::Throttle;
@@ -18,7 +18,7 @@ pub(super) struct Watch {
     settings: Settings,
     throttle: Throttle,
     /// What has been counted, and told of, so far.
-    told: Option<Totals>,
+    told: Option<Counters>,
     busy_since: Option<Duration>,
     /// Leases that were held too long at the last look, by slot.
     long: BTreeMap<u64, Long>,
@@ -74,7 +74,7 @@ impl Watch {
     /// What is counted is told with everything since it was told of last, and so leaves nothing out.
     fn counted(&mut self, now: Duration, status: &Status) -> Vec<Warning> {
         let Self { throttle, told, .. } = self;
-        let (before, after) = (told.get_or_insert(status.totals), &status.totals);
+        let (before, after) = (told.get_or_insert(status.counters), &status.counters);
         let mut all = Vec::new();
         let mut tell = |cause: Cause, count: u64, seen: &dyn Fn() -> String| {
             let told = count > 0 && throttle.open(now, cause, "").is_some();
@@ -88,10 +88,10 @@ impl Watch {
         if tell(Cause::Refused, refused, &seen) {
             before.refused = after.refused;
         }
-        let unserved = after.timed_out + after.turned_away - before.timed_out - before.turned_away;
+        let unserved = after.timed_out + after.rejected - before.timed_out - before.rejected;
         let seen = || format!("{unserved} callers got no connection");
         if tell(Cause::TimedOut, unserved, &seen) {
-            (before.timed_out, before.turned_away) = (after.timed_out, after.turned_away);
+            (before.timed_out, before.rejected) = (after.timed_out, after.rejected);
         }
         let idle = after.idle_in_transaction - before.idle_in_transaction;
         if let Some(last) = &status.last_idle {
@@ -109,13 +109,13 @@ impl Watch {
     }
 
     fn stayed_busy(&mut self, now: Duration, status: &Status) -> Option<Advice> {
-        if in_use(status) <= self.settings.high_use {
+        if in_use(status) <= self.settings.usage_warning_ratio {
             self.busy_since = None;
             return None;
         }
         let since = *self.busy_since.get_or_insert(now);
         let busy = now.saturating_sub(since);
-        (busy >= self.settings.high_use_for)
+        (busy >= self.settings.usage_warning_after)
             .then(|| Cause::HighUse.because(format!("{}, for {}", use_in_words(status), seconds(busy))))
     }
 
@@ -123,7 +123,7 @@ impl Watch {
         let known = std::mem::take(&mut self.long);
         let long = holders
             .iter()
-            .filter(|holder| holder.held >= self.settings.long_lease)
+            .filter(|holder| holder.held >= self.settings.leak_detection_threshold)
             .map(|holder| (holder.slot, Long::of(holder, known.get(&holder.slot))));
         self.long = long.collect();
         let back = self.back(now, known);
@@ -232,9 +232,9 @@ mod tests {
         Settings {
             enabled: true,
             interval: Duration::from_secs(1),
-            high_use: 0.8,
-            high_use_for: Duration::from_secs(10),
-            long_lease: Duration::from_secs(10),
+            usage_warning_ratio: 0.8,
+            usage_warning_after: Duration::from_secs(10),
+            leak_detection_threshold: Duration::from_secs(10),
             slow_request: Duration::from_secs(5),
         }
     }
@@ -348,14 +348,14 @@ mod tests {
     async fn what_is_counted_is_told_once_and_nothing_of_it_is_lost() {
         let (mut watch, mut status) = (watch(), calm());
         let at = Duration::from_secs;
-        status.totals.refused = 7;
+        status.counters.refused = 7;
         assert!(
             watch.look(at(0), &status, &[]).is_empty(),
             "it was so before anybody looked"
         );
-        status.totals.refused = 9;
-        status.totals.timed_out = 1;
-        status.totals.turned_away = 1;
+        status.counters.refused = 9;
+        status.counters.timed_out = 1;
+        status.counters.rejected = 1;
         let told = watch.look(at(1), &status, &[]);
         assert_eq!(causes(&told), [Cause::Refused, Cause::TimedOut]);
         let seen = |told: &[Warning], at: usize| told[at].advice.seen.clone();
@@ -363,7 +363,7 @@ mod tests {
             seen(&told, 0).starts_with("2 attempts") && seen(&told, 1).starts_with("2 callers"),
             "{told:?}"
         );
-        status.totals.refused = 509;
+        status.counters.refused = 509;
         assert!(watch.look(at(2), &status, &[]).is_empty(), "one a minute");
         let told = watch.look(at(61), &status, &[]);
         assert_eq!(causes(&told), [Cause::Refused]);
@@ -375,7 +375,11 @@ mod tests {
     async fn a_queue_is_told_of_while_refusals_go_on() {
         let (mut watch, mut status) = (watch(), calm());
         watch.look(Duration::ZERO, &status, &[]);
-        (status.waiting, status.refusals_in_a_row, status.totals.refused) = (3, 2, 2);
+        (
+            status.waiting,
+            status.consecutive_refusals,
+            status.counters.refused,
+        ) = (3, 2, 2);
         let told = watch.look(Duration::ZERO, &status, &[]);
         assert_eq!(causes(&told), [Cause::Refused, Cause::Waiting]);
     }
@@ -383,13 +387,13 @@ mod tests {
     #[tokio::test]
     async fn an_open_breaker_comes_before_everything_else() {
         let mut status = calm();
-        (status.waiting, status.refusals_in_a_row) = (3, 2);
+        (status.waiting, status.consecutive_refusals) = (3, 2);
         let advise = |status: &Status| advise(status, &[], &settings()).unwrap();
         assert_eq!(advise(&status).cause, Cause::Refused);
-        status.breaker = Some(database::Verdict::Misconfigured);
-        status.trouble = Some(database::Reason::Credentials);
+        status.breaker = Some(berth_database::Outage::Permanent);
+        status.last_connect_error = Some(berth_database::Reason::Credentials);
         let advice = advise(&status);
-        assert_eq!(advice.cause, Cause::Misconfigured);
+        assert_eq!(advice.cause, Cause::Permanent);
         assert_eq!(advice.seen, "the server does not accept the user or password");
     }
 
@@ -399,16 +403,16 @@ mod tests {
         let advise = |status: &Status, holders: &[Holder]| {
             advise(status, holders, &settings()).map(|advice| advice.cause)
         };
-        status.refusals_in_a_row = 4;
+        status.consecutive_refusals = 4;
         assert_eq!(advise(&status, &[]), None, "nobody waits for one");
-        status.trouble = Some(database::Reason::NoAnswer);
+        status.last_connect_error = Some(berth_database::Reason::NoAnswer);
         status.last_success = Some(Duration::from_millis(10));
         assert_eq!(advise(&status, &[]), None, "others are served");
         status.last_success = Some(Duration::from_secs(60));
         assert_eq!(advise(&status, &[]), Some(Cause::Unreachable));
-        status.trouble = Some(database::Reason::Credentials);
-        assert_eq!(advise(&status, &[]), Some(Cause::Misconfigured));
-        status.trouble = None;
+        status.last_connect_error = Some(berth_database::Reason::Credentials);
+        assert_eq!(advise(&status, &[]), Some(Cause::Permanent));
+        status.last_connect_error = None;
         assert_eq!(advise(&status, &[holder(1, 9)]), None);
         assert_eq!(advise(&status, &[holder(1, 10)]), Some(Cause::LongLease));
     }

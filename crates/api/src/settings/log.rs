@@ -55,7 +55,7 @@ mod tests {
         let levels = levels("info, database = debug,actix_server=off").unwrap();
         assert!(levels.would_enable("api", &Level::INFO));
         assert!(!levels.would_enable("api", &Level::DEBUG));
-        assert!(levels.would_enable("database::pool", &Level::DEBUG));
+        assert!(levels.would_enable("berth_database::pool", &Level::DEBUG));
         assert!(!levels.would_enable("actix_server", &Level::ERROR));
     }
 

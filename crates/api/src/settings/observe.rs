@@ -20,11 +20,11 @@ pub struct Monitor {
     pub enabled: bool,
     #[serde(with = "seconds")]
     pub interval: Duration,
-    pub high_use: f64,
+    pub usage_warning_ratio: f64,
     #[serde(with = "seconds")]
-    pub high_use_for: Duration,
+    pub usage_warning_after: Duration,
     #[serde(with = "seconds")]
-    pub long_lease: Duration,
+    pub leak_detection_threshold: Duration,
     #[serde(with = "seconds")]
     pub slow_request: Duration,
 }
@@ -68,12 +68,22 @@ impl Monitor {
     pub(super) fn check(&self) -> Result<(), Broken> {
         within("monitor.interval", self.interval, 0.05, 60.0)?;
         require(
-            (0.1..=1.0).contains(&self.high_use),
-            "monitor.high_use",
+            (0.1..=1.0).contains(&self.usage_warning_ratio),
+            "monitor.usage_warning_ratio",
             "must be from 0.1 to 1, a part of the share",
         )?;
-        within("monitor.high_use_for", self.high_use_for, 0.0, 3600.0)?;
-        within("monitor.long_lease", self.long_lease, 0.05, 86400.0)?;
+        within(
+            "monitor.usage_warning_after",
+            self.usage_warning_after,
+            0.0,
+            3600.0,
+        )?;
+        within(
+            "monitor.leak_detection_threshold",
+            self.leak_detection_threshold,
+            0.05,
+            86400.0,
+        )?;
         within("monitor.slow_request", self.slow_request, 0.01, 3600.0)
     }
 }

@@ -16,7 +16,7 @@ on_each_store! {
         let (client, address) = (server.client(), all.clone());
         let posting = tokio::spawn(async move { client.post(&address, json!({ "body": "Hello?" })).await });
         responder.asked().await;
-        testkit::eventually(async || server.database().status().slots.leased == 0).await;
+        berth_testkit::eventually(async || server.database().status().slots.leased == 0).await;
         let meanwhile = server.client().get(&all).await.ok();
         assert_eq!(meanwhile["items"].as_array().unwrap().len(), 1, "the question is stored");
         responder.answer("At last.").await;
@@ -63,7 +63,7 @@ async fn on_sigterm_a_request_under_way_is_finished_and_no_new_one_begins() {
     responder.asked().await;
     process.signal("TERM").await;
     process.logs("stopping").await;
-    testkit::eventually(async || !client.is_answered().await).await;
+    berth_testkit::eventually(async || !client.is_answered().await).await;
     responder.answer("At last.").await;
     let _ = posting.await.unwrap().created();
     let (status, said, log) = process.ended().await;

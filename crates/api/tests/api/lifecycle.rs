@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use api::extract::Session;
+use berth_testkit::{Cluster, PgBouncer, PgBouncerOptions};
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
-use testkit::{Cluster, PgBouncer, PgBouncerOptions};
 use tokio::sync::Semaphore;
 
 use crate::process::Process;
@@ -44,7 +44,7 @@ async fn asked_to_stop_it_finishes_a_request_under_way_and_begins_no_new_one() {
     let asking = tokio::spawn(async move { client.post("/slow", Value::Null).await });
     server.lends_to("POST /slow").await;
     server.ask_to_stop();
-    testkit::eventually(async || !server.client().is_answered().await).await;
+    berth_testkit::eventually(async || !server.client().is_answered().await).await;
     LET_GO.add_permits(1);
     let _ = asking.await.unwrap().assert_status(StatusCode::OK);
     server.ended().await;
@@ -115,7 +115,10 @@ async fn config_shows_what_is_in_force_and_no_secret() {
 
 #[tokio::test]
 async fn a_database_that_does_not_answer_ends_it_with_1_after_its_patience() {
-    let nobody = format!("postgres://user:hush@127.0.0.1:{}/berth", testkit::free_port());
+    let nobody = format!(
+        "postgres://user:hush@127.0.0.1:{}/berth",
+        berth_testkit::free_port()
+    );
     let set = [
         ANY_PORT,
         ("DATABASE_URL", &*nobody),
@@ -158,7 +161,7 @@ async fn a_wrong_password_ends_it_at_once() {
 #[tokio::test]
 async fn it_waits_for_a_database_that_starts_together_with_it() {
     let database = Cluster::shared().await.database().await;
-    let limiter = testkit::Limiter::start(&database, testkit::LimiterOptions::limit(5));
+    let limiter = berth_testkit::Limiter::start(&database, berth_testkit::LimiterOptions::limit(5));
     limiter.go_away().await;
     let mut process = Process::start(&[], &[ANY_PORT, ("DATABASE_URL", &limiter.url())]);
     process.logs("connecting").await;
@@ -167,7 +170,7 @@ async fn it_waits_for_a_database_that_starts_together_with_it() {
     process.signal("TERM").await;
     let (status, said, _) = process.ended().await;
     assert!(status.success(), "{said}");
-    testkit::eventually(async || database.backends().await == 0).await;
+    berth_testkit::eventually(async || database.backends().await == 0).await;
 }
 
 /// Migrations at the start included, and with none of PgBouncer's own settings changed for us.

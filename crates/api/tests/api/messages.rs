@@ -1,7 +1,7 @@
 //! Messages, the answers to them, and their export.
 
+use berth_database::{Outcome, SessionOptions};
 use chrono::Utc;
-use database::{Outcome, SessionOptions};
 use entity::message;
 use reqwest::{Method, StatusCode};
 use sea_orm::{ActiveValue::Set, EntityTrait};

@@ -6,12 +6,12 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, error};
 use api::error::ApiError;
 use api::extract::{Json, Path, Session};
-use database::SessionOptions;
+use berth_database::SessionOptions;
+use berth_testkit::{Cluster, Cut, Limiter, LimiterOptions, eventually};
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use testkit::{Cluster, Cut, Limiter, LimiterOptions, eventually};
 use uuid::Uuid;
 
 use crate::client::Answer;
@@ -231,6 +231,6 @@ async fn run(session: &Session, statement: &str) -> Result<(), ApiError> {
     session
         .execute_unprepared(statement)
         .await
-        .map_err(database::Error::from)?;
+        .map_err(berth_database::Error::from)?;
     Ok(())
 }

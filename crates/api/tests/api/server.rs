@@ -8,9 +8,9 @@ use actix_web::web::ServiceConfig;
 use api::app::Application;
 use api::settings::{Settings, Sources};
 use api::startup::{self, StartError};
-use database::Database;
+use berth_database::Database;
+use berth_testkit::{Cluster, TestDatabase};
 use service::Services;
-use testkit::{Cluster, TestDatabase};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -44,7 +44,7 @@ impl Store {
 
     /// Makes the template that the databases of these tests are copies of.
     pub(crate) async fn migrate(url: String) {
-        let settings = database::Settings::for_url(&url).expect("testkit gives URLs");
+        let settings = berth_database::Settings::for_url(&url).expect("testkit gives URLs");
         migration::apply(&settings).await.expect("the migrations apply");
     }
 
@@ -143,7 +143,7 @@ impl Server {
     /// for a moment, too.
     pub(crate) async fn lends_to(&self, route: &str) {
         let holds = async || self.database.holders().iter().any(|holder| holder.label == route);
-        testkit::eventually(holds).await;
+        berth_testkit::eventually(holds).await;
     }
 
     pub(crate) fn database(&self) -> &Database {

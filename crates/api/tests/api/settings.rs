@@ -221,7 +221,7 @@ fn the_reference_explains_each_key() {
 fn the_reference_has_the_database_crates_own_defaults() {
     let settings = Sources::default().load().unwrap().settings;
     let ours = serde_json::to_value(settings.database).unwrap();
-    let theirs = serde_json::to_value(database::Settings::default()).unwrap();
+    let theirs = serde_json::to_value(berth_database::Settings::default()).unwrap();
     assert_eq!(ours, theirs);
 }
 

@@ -7,7 +7,7 @@ use actix_web::web::{self, ServiceConfig};
 use api::error::ApiError;
 use api::extract::Session;
 use api::settings::Settings;
-use database::{Outcome, SessionOptions};
+use berth_database::{Outcome, SessionOptions};
 use reqwest::{Method, StatusCode};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::Value;
@@ -80,7 +80,7 @@ on_each_store! {
         let client = tokio::spawn(request);
         server.lends_to("POST /forever").await;
         client.abort();
-        testkit::eventually(async || server.database().status().slots.leased == 0).await;
+        berth_testkit::eventually(async || server.database().status().slots.leased == 0).await;
         assert_eq!(stored(&server).await, 0);
     }
 
@@ -156,7 +156,7 @@ async fn run(session: &Session, statement: &str) -> Result<(), ApiError> {
     session
         .execute_unprepared(statement)
         .await
-        .map_err(database::Error::from)?;
+        .map_err(berth_database::Error::from)?;
     Ok(())
 }
 

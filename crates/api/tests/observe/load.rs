@@ -57,7 +57,7 @@ async fn under_saturation_every_snapshot_adds_up_and_agrees_with_the_limiter() {
         assert!(counts.peak <= LIMIT && counts.refused == 0, "{counts:?}");
     }
     // The limiter's count and ours are taken at two moments; at rest they are the same one.
-    testkit::eventually(async || {
+    berth_testkit::eventually(async || {
         let pool = site.json("/health/db-pool").await;
         let open = number(&pool, "checked_in") + number(&pool, "checked_out");
         open == SHARE && site.limiter.counts().concurrent as u64 == open
@@ -98,7 +98,7 @@ async fn saturation_alone_leaves_it_ready() {
 async fn the_last_minutes_are_told_to_whoever_comes_late() {
     let site = Site::start().await;
     let load = site.saturate(10).await;
-    testkit::eventually(async || {
+    berth_testkit::eventually(async || {
         site.json("/debug/db-pool?history=true").await["history"]
             .as_array()
             .unwrap()

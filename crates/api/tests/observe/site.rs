@@ -10,12 +10,12 @@ use api::error::ApiError;
 use api::extract::Session;
 use api::settings::{Settings, Sources};
 use api::startup;
-use database::Database;
+use berth_database::Database;
+use berth_testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
 use service::Services;
-use testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
 use tokio::sync::oneshot;
 
 /// How many clients the limiter admits.
@@ -120,7 +120,7 @@ impl Site {
                 }
             });
         }
-        testkit::eventually(async || {
+        berth_testkit::eventually(async || {
             let status = self.database.status();
             status.slots.leased as u64 == SHARE && status.waiting > clients / 2
         })
@@ -137,7 +137,7 @@ pub(crate) struct Load {
 
 pub(crate) async fn migrated() -> TestDatabase {
     let migrated = |url: String| async move {
-        migration::apply(&database::Settings::for_url(&url).expect("testkit gives URLs"))
+        migration::apply(&berth_database::Settings::for_url(&url).expect("testkit gives URLs"))
             .await
             .expect("the migrations apply");
     };
@@ -227,6 +227,6 @@ async fn run(session: &Session, statement: &str) -> Result<HttpResponse, ApiErro
     session
         .execute_unprepared(statement)
         .await
-        .map_err(database::Error::from)?;
+        .map_err(berth_database::Error::from)?;
     Ok(HttpResponse::Ok().finish())
 }

@@ -100,8 +100,8 @@ fn traceparent(request: &str) -> Option<&str> {
 mod otlp {
     use std::process::Stdio;
 
+    use berth_testkit::eventually;
     use serde_json::Value;
-    use testkit::eventually;
     use tokio::io::{AsyncBufReadExt, BufReader};
     use tokio::process::Command;
 

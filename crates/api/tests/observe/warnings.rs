@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use berth_testkit::eventually;
 use reqwest::Method;
 use serde_json::Value;
-use testkit::eventually;
 
 use crate::log;
 use crate::site::Site;
@@ -12,7 +12,9 @@ use crate::site::Site;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leaked_lease_is_named_and_named_again_when_it_comes_back() {
     log::listen();
-    let site = Site::start_with(|settings| settings.monitor.long_lease = Duration::from_millis(400)).await;
+    let site =
+        Site::start_with(|settings| settings.monitor.leak_detection_threshold = Duration::from_millis(400))
+            .await;
     let leaking = tokio::spawn(
         site.request(Method::POST, "/leak")
             .header("x-request-id", "the-leak")

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use berth_database::{Database, Outcome, Session, SessionOptions, Settings};
+use berth_testkit::{Cluster, TestDatabase};
 use chrono::{DateTime, TimeDelta};
-use database::{Database, Outcome, Session, SessionOptions, Settings};
 use service::{Error, Services};
-use testkit::{Cluster, TestDatabase};
 use uuid::Uuid;
 
 /// A migrated database behind a share of one connection, and the services with a clock that ticks a

@@ -105,7 +105,7 @@ async fn a_cut_line_a_closed_port_and_a_server_without_tls_are_unreachable() {
     assert_unreachable(settings).await;
 
     let mut settings = api.settings();
-    settings.url = format!("http://127.0.0.1:{}", testkit::free_port());
+    settings.url = format!("http://127.0.0.1:{}", berth_testkit::free_port());
     assert_unreachable(settings).await;
 }
 

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use database::{Database, Outcome, SessionOptions};
+use berth_database::{Database, Outcome, SessionOptions};
+use berth_testkit::eventually;
 use entity::user;
 use sea_orm::EntityTrait;
 use service::Error;
-use testkit::eventually;
 use uuid::Uuid;
 
 use crate::bench::{Bench, Place, on_both};

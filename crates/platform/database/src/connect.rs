@@ -1,0 +1,8 @@
+//! How connections are opened, and what a failed attempt means.
+
+pub(crate) mod clients;
+pub mod connect_error;
+pub(crate) mod connector;
+pub mod diagnostics;
+pub(crate) mod instances;
+pub(crate) mod tls_relay;

@@ -1,0 +1,263 @@
+//! The one place where connections are opened and set up.
+
+#![allow(clippy::disallowed_methods, reason = "here they are counted")]
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
+
+use crate::connect::instances::{InstanceName, counts_instances};
+use crate::connect::tls_relay::{self, Relay};
+use crate::settings::{PoolerMode, Settings};
+
+/// A connection to one of the two kinds of database.
+#[derive(Debug)]
+pub(crate) enum Connection {
+    Postgres(PgConnection),
+    Sqlite(SqliteConnection),
+}
+
+impl Connection {
+    /// Says goodbye and closes. Flushes what is buffered, so only for connections with clean hands.
+    pub(crate) async fn close(self) -> Result<(), SqlxError> {
+        match self {
+            Self::Postgres(connection) => connection.close().await,
+            Self::Sqlite(connection) => connection.close().await,
+        }
+    }
+
+    /// Runs plain SQL in one round trip.
+    pub(crate) async fn run(&mut self, sql: &str) -> Result<(), SqlxError> {
+        let query = raw_sql(sqlx::AssertSqlSafe(sql));
+        match self {
+            Self::Postgres(connection) => query.execute(connection).await.map(drop),
+            Self::Sqlite(connection) => query.execute(connection).await.map(drop),
+        }
+    }
+}
+
+/// Ends what SQLite's worker thread is at, which dropping the future does not: nobody waits for the
+/// answer any more, but the thread holds the locks on the file until it has one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// How many of SQLite's instructions run between two looks: less than a millisecond's.
+    const EVERY: i32 = 10_000;
+
+    pub(crate) fn interrupt(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    async fn install(&self, connection: &mut SqliteConnection) -> Result<(), SqlxError> {
+        let rung = self.0.clone();
+        let mut handle = connection.lock_handle().await?;
+        handle.set_progress_handler(Self::EVERY, move || !rung.load(Ordering::Relaxed));
+        Ok(())
+    }
+}
+
+/// What is known of a new connection.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) connection: Connection,
+    pub(crate) interrupt: Interrupt,
+    pub(crate) relay: Relay,
+    /// The backend's process, where the server tells it and it stays the same.
+    pub(crate) pid: Option<i32>,
+    pub(crate) version: String,
+    /// Other live instances of this application, where they were counted.
+    pub(crate) others: Option<u32>,
+}
+
+/// Knows how to open a connection; made once from the settings.
+#[derive(Debug)]
+pub(crate) struct Connector {
+    target: Target,
+}
+
+#[derive(Debug)]
+enum Target {
+    Postgres {
+        options: Box<PgConnectOptions>,
+        set_up: String,
+    },
+    Sqlite(Box<SqliteConnectOptions>),
+}
+
+impl Connector {
+    pub(crate) fn new(settings: &Settings, instance_name: Option<&InstanceName>) -> Result<Self, SqlxError> {
+        let target = match settings.url.sqlite_file() {
+            Some(file) => Target::Sqlite(Box::new(sqlite_options(settings, file))),
+            None => Target::Postgres {
+                options: Box::new(postgres_options(settings)?),
+                set_up: set_up(settings, instance_name),
+            },
+        };
+        Ok(Self { target })
+    }
+
+    /// Opens a connection and sets it up; `logged_in` is called when authentication has passed.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the socket; the server notices by itself.
+    pub(crate) async fn open(&self, logged_in: impl FnOnce() + Send) -> Result<Opened, SqlxError> {
+        match &self.target {
+            Target::Postgres { options, set_up } => {
+                let (mut connection, relay) = tls_relay::connect(options).await?;
+                logged_in();
+                // A PgBouncer whose pool is full lets clients in and makes this statement wait.
+                let row = raw_sql(sqlx::AssertSqlSafe(set_up.as_str()))
+                    .fetch_one(&mut connection)
+                    .await?;
+                let others: Option<i64> = row.try_get("others")?;
+                Ok(Opened {
+                    pid: row.try_get("pid")?,
+                    version: row.try_get("version")?,
+                    others: others.and_then(|others| u32::try_from(others).ok()),
+                    connection: Connection::Postgres(connection),
+                    interrupt: Interrupt::default(),
+                    relay,
+                })
+            }
+            Target::Sqlite(options) => {
+                create_folder(options.get_filename())?;
+                let mut connection = SqliteConnection::connect_with(options).await?;
+                logged_in();
+                let row = raw_sql("SELECT sqlite_version() AS version")
+                    .fetch_one(&mut connection)
+                    .await?;
+                let version = row.try_get("version")?;
+                let interrupt = Interrupt::default();
+                interrupt.install(&mut connection).await?;
+                Ok(Opened {
+                    connection: Connection::Sqlite(connection),
+                    interrupt,
+                    relay: Relay::default(),
+                    pid: None,
+                    version,
+                    others: None,
+                })
+            }
+        }
+    }
+}
+
+fn create_folder(file: &Path) -> Result<(), SqlxError> {
+    match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => {
+            std::fs::create_dir_all(folder).map_err(SqlxError::config)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn sqlite_options(settings: &Settings, file: &Path) -> SqliteConnectOptions {
+    let (create, read_only) = settings.url.sqlite_modes();
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(create)
+        .read_only(read_only)
+        .foreign_keys(true)
+        // Writers queue in the scheduler; this is for other processes that use the file.
+        .busy_timeout(Duration::from_secs(5))
+        .synchronous(SqliteSynchronous::Normal)
+        .disable_statement_logging();
+    if read_only {
+        options
+    } else {
+        options.journal_mode(SqliteJournalMode::Wal)
+    }
+}
+
+pub(crate) fn postgres_options(settings: &Settings) -> Result<PgConnectOptions, SqlxError> {
+    let mut options = PgConnectOptions::from_str(settings.url.expose())?
+        // A stock PgBouncer refuses clients that send it.
+        .extra_float_digits(None)
+        .disable_statement_logging();
+    // A URL writes an IPv6 address in brackets; neither resolvers nor certificates do.
+    let host = options.get_host().to_owned();
+    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        options = options.host(address);
+    }
+    if let Some(mode) = settings.url.ssl_mode() {
+        options = options.ssl_mode(mode);
+    }
+    if let Some(file) = &settings.root_certificate {
+        options = options.ssl_root_cert(file).ssl_mode(PgSslMode::VerifyFull);
+    }
+    if settings.pooler_mode() == PoolerMode::Transaction {
+        // Named statements would be another server's by the next transaction.
+        options = options.statement_cache_capacity(0);
+    }
+    Ok(options)
+}
+
+/// One statement that sets what the server knows of and answers with what we want to know.
+///
+/// Start-up `options` would be refused by PgBouncer and dropped by Supavisor. Behind a transaction
+/// pooler nothing is set: it would stay on whatever server happened to serve.
+fn set_up(settings: &Settings, instance_name: Option<&InstanceName>) -> String {
+    let limit = |time: Duration| match time {
+        Duration::ZERO => "0".to_owned(),
+        time => milliseconds(time).to_string(),
+    };
+    let mut wanted = vec![
+        ("statement_timeout", limit(settings.statement_timeout)),
+        (
+            "idle_in_transaction_session_timeout",
+            limit(settings.idle_in_transaction_timeout),
+        ),
+        // The server looks twice a second whether the client is still there (PostgreSQL 14).
+        ("client_connection_check_interval", "500".to_owned()),
+    ];
+    // A new backend reads its catalogues for this: not where nobody counts.
+    let others = match instance_name.filter(|_| counts_instances(settings)) {
+        Some(instance_name) => format!("({})", instance_name.count_sql()),
+        None => "NULL::bigint".to_owned(),
+    };
+    if let Some(instance_name) = instance_name {
+        wanted.push(("application_name", instance_name.name().to_owned()));
+    }
+    if settings.pooler_mode() == PoolerMode::Transaction {
+        return "SELECT NULL::int AS pid, current_setting('server_version') AS version, NULL::bigint AS others"
+            .to_owned();
+    }
+    let settings = wanted.iter().map(|(name, value)| {
+        let (name, value) = (quoted(name), quoted(value));
+        format!(
+            "CASE WHEN current_setting({name}, true) IS NOT NULL THEN set_config({name}, {value}, false) END"
+        )
+    });
+    let settings: Vec<_> = settings.collect();
+    format!(
+        "SELECT pg_backend_pid() AS pid, current_setting('server_version') AS version, {others} AS others, {}",
+        settings.join(", ")
+    )
+}
+
+/// A time as the server's settings take it: never 0, which would switch the limit off, and at most 24 days.
+pub(crate) fn milliseconds(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX).max(1)
+}
+
+/// A string literal by the server's rules, whatever `standard_conforming_strings` says.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut literal = String::with_capacity(text.len() + 3);
+    literal.push_str("E'");
+    // No literal can hold NUL; the server would refuse the whole message.
+    for character in text.chars().filter(|character| *character != '\0') {
+        if matches!(character, '\'' | '\\') {
+            literal.push(character);
+        }
+        literal.push(character);
+    }
+    literal.push('\'');
+    literal
+}

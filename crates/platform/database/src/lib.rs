@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+
+mod connect;
+mod database;
+mod error;
+mod pool;
+mod session;
+mod settings;
+mod stats;
+
+pub use berth_pool::{CircuitBreaker, Outage, SlotCounts};
+pub use connect::clients::DatabaseClient;
+pub use connect::connect_error::{self, Reason};
+pub use connect::diagnostics;
+pub use database::{Database, Retry};
+pub use error::Error;
+pub use pool::status::{Holder, HolderState, IdleLease, Server, Status, StillHeld};
+pub use session::stream::RowStream;
+pub use session::transaction::Transaction;
+pub use session::{Outcome, Session, SessionOptions};
+pub use settings::url::DatabaseUrl;
+pub use settings::{Instances, Pooler, PoolerMode, Settings, SettingsError, Strategy};
+pub use stats::activity::Usage;
+pub use stats::counters::Counters;
+pub use stats::histogram::{BOUNDS_MICROS, Histogram};
+pub use stats::statement_stats::StatementTimings;

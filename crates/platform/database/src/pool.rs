@@ -1,0 +1,329 @@
+//! The shell around the scheduler: it locks, asks, and carries out what the scheduler decides.
+//!
+//! Nothing is awaited and nothing is closed, sent or spawned while the lock is held: what has to happen
+//! outside is collected as [`Deferred`]s first. Openings, closes and rollbacks run as tasks of the runtime
+//! that the pool was made on, so that a connection never dies with the runtime of a caller.
+
+mod acquire;
+mod connect;
+pub(crate) mod lease;
+mod maintenance;
+mod snapshot;
+mod state;
+pub(crate) mod status;
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot};
+use tracing::Instrument;
+
+use self::acquire::Grant;
+use self::connect::ConnectTask;
+use self::maintenance::drive;
+use self::state::State;
+use crate::connect::connector::Connector;
+use crate::connect::instances::{InstanceName, ShareBudget};
+use crate::error::Error;
+use crate::pool::lease::{Lease, PooledConnection};
+use crate::pool::status::{Holder, IdleLease, Server};
+use crate::settings::{Instances, LONGEST, Settings, SettingsError, Strategy};
+use crate::stats::activity::SessionActivity;
+use crate::stats::counters::{Event, reason};
+use crate::stats::statement_stats::StatementStats;
+use berth_pool::{Action, CloseReason, Lane, ReleaseOutcome, Scheduler, SchedulerConfig, SlotId, Timestamp};
+
+/// How long background work waits behind requests before it gets one turn.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Everything that lives as long as the database handle.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) settings: Settings,
+    pub(crate) runtime: Handle,
+    pub(crate) instance_name: Option<InstanceName>,
+    pub(crate) statements: StatementStats,
+    connector: Connector,
+    share_budget: ShareBudget,
+    began: Instant,
+    state: Mutex<State>,
+    /// The driver sleeps until the scheduler's next due time; this wakes it for an earlier one.
+    wake: Notify,
+    /// Rung whenever a slot may have become free for good.
+    emptied: Notify,
+}
+
+/// What has to be done once the lock is released.
+#[derive(Debug)]
+enum Deferred {
+    Open(SlotId, Duration, oneshot::Receiver<()>),
+    Close(SlotId, PooledConnection, bool),
+    /// An answer whose caller has left; dropping it gives the lease back.
+    Undelivered(Result<Grant, Error>),
+}
+
+impl Pool {
+    pub(crate) fn new(settings: Settings) -> Result<Arc<Self>, SettingsError> {
+        settings.validate()?;
+        if settings.strategy == Strategy::Fresh
+            && settings.instances == Instances::Auto
+            && settings.url.is_postgres()
+        {
+            tracing::warn!(
+                "fresh connections show no instance_name: set database.instances to how many share the limit"
+            );
+        }
+        let instance_name = InstanceName::new(&settings);
+        let connector = Connector::new(&settings, instance_name.as_ref())
+            .map_err(|error| SettingsError::new("database.url", &settings.url, error.to_string()))?;
+        let share_budget = ShareBudget::new(&settings);
+        let runtime = Handle::try_current().map_err(|_| {
+            SettingsError::new(
+                "database",
+                "(runtime)",
+                "the database must be made inside a tokio runtime",
+            )
+        })?;
+        let scheduler = Scheduler::new(
+            config(&settings),
+            share_budget.first(&settings),
+            fastrand::u64(..),
+        );
+        let pool = Arc::new(Self {
+            instance_name,
+            statements: StatementStats::default(),
+            connector,
+            share_budget,
+            began: Instant::now(),
+            state: Mutex::new(State::new(scheduler, &settings)),
+            wake: Notify::new(),
+            emptied: Notify::new(),
+            runtime,
+            settings,
+        });
+        let driver = drive(Arc::downgrade(&pool));
+        spawn(&pool.runtime, driver);
+        Ok(pool)
+    }
+
+    /// Takes a lease back, in whatever condition.
+    pub(crate) fn give_back(self: &Arc<Self>, slot: SlotId, pooled: PooledConnection, taken: Instant) {
+        let mut state = self.lock();
+        let now = self.now();
+        let held = taken.elapsed();
+        state.counters.record(&Event::Returned { slot, held });
+        state.uses.record(held);
+        state.rate.note(now);
+        state.last_success = Some(now);
+        if self.look_is_due(&state, now) {
+            state.looked = Some(now);
+            drop(state);
+            return self.look(slot, pooled);
+        }
+        state.release(slot);
+        state.connections.insert(slot, pooled);
+        state.scheduler.returned(now, slot, ReleaseOutcome::Clean);
+        self.advance(state);
+    }
+
+    /// Notes the end of a lease whose connection does not come back.
+    pub(crate) fn lost(self: &Arc<Self>, slot: SlotId, how: ReleaseOutcome, taken: Instant) {
+        let mut state = self.lock();
+        state.release(slot);
+        state.uses.record(taken.elapsed());
+        state.counters.record(&if how == ReleaseOutcome::Dead {
+            Event::Dead { slot }
+        } else {
+            Event::Cancelled { slot }
+        });
+        if how != ReleaseOutcome::Closing {
+            state.counters.record(&Event::Closed { slot, why: "lost" });
+        }
+        let now = self.now();
+        state.scheduler.returned(now, slot, how);
+        self.advance(state);
+    }
+
+    /// Counts an event that belongs to no slot.
+    pub(crate) fn record(&self, event: &Event<'_>) {
+        self.lock().counters.record(event);
+    }
+
+    /// Counts a lease that its session held in a transaction without using it, and remembers whose it was.
+    pub(crate) fn record_idle(&self, label: Cow<'static, str>, idle: Duration) {
+        let mut state = self.lock();
+        state
+            .counters
+            .record(&Event::IdleInTransaction { label: &label, idle });
+        state.last_idle = Some(IdleLease { label, idle });
+    }
+
+    /// Waits until a connection has been opened once, and tells who answered.
+    pub(crate) async fn ready(self: &Arc<Self>, within: Duration) -> Result<Server, Error> {
+        let activity = Arc::new(SessionActivity::new("start".into(), None));
+        // No clock reaches further than some centuries.
+        let deadline = Instant::now() + within.min(LONGEST);
+        loop {
+            let attempt = self.acquire(&activity, Lane::default(), deadline).await;
+            if let Some(server) = self.lock().server.clone().filter(|_| attempt.is_ok()) {
+                return Ok(server);
+            }
+            match attempt {
+                // Failing fast is for callers under load; at the start there is time to wait.
+                Err(Error::Unreachable { .. }) if Instant::now() + Duration::from_millis(100) < deadline => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(error) => return Err(error),
+                Ok(_) => return Err(Error::ConnectionLost),
+            }
+        }
+    }
+
+    /// Takes no more callers and waits until every connection is closed.
+    pub(crate) async fn close(self: &Arc<Self>, within: Duration) -> Result<(), Vec<Holder>> {
+        // A block, so that the guard is not part of the future, which has to be `Send`.
+        {
+            let mut state = self.lock();
+            state.draining = true;
+            state.scheduler.drain(self.now());
+            self.advance(state);
+        }
+        let empty = async {
+            loop {
+                let emptied = self.emptied.notified();
+                if self.lock().scheduler.is_empty() {
+                    return;
+                }
+                emptied.await;
+            }
+        };
+        tokio::time::timeout(within, empty)
+            .await
+            .map_err(|_| self.holders())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.began.elapsed()
+    }
+
+    /// Carries out what the scheduler has decided: names become connections here, deferred run unlocked.
+    fn advance(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        let mut deferred = Vec::new();
+        let actions: Vec<_> = state.scheduler.poll_actions().collect();
+        for action in actions {
+            deferred.extend(self.carry_out(&mut state, action));
+        }
+        let wake = state.scheduler.next_timeout(self.now());
+        let sooner = wake.is_some_and(|wake| state.armed.is_none_or(|armed| wake < armed));
+        if sooner {
+            state.armed = wake;
+            self.wake.notify_one();
+        }
+        if state.draining && state.scheduler.is_empty() {
+            self.emptied.notify_waiters();
+        }
+        drop(state);
+        for task in deferred {
+            self.run(task);
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, state: &mut State, action: Action) -> Option<Deferred> {
+        match action {
+            Action::Grant {
+                waiter_id,
+                slot,
+                check,
+            } => {
+                let pooled = state.connections.remove(&slot)?;
+                let waiting = state.waiters.remove(&waiter_id)?;
+                let waited = waiting.since.elapsed();
+                state.counters.record(&Event::Leased {
+                    slot,
+                    label: &waiting.activity.label,
+                    waited,
+                });
+                state.waits.record(waited);
+                state
+                    .holders
+                    .insert(slot, (waiting.activity.clone(), Instant::now(), pooled.pid));
+                let lease = Lease::new(self.clone(), slot, pooled);
+                waiting
+                    .answer
+                    .send(Ok(Grant { lease, check }))
+                    .err()
+                    .map(Deferred::Undelivered)
+            }
+            Action::Deny { waiter_id, error } => {
+                let waiting = state.waiters.remove(&waiter_id)?;
+                let answer = Err(state.explain(error));
+                waiting.answer.send(answer).err().map(Deferred::Undelivered)
+            }
+            Action::Connect { slot, within } => {
+                let (cancel_connect, cancelled) = oneshot::channel();
+                state.openings.insert(slot, cancel_connect);
+                Some(Deferred::Open(slot, within, cancelled))
+            }
+            Action::CancelConnect { slot } => {
+                state.openings.remove(&slot);
+                None
+            }
+            Action::Close { slot, polite, why } => {
+                let pooled = state.connections.remove(&slot)?;
+                if why == CloseReason::Suspect {
+                    state.counters.dead += 1;
+                }
+                state.counters.record(&Event::Closed {
+                    slot,
+                    why: reason(why),
+                });
+                Some(Deferred::Close(slot, pooled, polite))
+            }
+        }
+    }
+
+    fn run(self: &Arc<Self>, task: Deferred) {
+        match task {
+            Deferred::Open(slot, within, cancelled) => {
+                let arriving = ConnectTask {
+                    pool: self.clone(),
+                    slot,
+                    logged_in: false,
+                    done: false,
+                };
+                let span = tracing::debug_span!(parent: None, "db.open", db.slot = slot.0);
+                spawn(&self.runtime, arriving.open(within, cancelled).instrument(span));
+            }
+            Deferred::Close(slot, pooled, polite) => self.close_connection(slot, pooled, polite),
+            Deferred::Undelivered(answer) => drop(answer),
+        }
+    }
+}
+
+/// Starts a task on the pool's own runtime, whatever runtime the caller runs on.
+pub(crate) fn spawn(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
+    drop(runtime.spawn(task));
+}
+
+fn config(settings: &Settings) -> SchedulerConfig {
+    let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    SchedulerConfig {
+        pool_size: size(settings.pool_size),
+        fresh: settings.strategy == Strategy::Fresh,
+        single_writer: !settings.url.is_postgres(),
+        max_waiting: size(settings.max_waiting),
+        recycle: settings.pool_recycle,
+        idle: settings.pool_idle,
+        linger: settings.overflow_linger,
+        validate_after_idle: settings.validate_after_idle,
+        connect_timeout: settings.connect_timeout,
+        grace: settings.unreachable_grace,
+        patience: PATIENCE,
+    }
+}

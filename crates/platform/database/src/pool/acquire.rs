@@ -1,0 +1,150 @@
+//! How a caller asks for a connection and waits for it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::Pool;
+use super::state::Waiting;
+use crate::error::Error;
+use crate::pool::lease::Lease;
+use crate::stats::activity::SessionActivity;
+use crate::stats::counters::Event;
+use berth_pool::{AcquireError, Lane, WaiterId};
+
+impl Pool {
+    /// Waits for a connection, at most until the deadline.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the place in the queue; a lease already on its way goes back.
+    pub(crate) async fn acquire(
+        self: &Arc<Self>,
+        activity: &Arc<SessionActivity>,
+        lane: Lane,
+        deadline: Instant,
+    ) -> Result<Lease, Error> {
+        let begun = Instant::now();
+        loop {
+            let Grant { mut lease, check } = self.acquire_any(activity, lane, deadline, begun).await?;
+            if !check || lease.check(deadline).await {
+                activity.waited(begun.elapsed());
+                return Ok(lease);
+            }
+        }
+    }
+
+    async fn acquire_any(
+        self: &Arc<Self>,
+        activity: &Arc<SessionActivity>,
+        lane: Lane,
+        deadline: Instant,
+        begun: Instant,
+    ) -> Result<Grant, Error> {
+        let (waiter_id, mut answer) = match self.ask(activity, lane, begun)? {
+            AcquireStep::Grant(granted) => return Ok(granted),
+            AcquireStep::Waits(waiter_id, answer) => (waiter_id, answer),
+        };
+        let guard = WaitGuard {
+            pool: self,
+            waiter_id,
+        };
+        match tokio::time::timeout_at(deadline.into(), &mut answer).await {
+            Ok(Ok(answer)) => {
+                std::mem::forget(guard);
+                answer
+            }
+            // The pool keeps each sender until it answers, so a closed channel means it has ended.
+            Ok(Err(_)) => Err(Error::ShuttingDown),
+            Err(_) => {
+                drop(guard);
+                // It may have been answered in the instant between.
+                answer
+                    .try_recv()
+                    .unwrap_or_else(|_| Err(self.timed_out(activity, begun.elapsed())))
+            }
+        }
+    }
+
+    fn ask(
+        self: &Arc<Self>,
+        activity: &Arc<SessionActivity>,
+        lane: Lane,
+        since: Instant,
+    ) -> Result<AcquireStep, Error> {
+        let mut state = self.lock();
+        let now = self.now();
+        let waiter_id = match state.scheduler.request(now, lane) {
+            Ok(waiter_id) => waiter_id,
+            Err(error) => {
+                if error == AcquireError::Full {
+                    state.counters.record(&Event::Rejected {
+                        label: &activity.label,
+                    });
+                }
+                return Err(state.explain(error));
+            }
+        };
+        let (sender, receiver) = oneshot::channel();
+        state.waiters.insert(
+            waiter_id,
+            Waiting {
+                answer: sender,
+                activity: activity.clone(),
+                since,
+            },
+        );
+        self.advance(state);
+        // Most callers find a connection idle: their answer is there already.
+        let mut receiver = receiver;
+        match receiver.try_recv() {
+            Ok(answer) => answer.map(AcquireStep::Grant),
+            Err(_) => Ok(AcquireStep::Waits(waiter_id, receiver)),
+        }
+    }
+
+    fn timed_out(&self, activity: &SessionActivity, waited: Duration) -> Error {
+        let mut state = self.lock();
+        state.counters.record(&Event::TimedOut {
+            label: &activity.label,
+            waited,
+        });
+        state.waits.record(waited);
+        match state.scheduler.breaker().denies(self.now()) {
+            Some(outage) => state.explain(AcquireError::CircuitOpen(outage)),
+            None if state.scheduler.breaker().troubled() => Error::Unreachable {
+                reason: state.reason(),
+            },
+            None => state.explain(AcquireError::Full),
+        }
+    }
+}
+
+/// A lease on its way to its caller.
+#[derive(Debug)]
+pub(crate) struct Grant {
+    pub(super) lease: Lease,
+    pub(super) check: bool,
+}
+
+pub(super) enum AcquireStep {
+    Grant(Grant),
+    Waits(WaiterId, oneshot::Receiver<Result<Grant, Error>>),
+}
+
+/// A place in the queue, given up when dropped.
+pub(super) struct WaitGuard<'a> {
+    pub(super) pool: &'a Arc<Pool>,
+    pub(super) waiter_id: WaiterId,
+}
+
+impl Drop for WaitGuard<'_> {
+    fn drop(&mut self) {
+        let mut state = self.pool.lock();
+        // Bound first: an answer inside would be dropped under the lock.
+        let waiting = state.waiters.remove(&self.waiter_id);
+        state.scheduler.cancel(self.pool.now(), self.waiter_id);
+        self.pool.advance(state);
+        drop(waiting);
+    }
+}

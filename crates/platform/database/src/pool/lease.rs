@@ -1,0 +1,195 @@
+//! A connection lent to one session, and how it comes back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection as _, Row, raw_sql};
+
+use crate::connect::connector::{Connection, Interrupt};
+use crate::connect::tls_relay::Relay;
+use crate::pool::{Pool, spawn};
+use berth_pool::{ReleaseOutcome, SlotId};
+
+/// The longest a check of a connection that lay idle may take: a dropped flow does not fail, it hangs.
+const CHECK_LIMIT: Duration = Duration::from_secs(1);
+
+/// A connection with what is known of it.
+#[derive(Debug)]
+pub(crate) struct PooledConnection {
+    pub(crate) connection: Connection,
+    pub(crate) interrupt: Interrupt,
+    pub(crate) relay: Relay,
+    pub(crate) pid: Option<i32>,
+}
+
+impl PooledConnection {
+    /// Says goodbye, and waits until the server's side of the wire is closed too.
+    pub(crate) async fn close(self) {
+        // An error on the way out leaves a closed connection all the same.
+        let _ = self.connection.close().await;
+        self.relay.ended().await;
+    }
+}
+
+/// In what state a connection is when its lease ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum ConnectionState {
+    /// Nothing under way, no transaction open.
+    Clean,
+    /// A transaction is open, nothing is under way.
+    Open,
+    /// Something is under way: what the server does with it is unknown.
+    Busy,
+    /// Found dead.
+    Dead,
+}
+
+/// One slot's connection in the hands of a session; dropping it gives it back in its condition.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pool: Arc<Pool>,
+    slot: SlotId,
+    pooled: Option<PooledConnection>,
+    taken: Instant,
+    condition: ConnectionState,
+    /// Something of its user's stays on it, whatever becomes of the transaction: closed, not passed on.
+    tainted: bool,
+}
+
+impl Lease {
+    pub(crate) fn new(pool: Arc<Pool>, slot: SlotId, pooled: PooledConnection) -> Self {
+        Self {
+            pool,
+            slot,
+            pooled: Some(pooled),
+            taken: Instant::now(),
+            condition: ConnectionState::Clean,
+            tainted: false,
+        }
+    }
+
+    /// The connection. Marked busy until [`Lease::finish`], so that a dropped future is noticed.
+    pub(crate) fn begin(&mut self) -> Option<&mut Connection> {
+        self.condition = ConnectionState::Busy;
+        self.pooled.as_mut().map(|pooled| &mut pooled.connection)
+    }
+
+    /// What was begun has ended, and leaves the connection in this condition.
+    pub(crate) fn finish(&mut self, condition: ConnectionState) {
+        self.condition = condition;
+    }
+
+    /// Marks the connection as not fit for another session, however its transaction ends.
+    pub(crate) fn taint(&mut self) {
+        self.tainted = true;
+    }
+
+    pub(crate) fn held(&self) -> Duration {
+        self.taken.elapsed()
+    }
+
+    /// Makes sure that a connection that lay idle for long still answers; drops it as dead if not.
+    pub(crate) async fn check(&mut self, deadline: Instant) -> bool {
+        let limit = deadline.min(Instant::now() + CHECK_LIMIT);
+        let Some(connection) = self.begin() else {
+            return false;
+        };
+        let ping = async {
+            match connection {
+                Connection::Postgres(connection) => connection.ping().await,
+                Connection::Sqlite(connection) => connection.ping().await,
+            }
+        };
+        let answer = tokio::time::timeout_at(limit.into(), ping).await;
+        self.finish(match answer {
+            Ok(Ok(())) => ConnectionState::Clean,
+            // The caller's haste says nothing of the connection, let alone of those beside it.
+            Err(_) if limit == deadline => ConnectionState::Busy,
+            Ok(Err(_)) | Err(_) => ConnectionState::Dead,
+        });
+        matches!(answer, Ok(Ok(())))
+    }
+
+    /// Runs a counting query for the pool's own deferred; none where the connection failed.
+    pub(crate) async fn count(&mut self, sql: &str) -> Option<u32> {
+        let Some(Connection::Postgres(connection)) = self.begin() else {
+            return None;
+        };
+        let query = raw_sql(sqlx::AssertSqlSafe(sql)).fetch_one(connection);
+        match tokio::time::timeout(CHECK_LIMIT, query).await {
+            Ok(Ok(row)) => {
+                self.finish(ConnectionState::Clean);
+                row.try_get::<i64, _>(0)
+                    .ok()
+                    .and_then(|count| u32::try_from(count).ok())
+            }
+            Ok(Err(_)) => {
+                self.finish(ConnectionState::Dead);
+                None
+            }
+            // It was in use a moment ago: the server is slow, and the connections beside this one are not to blame.
+            Err(_) => {
+                self.finish(ConnectionState::Busy);
+                None
+            }
+        }
+    }
+
+    fn roll_back(&mut self, pooled: PooledConnection) {
+        let limit = self.pool.settings.close_timeout;
+        let mut lease = Self {
+            pool: self.pool.clone(),
+            slot: self.slot,
+            pooled: Some(pooled),
+            taken: self.taken,
+            condition: ConnectionState::Busy,
+            tainted: self.tainted,
+        };
+        spawn(&self.pool.runtime.clone(), async move {
+            let Some(connection) = lease.begin() else { return };
+            let done = tokio::time::timeout(limit, connection.run("ROLLBACK")).await;
+            lease.finish(if matches!(done, Ok(Ok(()))) {
+                ConnectionState::Clean
+            } else {
+                ConnectionState::Dead
+            });
+        });
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(pooled) = self.pooled.take() else { return };
+        match self.condition {
+            ConnectionState::Clean if self.tainted => {
+                self.pool.lost(self.slot, ReleaseOutcome::Closing, self.taken);
+                self.pool.close_connection(self.slot, pooled, true);
+            }
+            ConnectionState::Clean => self.pool.give_back(self.slot, pooled, self.taken),
+            ConnectionState::Open => self.roll_back(pooled),
+            ConnectionState::Busy | ConnectionState::Dead => self.abandon(pooled),
+        }
+    }
+}
+
+impl Lease {
+    /// Ends a connection whose state is unknown, without a word: closing would flush what is buffered.
+    fn abandon(&self, pooled: PooledConnection) {
+        match pooled.connection {
+            Connection::Postgres(connection) => {
+                drop((connection, pooled.relay));
+                let how = if self.condition == ConnectionState::Dead {
+                    ReleaseOutcome::Dead
+                } else {
+                    ReleaseOutcome::Dropped
+                };
+                self.pool.lost(self.slot, how, self.taken);
+            }
+            Connection::Sqlite(_) => {
+                pooled.interrupt.interrupt();
+                self.pool.lost(self.slot, ReleaseOutcome::Closing, self.taken);
+                self.pool.close_connection(self.slot, pooled, true);
+            }
+        }
+    }
+}

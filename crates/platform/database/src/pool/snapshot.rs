@@ -1,0 +1,83 @@
+//! The pool as others see it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Pool;
+use super::state::State;
+use crate::pool::status::{Holder, Status};
+use crate::stats::activity::SessionActivity;
+use berth_pool::SlotId;
+
+impl Pool {
+    pub(crate) fn status(&self) -> Status {
+        self.describe(&self.lock())
+    }
+
+    pub(crate) fn holders(&self) -> Vec<Holder> {
+        who(&self.lock())
+    }
+
+    /// Both of one moment.
+    pub(crate) fn snapshot(&self) -> (Status, Vec<Holder>) {
+        let state = self.lock();
+        (self.describe(&state), who(&state))
+    }
+
+    fn describe(&self, state: &State) -> Status {
+        let now = self.now();
+        let (waiting, waiting_background) = state.scheduler.waiting();
+        let eldest = state
+            .waiters
+            .values()
+            .map(|waiting| waiting.since.elapsed())
+            .max();
+        Status {
+            strategy: self.settings.strategy,
+            pooler: self.settings.pooler_mode(),
+            limit: self.settings.limit,
+            reserve: self.settings.reserve,
+            instances: state.instances,
+            share: state.scheduler.share(),
+            pool_size: self.settings.pool_size,
+            max_overflow: self.settings.max_overflow,
+            slots: state.scheduler.slot_counts(),
+            waiting,
+            waiting_background,
+            oldest_wait: eldest.unwrap_or_default(),
+            breaker: state.scheduler.breaker().denies(now),
+            last_connect_error: state.last_connect_error,
+            consecutive_refusals: state.scheduler.breaker().refusals(),
+            last_success: state.last_success.map(|success| now.saturating_sub(success)),
+            draining: state.draining,
+            counters: state.counters,
+            waits: state.waits,
+            uses: state.uses,
+            opens: state.opens,
+            last_idle: state.last_idle.clone(),
+        }
+    }
+}
+
+/// Everybody who holds a connection, by slot.
+fn who(state: &State) -> Vec<Holder> {
+    let held = state.holders.iter();
+    let mut holders: Vec<_> = held.map(|(slot, held)| holder(*slot, held)).collect();
+    holders.sort_by_key(|holder| holder.slot);
+    holders
+}
+
+fn holder(slot: SlotId, (session, since, pid): &(Arc<SessionActivity>, Instant, Option<i32>)) -> Holder {
+    let activity = session.activity();
+    Holder {
+        slot: slot.0,
+        label: session.label.clone(),
+        request_id: session.request_id.clone(),
+        held: since.elapsed(),
+        state: activity.state,
+        for_time: activity.since.elapsed(),
+        statement: activity.statement.map(|statement| statement.to_string()),
+        statements: activity.usage.statements,
+        pid: *pid,
+    }
+}

@@ -1,0 +1,143 @@
+//! What the pool's lock guards: the scheduler, and the things of which the scheduler only knows the names.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::acquire::Grant;
+use crate::connect::connect_error::{Class, Reason};
+use crate::error::Error;
+use crate::pool::lease::PooledConnection;
+use crate::pool::status::{IdleLease, Server};
+use crate::settings::{Instances, Settings};
+use crate::stats::activity::SessionActivity;
+use crate::stats::counters::Counters;
+use crate::stats::histogram::Histogram;
+use berth_pool::Outage;
+use berth_pool::{AcquireError, ConnectErrorKind, Scheduler, SlotId, Timestamp, WaiterId};
+
+/// What the lock guards: the scheduler, and the things it only knows the names of.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) scheduler: Scheduler,
+    pub(super) connections: HashMap<SlotId, PooledConnection>,
+    pub(super) waiters: HashMap<WaiterId, Waiting>,
+    /// Dropping a sender gives its opening up.
+    pub(super) openings: HashMap<SlotId, oneshot::Sender<()>>,
+    pub(super) holders: HashMap<SlotId, (Arc<SessionActivity>, Instant, Option<i32>)>,
+    pub(super) armed: Option<Timestamp>,
+    pub(super) draining: bool,
+    pub(super) instances: u32,
+    pub(super) looked: Option<Timestamp>,
+    pub(super) last_success: Option<Timestamp>,
+    pub(super) last_connect_error: Option<Reason>,
+    pub(super) server: Option<Server>,
+    pub(super) counters: Counters,
+    pub(super) waits: Histogram,
+    pub(super) uses: Histogram,
+    pub(super) opens: Histogram,
+    pub(super) last_idle: Option<IdleLease>,
+    pub(super) rate: Rate,
+}
+
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) answer: oneshot::Sender<Result<Grant, Error>>,
+    pub(super) activity: Arc<SessionActivity>,
+    pub(super) since: Instant,
+}
+
+impl State {
+    pub(super) fn new(scheduler: Scheduler, settings: &Settings) -> Self {
+        let instances = match settings.instances {
+            Instances::Fixed(instances) => instances,
+            Instances::Auto => 1,
+        };
+        Self {
+            scheduler,
+            connections: HashMap::new(),
+            waiters: HashMap::new(),
+            openings: HashMap::new(),
+            holders: HashMap::new(),
+            armed: None,
+            draining: false,
+            instances,
+            looked: None,
+            last_success: None,
+            last_connect_error: None,
+            server: None,
+            counters: Counters::default(),
+            waits: Histogram::default(),
+            uses: Histogram::default(),
+            opens: Histogram::default(),
+            last_idle: None,
+            rate: Rate::default(),
+        }
+    }
+
+    pub(super) fn release(&mut self, slot: SlotId) {
+        self.holders.remove(&slot);
+    }
+
+    pub(super) fn reason(&self) -> Reason {
+        self.last_connect_error.unwrap_or(Reason::NoAnswer)
+    }
+
+    pub(super) fn explain(&self, error: AcquireError) -> Error {
+        match error {
+            AcquireError::Full => Error::Saturated {
+                retry_after: self.retry_after(),
+            },
+            AcquireError::Draining => Error::ShuttingDown,
+            AcquireError::CircuitOpen(Outage::Unreachable) => Error::Unreachable {
+                reason: self.reason(),
+            },
+            AcquireError::CircuitOpen(Outage::Permanent | Outage::Banned) => Error::Permanent {
+                reason: self.reason(),
+            },
+        }
+    }
+
+    /// The queue's length over the rate at which connections come back.
+    pub(super) fn retry_after(&self) -> Duration {
+        let (requests, background) = self.scheduler.waiting();
+        let waiting = u32::try_from(requests + background).unwrap_or(u32::MAX).max(1);
+        let seconds = f64::from(waiting) * self.rate.seconds_each();
+        Duration::from_secs_f64(seconds.clamp(1.0, 30.0).ceil())
+    }
+
+    pub(super) fn trouble_with(&mut self, class: Class) -> ConnectErrorKind {
+        let (failure, last_connect_error) = match class {
+            Class::Full => return ConnectErrorKind::Full,
+            Class::Banned => (ConnectErrorKind::Banned, Reason::Banned),
+            Class::Unreachable(reason) => (ConnectErrorKind::Unreachable, reason),
+            Class::Permanent(reason) => (ConnectErrorKind::Permanent, reason),
+            // The set-up is a statement that any server understands: one that refuses it does not fit.
+            Class::Statement => (ConnectErrorKind::Permanent, Reason::Settings),
+        };
+        self.last_connect_error = Some(last_connect_error);
+        failure
+    }
+}
+
+/// How fast connections come back: a moving average of the time between two returns.
+#[derive(Debug, Default)]
+pub(super) struct Rate {
+    last: Option<Timestamp>,
+    seconds: f64,
+}
+
+impl Rate {
+    pub(super) fn note(&mut self, now: Timestamp) {
+        if let Some(last) = self.last {
+            self.seconds += ((now.saturating_sub(last)).as_secs_f64() - self.seconds) / 16.0;
+        }
+        self.last = Some(now);
+    }
+
+    pub(super) fn seconds_each(&self) -> f64 {
+        self.seconds
+    }
+}

@@ -1,0 +1,141 @@
+//! What the pool tells of itself: one snapshot under one lock, so that its numbers add up.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::connect::connect_error::Reason;
+use crate::settings::{PoolerMode, Strategy};
+use crate::stats::counters::Counters;
+use crate::stats::histogram::Histogram;
+use berth_pool::Outage;
+use berth_pool::SlotCounts;
+
+/// A consistent snapshot of the pool.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// Keeps connections, or opens one for each lease.
+    pub strategy: Strategy,
+    /// What stands in front of the server.
+    pub pooler: PoolerMode,
+    /// The most clients that the pooler or server admits, over all instances.
+    pub limit: u32,
+    /// Connections of the limit left to others.
+    pub reserve: u32,
+    /// Live instances that share the limit, this one included, as far as known.
+    pub instances: u32,
+    /// This process's present part of `limit - reserve`.
+    pub share: usize,
+    /// Connections kept when idle.
+    pub pool_size: u32,
+    /// Connections allowed beyond that.
+    pub max_overflow: u32,
+    /// Slots by state; the sum never exceeds the share, but for what was held when it shrank.
+    pub slots: SlotCounts,
+    /// Requests that wait for a connection.
+    pub waiting: usize,
+    /// Background work that waits for a connection.
+    pub waiting_background: usize,
+    /// How long the eldest waiter has waited.
+    pub oldest_wait: Duration,
+    /// What new callers are told, if the breaker is open.
+    pub breaker: Option<Outage>,
+    /// What the last failed opening met, until one succeeds.
+    pub last_connect_error: Option<Reason>,
+    /// Refusals since the last opening that succeeded.
+    pub consecutive_refusals: u32,
+    /// The time since an opening last succeeded or a connection last came back in good order.
+    pub last_success: Option<Duration>,
+    /// Set once the pool takes no more callers.
+    pub draining: bool,
+    /// Sums since the start.
+    pub counters: Counters,
+    /// How long callers waited for a connection.
+    pub waits: Histogram,
+    /// How long connections were held.
+    pub uses: Histogram,
+    /// How long openings took.
+    pub opens: Histogram,
+    /// The last connection that lay idle inside a transaction for more than 50 ms.
+    pub last_idle: Option<IdleLease>,
+}
+
+/// A connection that its session held in a transaction without using it.
+#[derive(Clone, Debug, Serialize)]
+pub struct IdleLease {
+    /// The route or job.
+    pub label: Cow<'static, str>,
+    /// How long it lay idle.
+    pub idle: Duration,
+}
+
+/// Who holds a connection, and what for.
+#[derive(Clone, Debug, Serialize)]
+pub struct Holder {
+    /// The slot's number.
+    pub slot: u64,
+    /// The route or job.
+    pub label: Cow<'static, str>,
+    /// The request's id, if it is one.
+    pub request_id: Option<String>,
+    /// How long it has held the connection.
+    pub held: Duration,
+    /// What it is activity.
+    pub state: HolderState,
+    /// How long it has been activity that.
+    pub for_time: Duration,
+    /// The statement under way or the last one, without its parameters.
+    pub statement: Option<String>,
+    /// StatementStats of this session so far.
+    pub statements: u32,
+    /// The server process that serves it, where it is known.
+    pub pid: Option<i32>,
+}
+
+/// What a holder is activity with its connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HolderState {
+    /// A statement is under way.
+    Running,
+    /// A transaction is open and the session does something else.
+    InTransaction,
+    /// Nothing is open; the connection is about to go back.
+    Idle,
+}
+
+/// What answered at the database's address.
+#[derive(Clone, Debug, Serialize)]
+pub struct Server {
+    /// `PostgreSQL` or `SQLite`.
+    pub product: &'static str,
+    /// Its version, as it tells it.
+    pub version: String,
+}
+
+impl std::fmt::Display for Server {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {}", self.product, self.version)
+    }
+}
+
+/// Names those who held a connection when the pool had to end.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("connections still held when the pool closed: {}", list(.holders))]
+pub struct StillHeld {
+    /// Who held one.
+    pub holders: Vec<Holder>,
+}
+
+fn list(holders: &[Holder]) -> String {
+    let lines = holders.iter().map(|holder| {
+        let request = holder.request_id.as_deref().unwrap_or("no request");
+        format!(
+            "{} ({request}) for {:.1} s",
+            holder.label,
+            holder.held.as_secs_f64()
+        )
+    });
+    lines.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,422 @@
+//! What a statement is, as far as the connection layer must know: read from its text, not from trust.
+//!
+//! Three questions matter. May it be sent bare and, when its connection turns out dead, sent again? Does
+//! it open or close a transaction behind the session's back? Does it leave something behind on the
+//! connection? Where the text leaves doubt, the answer is the safe one.
+
+/// The answers for one text.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) struct StatementKind {
+    /// One SELECT without locks, data changes or functions that are not known to be harmless.
+    pub(crate) plain_read: bool,
+    /// BEGIN, COMMIT, SAVEPOINT and their kin.
+    pub(crate) control: bool,
+    /// Session settings, advisory locks, LISTEN, temporary tables.
+    pub(crate) taints: bool,
+}
+
+const READERS: &[&str] = &["SELECT", "VALUES", "WITH"];
+const CONTROL: &[&str] = &[
+    "BEGIN",
+    "START",
+    "COMMIT",
+    "END",
+    "ROLLBACK",
+    "ABORT",
+    "SAVEPOINT",
+    "RELEASE",
+];
+const CHANGES: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE", "INTO", "FOR", "LOCK"];
+const SETTINGS: &[&str] = &[
+    "RESET",
+    "LISTEN",
+    "PREPARE",
+    "LOAD",
+    "DISCARD",
+    "DEALLOCATE",
+    "PRAGMA",
+    "ATTACH",
+];
+const TAINTING: &[&str] = &[
+    "SET_CONFIG",
+    "PG_ADVISORY_LOCK",
+    "PG_ADVISORY_LOCK_SHARED",
+    "PG_TRY_ADVISORY_LOCK",
+    "PG_TRY_ADVISORY_LOCK_SHARED",
+    "DBLINK_CONNECT",
+];
+
+/// Words that may stand before a parenthesis in a plain read: keywords, and functions without effects.
+const HARMLESS: &[&str] = &[
+    "ABS",
+    "ALL",
+    "AND",
+    "ANY",
+    "ARRAY",
+    "ARRAY_AGG",
+    "AS",
+    "AVG",
+    "BETWEEN",
+    "BOOL_AND",
+    "BOOL_OR",
+    "BY",
+    "CASE",
+    "CAST",
+    "CHAR",
+    "CHAR_LENGTH",
+    "COALESCE",
+    "CONCAT",
+    "COUNT",
+    "CURRENT_SETTING",
+    "DATE",
+    "DATETIME",
+    "DATE_TRUNC",
+    "DECIMAL",
+    "DENSE_RANK",
+    "DISTINCT",
+    "ELSE",
+    "EXCEPT",
+    "EXISTS",
+    "EXTRACT",
+    "FILTER",
+    "FROM",
+    "GENERATE_SERIES",
+    "GREATEST",
+    "GROUP",
+    "HAVING",
+    "IFNULL",
+    "IN",
+    "INTERSECT",
+    "INTERVAL",
+    "IS",
+    "JOIN",
+    "JSONB_AGG",
+    "JSONB_BUILD_OBJECT",
+    "JSON_AGG",
+    "JSON_BUILD_OBJECT",
+    "JSON_EXTRACT",
+    "LAG",
+    "LATERAL",
+    "LEAD",
+    "LEAST",
+    "LENGTH",
+    "LIKE",
+    "LIMIT",
+    "LOWER",
+    "MATERIALIZED",
+    "MAX",
+    "MIN",
+    "NOT",
+    "NOW",
+    "NULLIF",
+    "NUMERIC",
+    "OFFSET",
+    "ON",
+    "OR",
+    "OVER",
+    "PG_BACKEND_PID",
+    "PG_SLEEP",
+    "PLAINTO_TSQUERY",
+    "RANDOM",
+    "RANK",
+    "RECURSIVE",
+    "REPLACE",
+    "ROUND",
+    "ROW",
+    "ROW_NUMBER",
+    "SELECT",
+    "SIMILARITY",
+    "SOME",
+    "STRFTIME",
+    "STRING_AGG",
+    "SUBSTR",
+    "SUBSTRING",
+    "SUM",
+    "THEN",
+    "TO_CHAR",
+    "TO_TSQUERY",
+    "TO_TSVECTOR",
+    "TRIM",
+    "TS_RANK",
+    "UNION",
+    "UNNEST",
+    "UPPER",
+    "USING",
+    "VALUES",
+    "VARCHAR",
+    "VERSION",
+    "WHEN",
+    "WHERE",
+    "WITHIN",
+];
+
+/// Reads a statement's text.
+pub(crate) fn read(sql: &str) -> StatementKind {
+    let mut traits = StatementKind::default();
+    let mut statements = 0;
+    let mut reading = true;
+    let mut start = true;
+    // The first word of the present statement, and the word just before the present token.
+    let (mut first, mut last) = ("", "");
+    for token in Tokens(sql.as_bytes()) {
+        match token {
+            Token::Word(word) if start => {
+                statements += 1;
+                start = false;
+                reading &= READERS.has(word);
+                traits.control |= CONTROL.has(word);
+                traits.taints |= SETTINGS.has(word);
+                (first, last) = (word, word);
+            }
+            Token::Word(word) => {
+                let second = std::ptr::eq(first, last);
+                reading &= !CHANGES.has(word);
+                traits.control |= second && ["PREPARE"].has(first) && ["TRANSACTION"].has(word);
+                traits.taints |=
+                    second && ["SET"].has(first) && !["LOCAL", "CONSTRAINTS", "TRANSACTION"].has(word);
+                traits.taints |= ["TEMP", "TEMPORARY"].has(word)
+                    && (["CREATE"].has(first) || ["INTO", "LOCAL", "GLOBAL"].has(last));
+                traits.taints |= ["DECLARE"].has(first) && ["WITH"].has(last) && ["HOLD"].has(word);
+                last = word;
+            }
+            Token::Open => {
+                reading &= last.is_empty() || HARMLESS.has(last);
+                traits.taints |= TAINTING.has(last);
+                last = "";
+            }
+            Token::Identifier => {
+                // A quoted name before a parenthesis is a function nobody vouches for.
+                start = false;
+                last = "\"";
+            }
+            Token::End => start = true,
+            Token::Other => last = "",
+        }
+    }
+    traits.plain_read = reading && statements == 1;
+    traits
+}
+
+/// Membership whatever the case.
+trait Words {
+    fn has(&self, word: &str) -> bool;
+}
+
+impl Words for [&str] {
+    fn has(&self, word: &str) -> bool {
+        self.iter().any(|known| known.eq_ignore_ascii_case(word))
+    }
+}
+
+enum Token<'a> {
+    Word(&'a str),
+    Identifier,
+    Open,
+    End,
+    Other,
+}
+
+/// Splits SQL into what matters here; strings, comments and numbers are passed over.
+struct Tokens<'a>(&'a [u8]);
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        loop {
+            let (&byte, rest) = self.0.split_first()?;
+            match byte {
+                _ if byte.is_ascii_whitespace() => self.0 = rest,
+                b'-' if rest.first() == Some(&b'-') => self.skip_line(),
+                b'/' if rest.first() == Some(&b'*') => self.skip_comment(),
+                b'\'' => {
+                    self.skip_quoted(b'\'', false);
+                    return Some(Token::Other);
+                }
+                b'"' | b'`' => {
+                    self.skip_quoted(byte, false);
+                    return Some(Token::Identifier);
+                }
+                b'$' => {
+                    self.skip_dollar();
+                    return Some(Token::Other);
+                }
+                b'(' => {
+                    self.0 = rest;
+                    return Some(Token::Open);
+                }
+                b';' => {
+                    self.0 = rest;
+                    return Some(Token::End);
+                }
+                _ if byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80 => return Some(self.word()),
+                _ => {
+                    self.0 = rest;
+                    return Some(Token::Other);
+                }
+            }
+        }
+    }
+}
+
+impl<'a> Tokens<'a> {
+    fn word(&mut self) -> Token<'a> {
+        let part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || *byte >= 0x80;
+        let length = self.0.iter().take_while(|byte| part(byte)).count();
+        let (word, rest) = self.0.split_at(length);
+        self.0 = rest;
+        // E'...' knows backslashes; other prefixes of a string change nothing here.
+        if word.eq_ignore_ascii_case(b"e") && rest.first() == Some(&b'\'') {
+            self.skip_quoted(b'\'', true);
+            return Token::Other;
+        }
+        Token::Word(std::str::from_utf8(word).unwrap_or_default())
+    }
+
+    fn skip_line(&mut self) {
+        let length = self
+            .0
+            .iter()
+            .take_while(|byte| !matches!(byte, b'\n' | b'\r'))
+            .count();
+        self.0 = &self.0[length..];
+    }
+
+    fn skip_comment(&mut self) {
+        let mut depth = 0_usize;
+        while let Some((head, rest)) = self.0.split_first_chunk::<2>() {
+            match head {
+                b"/*" => (depth, self.0) = (depth + 1, rest),
+                b"*/" => (depth, self.0) = (depth - 1, rest),
+                _ => self.0 = &self.0[1..],
+            }
+            if depth == 0 {
+                return;
+            }
+        }
+        self.0 = &[];
+    }
+
+    fn skip_quoted(&mut self, quote: u8, backslashes: bool) {
+        let mut bytes = self.0.iter().enumerate().skip(1);
+        while let Some((at, &byte)) = bytes.next() {
+            // A doubled quote goes on: after it, backslashes still mean what they meant.
+            let doubled = byte == quote && self.0.get(at + 1) == Some(&quote);
+            if doubled || (backslashes && byte == b'\\') {
+                bytes.next();
+            } else if byte == quote {
+                self.0 = &self.0[at + 1..];
+                return;
+            }
+        }
+        self.0 = &[];
+    }
+
+    /// A dollar-quoted string, or a parameter such as `$1`.
+    fn skip_dollar(&mut self) {
+        let tag = self
+            .0
+            .iter()
+            .skip(1)
+            .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_' || **byte >= 0x80)
+            .count();
+        let opener = self.0.get(..tag + 2).filter(|opener| opener.ends_with(b"$"));
+        let quoted = opener.filter(|opener| opener.len() == 2 || !opener[1].is_ascii_digit());
+        let Some(opener) = quoted else {
+            self.0 = &self.0[1 + tag..];
+            return;
+        };
+        let body = &self.0[opener.len()..];
+        let end = body.windows(opener.len()).position(|window| window == opener);
+        self.0 = end.map_or(&[], |end| &body[end + opener.len()..]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plain_read_is_what_seaorm_writes_for_a_find() {
+        for sql in [
+            r#"SELECT "user"."id", "user"."name" FROM "user" WHERE "user"."id" = $1 LIMIT $2"#,
+            r#"SELECT COUNT(*) AS num_items FROM (SELECT "a"."id" FROM "a" WHERE "a"."id" IN ($1, $2)) AS "sub_query""#,
+            "select 1",
+            "SELECT 'it''s; UPDATE x' AS note -- FOR UPDATE\n",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+            "SELECT $$; COMMIT; $$",
+        ] {
+            assert_eq!(
+                read(sql),
+                StatementKind {
+                    plain_read: true,
+                    ..StatementKind::default()
+                },
+                "{sql}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_locks_changes_or_calls_the_unknown_is_no_plain_read() {
+        for sql in [
+            r#"SELECT * FROM "a" FOR UPDATE"#,
+            "SELECT nextval('s')",
+            r#"SELECT "my_function"(1)"#,
+            "SELECT public.transfer(1)",
+            "SELECT 1; DELETE FROM a",
+            "WITH gone AS (DELETE FROM a RETURNING id) SELECT * FROM gone",
+            "SELECT * INTO b FROM a",
+            "INSERT INTO a VALUES (1)",
+            "EXPLAIN ANALYZE DELETE FROM a",
+            "",
+        ] {
+            assert!(!read(sql).plain_read, "{sql}");
+        }
+    }
+
+    #[test]
+    fn finds_transaction_control_wherever_a_statement_begins() {
+        for sql in [
+            "COMMIT",
+            " /* x */ begin",
+            "SELECT 1; ROLLBACK",
+            "savepoint a",
+            "PREPARE TRANSACTION 'x'",
+            "-- one\rCOMMIT",
+            r"SELECT E'it''s \' '; COMMIT; --'",
+            "SELECT $é$ ' $é$; COMMIT; --'",
+        ] {
+            assert!(read(sql).control, "{sql}");
+        }
+        for sql in [
+            "SELECT CASE WHEN true THEN 1 END",
+            "CREATE FUNCTION f() RETURNS void AS $f$ BEGIN; COMMIT; END $f$ LANGUAGE plpgsql",
+            "SELECT E'\\'; COMMIT; --'",
+        ] {
+            assert!(!read(sql).control, "{sql}");
+        }
+    }
+
+    #[test]
+    fn finds_what_stays_on_a_connection() {
+        for sql in [
+            "SET work_mem = '1MB'",
+            "SELECT pg_advisory_lock(1)",
+            "CREATE TEMP TABLE t (a int)",
+            "LISTEN x",
+            "SELECT 1 AS x INTO TEMP t",
+            "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+        ] {
+            assert!(read(sql).taints, "{sql}");
+        }
+        for sql in [
+            "SET LOCAL work_mem = '1MB'",
+            "UPDATE a SET b = 1",
+            "SELECT pg_advisory_xact_lock(1)",
+            "SELECT temp FROM weather",
+        ] {
+            assert!(!read(sql).taints, "{sql}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Whose lease it is and what it does at the moment, for status pages and logs.
+
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::pool::status::HolderState;
+
+/// One session as others see it.
+#[derive(Debug)]
+pub(crate) struct SessionActivity {
+    pub(crate) label: Cow<'static, str>,
+    pub(crate) request_id: Option<String>,
+    activity: Mutex<Activity>,
+}
+
+/// What a session has done and does.
+#[derive(Clone, Debug)]
+pub(crate) struct Activity {
+    pub(crate) state: HolderState,
+    pub(crate) since: Instant,
+    pub(crate) statement: Option<std::sync::Arc<str>>,
+    pub(crate) usage: Usage,
+}
+
+/// What a session has cost so far.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct Usage {
+    /// Time spent waiting for connections.
+    pub waited: Duration,
+    /// Time a connection was held.
+    pub held: Duration,
+    /// StatementStats sent, BEGIN and COMMIT not counted.
+    pub statements: u32,
+    /// Round trips to the server, as far as known: preparing a new statement takes one more.
+    pub round_trips: u32,
+}
+
+impl Activity {
+    /// How long the connection has lain idle in a transaction, if it does.
+    fn idle(&self, now: Instant) -> Option<Duration> {
+        (self.state == HolderState::InTransaction).then(|| now - self.since)
+    }
+}
+
+impl SessionActivity {
+    pub(crate) fn new(label: Cow<'static, str>, request_id: Option<String>) -> Self {
+        let activity = Activity {
+            state: HolderState::Idle,
+            since: Instant::now(),
+            statement: None,
+            usage: Usage::default(),
+        };
+        Self {
+            label,
+            request_id,
+            activity: Mutex::new(activity),
+        }
+    }
+
+    pub(crate) fn activity(&self) -> Activity {
+        self.update(|activity| activity.clone())
+    }
+
+    /// A statement goes out; returns how long the connection lay idle in a transaction before it.
+    pub(crate) fn begins(&self, sql: &str, statement: bool) -> Option<Duration> {
+        let sql: std::sync::Arc<str> = sql.into();
+        self.update(|activity| {
+            let now = Instant::now();
+            let idle = activity.idle(now);
+            activity.state = HolderState::Running;
+            activity.since = now;
+            activity.statement = Some(sql);
+            activity.usage.statements += u32::from(statement);
+            activity.usage.round_trips += 1;
+            idle
+        })
+    }
+
+    /// The transaction is over without another statement; returns how long the connection lay idle in it.
+    pub(crate) fn ends(&self) -> Option<Duration> {
+        self.update(|activity| {
+            let now = Instant::now();
+            let idle = activity.idle(now);
+            (activity.state, activity.since) = (HolderState::Idle, now);
+            idle
+        })
+    }
+
+    /// A statement is done.
+    pub(crate) fn rests(&self, state: HolderState) {
+        self.update(|activity| (activity.state, activity.since) = (state, Instant::now()));
+    }
+
+    pub(crate) fn waited(&self, time: Duration) {
+        self.update(|activity| activity.usage.waited += time);
+    }
+
+    pub(crate) fn held(&self, time: Duration) {
+        self.update(|activity| activity.usage.held += time);
+    }
+
+    fn update<T>(&self, change: impl FnOnce(&mut Activity) -> T) -> T {
+        change(&mut self.activity.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}

@@ -1,0 +1,96 @@
+//! Settings that travel with BEGIN: deadline, isolation, read-only, role and claims.
+
+use std::time::Duration;
+
+use berth_database::{Error, Outcome, SessionOptions};
+use sea_orm::{ConnectionTrait, IsolationLevel};
+use serde_json::json;
+
+use crate::fixture::{harbour, insert, number, text};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deadline_isolation_and_access_mode_reach_the_server() {
+    let harbour = harbour(1).await;
+    let options = SessionOptions::new("travels")
+        .deadline(Duration::from_secs(3))
+        .isolation(IsolationLevel::Serializable)
+        .read_only()
+        .autocommit_reads();
+    let session = harbour.database.session(options);
+    assert_eq!(
+        text(&session, "SHOW transaction_isolation").await.unwrap(),
+        "serializable"
+    );
+    assert_eq!(text(&session, "SHOW transaction_read_only").await.unwrap(), "on");
+    let milliseconds = "SELECT setting::int FROM pg_settings WHERE name = 'statement_timeout'";
+    let timeout = number(&session, milliseconds).await.unwrap();
+    assert!((1..=3000).contains(&timeout), "{timeout}");
+    assert!(insert(&session, 1).await.is_err(), "read only");
+    session.end(Outcome::Rollback).await.unwrap();
+    let next = harbour.database.session(SessionOptions::new("next"));
+    assert_eq!(
+        number(&next, milliseconds).await.unwrap(),
+        30_000,
+        "nothing of it stays"
+    );
+    assert_eq!(
+        text(&next, "SHOW transaction_isolation").await.unwrap(),
+        "read committed"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn role_and_claims_hold_for_one_transaction_and_hostile_ones_are_data() {
+    let harbour = harbour(1).await;
+    let role = format!("tenant \"quoted\" {}", harbour.server.name());
+    let quoted = role.replace('"', "\"\"");
+    let mut admin = harbour.server.admin().await;
+    let grant = format!(
+        "CREATE ROLE \"{quoted}\" NOLOGIN; GRANT \"{quoted}\" TO \"{}\"; GRANT SELECT ON notes TO \"{quoted}\"; \
+         ALTER TABLE notes ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY own ON notes FOR SELECT TO \"{quoted}\" \
+         USING (body = current_setting('request.jwt.claims')::json ->> 'sub')",
+        harbour.server.role()
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(grant))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+    let hostile = "o'); DROP TABLE notes; -- \\' $$ \u{0} \" \\";
+    let setup = harbour.session("set up");
+    for (id, owner) in [(1, hostile.replace('\0', "")), (2, "another".to_owned())] {
+        let values = [id.into(), owner.into()];
+        let sql = "INSERT INTO notes (id, body) VALUES ($1, $2)";
+        setup
+            .execute_raw(crate::fixture::statement(sql, values))
+            .await
+            .unwrap();
+    }
+    setup.end(Outcome::Commit).await.unwrap();
+    let claims = json!({ "sub": hostile.replace('\0', ""), "evil": "'; COMMIT; --" });
+    let session = harbour.database.session(
+        SessionOptions::new("tenant")
+            .role(&role, claims)
+            .autocommit_reads(),
+    );
+    assert_eq!(
+        number(&session, "SELECT count(*) FROM notes").await.unwrap(),
+        1,
+        "its own row only"
+    );
+    assert_eq!(text(&session, "SELECT current_user::text").await.unwrap(), role);
+    let denied: Error = insert(&session, 3).await.unwrap_err().into();
+    assert!(matches!(denied, Error::Statement(_)), "{denied:?}");
+    session.end(Outcome::Rollback).await.unwrap();
+    let next = harbour.reader();
+    assert_eq!(
+        text(&next, "SELECT current_user::text").await.unwrap(),
+        harbour.server.role()
+    );
+    assert_eq!(harbour.notes().await, 2);
+    let clean = format!("DROP POLICY own ON notes; DROP OWNED BY \"{quoted}\"; DROP ROLE \"{quoted}\"");
+    sqlx::raw_sql(sqlx::AssertSqlSafe(clean))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+}

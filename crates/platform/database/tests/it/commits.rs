@@ -1,0 +1,329 @@
+//! Invariant 5: commit on success, roll back on everything else, and never a success that is not stored.
+
+use std::time::Duration;
+
+use berth_database::{Error, Outcome};
+use berth_testkit::{Action, Trigger, eventually};
+use futures_util::{FutureExt, TryStreamExt};
+use sea_orm::{ConnectionTrait, DbErr, StreamTrait, TransactionSession, TransactionTrait};
+
+use crate::fixture::{harbour, harbour_with, insert, number, statement};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_committed_is_stored_and_what_is_dropped_is_not() {
+    let harbour = harbour(1).await;
+    let kept = harbour.session("kept");
+    insert(&kept, 1).await.unwrap();
+    kept.end(Outcome::Commit).await.unwrap();
+    let undone = harbour.session("undone");
+    insert(&undone, 2).await.unwrap();
+    undone.end(Outcome::Rollback).await.unwrap();
+    let dropped = harbour.session("dropped");
+    insert(&dropped, 3).await.unwrap();
+    drop(dropped);
+    assert_eq!(harbour.notes().await, 1);
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commit_gives_the_connection_back_and_the_session_goes_on() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("first");
+    insert(&session, 1).await.unwrap();
+    session.commit().await.unwrap();
+    assert_eq!(
+        harbour.notes().await,
+        1,
+        "the only connection is free and the row is there"
+    );
+    insert(&session, 2).await.unwrap();
+    session.rollback().await.unwrap();
+    assert_eq!(harbour.notes().await, 1);
+    insert(&session, 3).await.unwrap();
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(harbour.notes().await, 2);
+    assert_eq!(session.usage().statements, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swallowed_constraint_error_makes_the_commit_fail() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("swallows");
+    insert(&session, 1).await.unwrap();
+    let error: Error = insert(&session, 1).await.unwrap_err().into();
+    assert!(
+        matches!(&error, Error::UniqueViolation { constraint: Some(name) } if name == "notes_pkey"),
+        "{error:?}"
+    );
+    let error = session.end(Outcome::Commit).await.unwrap_err();
+    assert!(matches!(error, Error::TransactionFailed), "{error:?}");
+    assert_eq!(harbour.notes().await, 0);
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn raw_code_that_swallows_an_error_makes_the_commit_fail() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("raw");
+    insert(&session, 1).await.unwrap();
+    session
+        .raw(|connection| {
+            Box::pin(async move {
+                let _ = sqlx::raw_sql("INSERT INTO notes (id) VALUES (1)")
+                    .execute(connection)
+                    .await;
+                Ok(())
+            })
+        })
+        .await
+        .unwrap();
+    assert!(matches!(
+        session.end(Outcome::Commit).await,
+        Err(Error::TransactionFailed)
+    ));
+    assert_eq!(harbour.notes().await, 0);
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deferred_constraint_that_fails_at_commit_is_an_error_and_nothing_is_stored() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("deferred");
+    session
+        .execute_unprepared("INSERT INTO children (id, parent) VALUES (1, 99)")
+        .await
+        .unwrap();
+    let error = session.end(Outcome::Commit).await.unwrap_err();
+    assert!(
+        matches!(&error, Error::ForeignKeyViolation { constraint: Some(name) } if name == "fk_parent"),
+        "{error:?}"
+    );
+    assert_eq!(
+        number(&harbour.reader(), "SELECT count(*) FROM children")
+            .await
+            .unwrap(),
+        0
+    );
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_whose_answer_is_lost_is_reported_as_unknown() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("unknown");
+    insert(&session, 1).await.unwrap();
+    let fault = harbour
+        .limiter
+        .arm(Trigger::CommandComplete("COMMIT"), Action::Cut);
+    let error = session.end(Outcome::Commit).await.unwrap_err();
+    assert!(fault.has_struck());
+    assert!(matches!(error, Error::CommitUnknown), "{error:?}");
+    assert_eq!(harbour.database.status().counters.commit_unknown, 1);
+    assert_eq!(
+        harbour.notes().await,
+        1,
+        "this time it was stored, which nobody could know"
+    );
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_leaves_cannot_cancel_a_commit_half_way() {
+    let harbour = harbour(1).await;
+    harbour.limiter.set_latency(std::time::Duration::from_millis(20));
+    let session = harbour.session("leaves");
+    insert(&session, 1).await.unwrap();
+    let mut committing = Box::pin(session.end(Outcome::Commit));
+    // The first poll hands the lease to the pool's task; nobody waits for the rest.
+    assert!((&mut committing).now_or_never().is_none());
+    drop(committing);
+    drop(session);
+    berth_testkit::eventually(async || harbour.database.status().counters.committed == 2).await;
+    assert_eq!(harbour.notes().await, 1);
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nested_transactions_are_savepoints() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("nested");
+    insert(&session, 1).await.unwrap();
+    let inner = session.begin().await.unwrap();
+    insert(&inner, 2).await.unwrap();
+    let innermost = inner.begin().await.unwrap();
+    insert(&innermost, 3).await.unwrap();
+    assert!(insert(&innermost, 3).await.is_err(), "its level has failed");
+    innermost.rollback().await.unwrap();
+    insert(&inner, 4).await.unwrap();
+    inner.commit().await.unwrap();
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(harbour.notes().await, 3);
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nested_transaction_that_is_dropped_is_undone_and_the_session_goes_on() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("drops");
+    insert(&session, 1).await.unwrap();
+    let inner = session.begin().await.unwrap();
+    insert(&inner, 2).await.unwrap();
+    drop(inner);
+    insert(&session, 3).await.unwrap();
+    let failed = session.begin().await.unwrap();
+    assert!(insert(&failed, 3).await.is_err());
+    drop(failed);
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(harbour.notes().await, 2);
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nested_commit_of_a_failed_level_is_an_error_and_undone() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("fails inside");
+    let inner = session.begin().await.unwrap();
+    insert(&inner, 1).await.unwrap();
+    assert!(insert(&inner, 1).await.is_err());
+    let error: Error = inner.commit().await.unwrap_err().into();
+    assert!(matches!(error, Error::TransactionFailed), "{error:?}");
+    insert(&session, 2).await.unwrap();
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(harbour.notes().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_beside_a_stream_or_nested_transaction_are_busy() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("busy");
+    let inner = session.begin().await.unwrap();
+    let error: Error = insert(&session, 1).await.unwrap_err().into();
+    assert!(matches!(error, Error::SessionBusy), "{error:?}");
+    inner.rollback().await.unwrap();
+    {
+        let mut rows = session
+            .stream_raw(statement("SELECT generate_series(1, 3)", []))
+            .await
+            .unwrap();
+        rows.try_next().await.unwrap().unwrap();
+        let error: Error = insert(&session, 1).await.unwrap_err().into();
+        assert!(matches!(error, Error::SessionBusy), "{error:?}");
+        assert!(matches!(session.commit().await, Err(Error::SessionBusy)));
+        while rows.try_next().await.unwrap().is_some() {}
+    }
+    insert(&session, 1).await.unwrap();
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(harbour.notes().await, 1);
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_of_clones_queue() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("clones");
+    let other = session.clone();
+    let (first, second) = tokio::join!(insert(&session, 1), insert(&other, 2));
+    first.unwrap();
+    second.unwrap();
+    session.end(Outcome::Commit).await.unwrap();
+    let error: Error = insert(&other, 3).await.unwrap_err().into();
+    assert!(matches!(error, Error::SessionClosed), "{error:?}");
+    assert_eq!(harbour.notes().await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn transaction_control_as_sql_is_refused_and_nothing_is_lost() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("control");
+    insert(&session, 1).await.unwrap();
+    for sql in ["COMMIT", "SELECT 1; ROLLBACK", "SAVEPOINT mine"] {
+        let error: Error = session.execute_unprepared(sql).await.unwrap_err().into();
+        assert!(matches!(error, Error::Unsupported(_)), "{sql}: {error:?}");
+    }
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(harbour.notes().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stays_on_a_connection_is_not_passed_on() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("taints");
+    session.execute_unprepared("SET work_mem = '7MB'").await.unwrap();
+    session.end(Outcome::Commit).await.unwrap();
+    let shown = crate::fixture::text(&harbour.session("next"), "SELECT current_setting('work_mem')")
+        .await
+        .unwrap();
+    assert_ne!(shown, "7MB");
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn serialization_failures_are_run_again_by_the_closure_form() {
+    use berth_database::SessionOptions;
+    use sea_orm::IsolationLevel;
+    let harbour = harbour_with(2, |_| {}).await;
+    let setup = harbour.session("set up");
+    setup
+        .execute_unprepared("INSERT INTO notes (id, body) VALUES (1, '0')")
+        .await
+        .unwrap();
+    setup.end(Outcome::Commit).await.unwrap();
+    let add = async || {
+        let options = SessionOptions::new("add").isolation(IsolationLevel::Serializable);
+        harbour
+            .database
+            .transaction(options, async |session| {
+                let value = number(session, "SELECT body::int FROM notes WHERE id = 1").await?;
+                tokio::task::yield_now().await;
+                let sql = format!("UPDATE notes SET body = '{}' WHERE id = 1", value + 1);
+                session.execute_unprepared(&sql).await?;
+                Ok::<_, Error>(())
+            })
+            .await
+    };
+    for _ in 0..20 {
+        let (first, second) = tokio::join!(add(), add());
+        first.unwrap();
+        second.unwrap();
+    }
+    let sum = number(&harbour.reader(), "SELECT body::int FROM notes WHERE id = 1")
+        .await
+        .unwrap();
+    assert_eq!(sum, 40, "no update was lost");
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn seaorms_own_closure_form_commits_and_rolls_back() {
+    let harbour = harbour(1).await;
+    let session = harbour.session("closure");
+    session
+        .transaction::<_, _, DbErr>(|inner| Box::pin(async move { insert(inner, 1).await }))
+        .await
+        .unwrap();
+    let failed = session
+        .transaction::<_, (), DbErr>(|inner| {
+            Box::pin(async move {
+                insert(inner, 2).await?;
+                Err(DbErr::Custom("changed my mind".to_owned()))
+            })
+        })
+        .await;
+    assert!(failed.is_err());
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(harbour.notes().await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_lay_idle_is_counted_however_its_transaction_ends() {
+    let harbour = harbour(1).await;
+    for (outcome, times) in [(Outcome::Rollback, 1), (Outcome::Commit, 2)] {
+        let session = harbour.session("dawdling");
+        insert(&session, times).await.unwrap();
+        eventually(async || harbour.database.holders()[0].for_time > Duration::from_millis(60)).await;
+        session.end(outcome).await.unwrap();
+        let status = harbour.database.status();
+        assert_eq!(status.counters.idle_in_transaction, u64::try_from(times).unwrap());
+        assert_eq!(status.last_idle.unwrap().label, "dawdling");
+    }
+}

@@ -1,0 +1,26 @@
+//! The invariants of the crate on real servers: PostgreSQL direct, through the limiter, through PgBouncer, and SQLite.
+
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests open connections and start tasks as strangers do"
+)]
+
+mod begin_options;
+mod bounded;
+mod cancellation;
+mod commits;
+mod faults;
+mod fixture;
+mod logging;
+mod misuse;
+mod pooler_modes;
+mod refusals;
+mod seaorm;
+mod settings;
+mod sharing;
+mod sqlite;

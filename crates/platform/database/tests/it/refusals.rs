@@ -1,0 +1,167 @@
+//! Invariant 2: a refusal is back-pressure. Whatever its words and its moment, callers only wait.
+
+use std::time::Duration;
+
+use berth_database::{Database, Error, Outcome, Reason};
+use berth_testkit::{Certificate, Cluster, Limiter, LimiterOptions, Phase, PoolerKind, eventually};
+use futures_util::future::join_all;
+
+use crate::fixture::{harbour, harbour_with, number, settings};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refusals_of_every_flavour_and_phase_are_waited_out() {
+    let wait = PoolerKind::PgBouncerWait(Duration::from_millis(200));
+    for pooler_kind in [
+        PoolerKind::SupavisorSession,
+        PoolerKind::SupavisorSessionCoded,
+        PoolerKind::SupavisorClients,
+        PoolerKind::SupavisorOld,
+        PoolerKind::SupavisorCheckout,
+        PoolerKind::PgBouncerClients,
+        PoolerKind::PgBouncerDatabaseClients,
+        PoolerKind::Postgres,
+        wait,
+    ] {
+        for phase in [Phase::BeforeAuthentication, Phase::AfterAuthentication] {
+            let harbour = harbour(3).await;
+            harbour.limiter.set_pooler_kind(pooler_kind.clone());
+            if !matches!(pooler_kind, PoolerKind::PgBouncerWait(_)) {
+                harbour.limiter.set_phase(Some(phase));
+            }
+            // The pooler admits fewer than the share says: two of three openings are refused.
+            harbour.limiter.set_limit(1);
+            let callers = (0..12).map(|_| async {
+                let session = harbour.session("held");
+                number(&session, "SELECT 1").await.expect("waited out");
+                session.end(Outcome::Commit).await.unwrap();
+            });
+            join_all(callers).await;
+            harbour.limiter.set_limit(3);
+            harbour.assert_whole().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_smaller_than_the_share_makes_no_herd() {
+    let harbour = harbour(5).await;
+    harbour.limiter.set_limit(2);
+    let holders: Vec<_> = (0..2).map(|_| harbour.session("held")).collect();
+    for holder in &holders {
+        number(holder, "SELECT 1").await.unwrap();
+    }
+    harbour.limiter.reset_counts();
+    let waiting = join_all((0..50).map(|_| async { number(&harbour.reader(), "SELECT 1").await }));
+    let release = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        for holder in holders {
+            holder.end(Outcome::Rollback).await.unwrap();
+        }
+    };
+    let (answers, ()) = tokio::join!(waiting, release);
+    assert!(answers.into_iter().all(|answer| answer.is_ok()));
+    let refused = harbour.limiter.counts().refused;
+    assert!(
+        (1..=30).contains(&refused),
+        "attempts are made alone and spaced: {refused}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_that_frees_slots_late_is_waited_for() {
+    let harbour = harbour_with(2, |settings| settings.strategy = berth_database::Strategy::Fresh).await;
+    harbour.limiter.set_release_delay(Duration::from_millis(20));
+    join_all((0..10).map(|_| async {
+        for _ in 0..5 {
+            number(&harbour.reader(), "SELECT 1").await.expect("waited out");
+        }
+    }))
+    .await;
+    assert!(harbour.limiter.counts().peak <= 2);
+    harbour.limiter.set_release_delay(Duration::ZERO);
+    harbour.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_told_at_once_and_tried_a_few_times_only() {
+    let server = Cluster::shared().await.database().await;
+    let limiter = Limiter::start(&server, LimiterOptions::limit(15));
+    let url = limiter.url().replace(server.password(), "wrong");
+    let database = Database::new(settings(&url, 15)).unwrap();
+    for _ in 0..20 {
+        let callers = (0..20).map(|_| async {
+            let session = database.session(berth_database::SessionOptions::new("read").autocommit_reads());
+            number(&session, "SELECT 1").await.unwrap_err()
+        });
+        for error in join_all(callers).await {
+            assert!(
+                matches!(
+                    error,
+                    Error::Permanent {
+                        reason: Reason::Credentials
+                    }
+                ),
+                "{error:?}"
+            );
+        }
+    }
+    assert!(limiter.counts().startups <= 2, "{:?}", limiter.counts());
+    let error = database.ready(Duration::from_secs(5)).await.unwrap_err();
+    assert!(matches!(error, Error::Permanent { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_way_of_not_getting_in_has_its_reason() {
+    let server = Cluster::shared().await.database().await;
+    let cluster = Cluster::shared().await;
+    let limiter = Limiter::start(&server, LimiterOptions::limit(5));
+    let strange = Limiter::start(
+        &server,
+        LimiterOptions::limit(5).certificate(Certificate::Strange),
+    );
+    let closed = berth_testkit::free_port();
+    let secure = |limiter: &Limiter| limiter.secure_url();
+    limiter.refuse_tls(true);
+    for (url, root, reason) in [
+        (
+            server.url().replace(server.name(), "nowhere"),
+            None,
+            Reason::UnknownDatabase,
+        ),
+        (server.url_at(closed), None, Reason::NotListening),
+        (
+            "postgres://me:secret@no-such-host.invalid/db?sslmode=disable".to_owned(),
+            None,
+            Reason::UnknownHost,
+        ),
+        (secure(&limiter), None, Reason::Tls),
+        (secure(&strange), Some(cluster.authority()), Reason::Tls),
+    ] {
+        let mut settings = settings(&url, 2);
+        settings.unreachable_grace = Duration::from_millis(100);
+        settings.root_certificate = root;
+        let database = Database::new(settings).unwrap();
+        let error = database.ready(Duration::from_millis(500)).await.unwrap_err();
+        let found = match error {
+            Error::Permanent { reason } | Error::Unreachable { reason } => reason,
+            other => panic!("{url}: {other:?}"),
+        };
+        assert_eq!(found, reason, "{url}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_with_a_trusted_certificate_works() {
+    let server = Cluster::shared().await.database().await;
+    let limiter = Limiter::start(
+        &server,
+        LimiterOptions::limit(2).certificate(Certificate::Trusted),
+    );
+    let mut settings = settings(&limiter.secure_url(), 2);
+    settings.root_certificate = Some(Cluster::shared().await.authority());
+    let database = Database::new(settings).unwrap();
+    database.ready(Duration::from_secs(10)).await.unwrap();
+    database.close(Duration::from_secs(5)).await.unwrap();
+    eventually(async || limiter.counts().concurrent == 0).await;
+}

@@ -1,0 +1,122 @@
+//! Carries the scheduler's decisions out in the independent slots, and asks of each whether it may be.
+
+use std::time::Duration;
+
+use berth_pool::{AcquireError, Action, CloseReason, Lane, SlotId, WaiterId};
+
+use crate::simulation::{Answer, Found, Held, World, rule};
+
+impl World {
+    /// Carries one decision out.
+    pub(crate) fn take(&mut self, action: Action) -> Found {
+        match action {
+            Action::Grant {
+                waiter_id,
+                slot,
+                check,
+            } => self.take_grant(waiter_id, slot, check),
+            Action::Deny { waiter_id, error } => self.take_denial(waiter_id, error),
+            Action::Connect { slot, within } => self.take_opening(slot, within),
+            Action::CancelConnect { slot } => match self.held.get_mut(&slot) {
+                Some(Held::Opening { cancelled, .. }) if !*cancelled => {
+                    *cancelled = true;
+                    Ok(())
+                }
+                held => Err(format!("gives up {held:?}")),
+            },
+            Action::Close { slot, why, .. } => self.take_close(slot, why),
+        }
+    }
+
+    fn take_opening(&mut self, slot: SlotId, within: Duration) -> Found {
+        rule(!self.draining, "a closing pool opens nothing")?;
+        rule(slot.0 >= self.next_slot, "each opening has a name of its own")?;
+        rule(
+            !within.is_zero() && within <= self.config.connect_timeout,
+            "an opening has its limit",
+        )?;
+        rule(
+            self.shut_until <= self.now,
+            "an attempt while attempts are spaced",
+        )?;
+        let alone = self.count().opening == 0 || self.hangs();
+        rule(
+            !self.refused || alone,
+            "a second attempt beside the one after a refusal",
+        )?;
+        self.next_slot = slot.0 + 1;
+        let opening = Held::Opening {
+            ends: self.now + within,
+            since: self.now,
+            logged_in: false,
+            cancelled: false,
+        };
+        self.held.insert(slot, opening);
+        rule(
+            self.scheduler.slot_counts().total() <= self.share,
+            "an opening above the share",
+        )?;
+        rule(
+            self.held.len() <= self.share,
+            "an opening above the share, by the other slots",
+        )
+    }
+
+    fn take_grant(&mut self, waiter_id: WaiterId, slot: SlotId, check: bool) -> Found {
+        let Some((lane, _)) = self.waiting.get(&waiter_id).copied() else {
+            return Err("answers who does not wait".to_owned());
+        };
+        rule(self.may(lane), "this caller may not have a connection now")?;
+        rule(
+            self.first_of(self.line(lane)) == Some(waiter_id),
+            "out of order within a line",
+        )?;
+        self.keep_lanes(waiter_id, lane)?;
+        self.waiting.remove(&waiter_id);
+        self.answers.insert(waiter_id, Answer::Grant);
+        let unused = self.lend_slot(slot, lane)?;
+        rule(
+            check == (unused > self.config.validate_after_idle),
+            "checked if and only if idle for long",
+        )
+    }
+
+    fn take_denial(&mut self, waiter_id: WaiterId, error: AcquireError) -> Found {
+        rule(
+            self.waiting.remove(&waiter_id).is_some(),
+            "answers who does not wait",
+        )?;
+        self.answers.insert(waiter_id, Answer::Denied(error));
+        match error {
+            AcquireError::Draining => rule(self.draining, "only a closing pool says so"),
+            AcquireError::Full => Err("who waits is not turned away for the crowd".to_owned()),
+            AcquireError::CircuitOpen(outage) => self.may_deny(outage),
+        }
+    }
+
+    fn take_close(&mut self, slot: SlotId, why: CloseReason) -> Found {
+        let count = self.count();
+        let Some(Held::Idle { since, expires }) = self.held.insert(slot, Held::Closing) else {
+            return Err("closes what is not idle".to_owned());
+        };
+        let unused = self.now - since;
+        let over = count.idle + count.leased > self.kept();
+        let reason = match why {
+            CloseReason::Expired => expires <= self.now,
+            CloseReason::Idle => unused >= self.config.idle || (over && unused >= self.config.linger),
+            CloseReason::OverShare => count.opening + count.idle + count.leased > self.share,
+            CloseReason::Rotated => self.config.fresh || self.rotating,
+            CloseReason::Suspect => since < self.now,
+            CloseReason::Draining => self.draining,
+        };
+        rule(reason, "no reason to close")
+    }
+
+    pub(crate) fn lend_slot(&mut self, slot: SlotId, lane: Lane) -> Found<Duration> {
+        let Some(Held::Idle { since, expires }) = self.held.get(&slot).copied() else {
+            return Err(format!("{slot:?} is not idle but {:?}", self.held.get(&slot)));
+        };
+        self.held.insert(slot, Held::Leased { expires, lane });
+        Ok(self.now - since)
+    }
+}

@@ -1,0 +1,214 @@
+//! The rules, in the words of the independent slots: order, lanes, bounds, and that nobody is stuck.
+
+use std::time::Duration;
+
+use berth_pool::{AcquireError, ConnectErrorKind, Lane, ReleaseOutcome, SlotId, WaiterId};
+
+use crate::simulation::{Answer, Event, Found, Held, World, rule};
+
+/// Holds the scheduler against the slots.
+pub(crate) fn agree(world: &World) -> Found {
+    let (ours, theirs) = (world.count(), world.scheduler.slot_counts());
+    let mut without_rest = theirs;
+    without_rest.cooling_down = 0;
+    rule(ours == without_rest, || {
+        format!("slots differ: {ours:?} here, {theirs:?} there")
+    })?;
+    let requests = world.waiting.values().filter(|(lane, _)| !lane.background);
+    let requests = requests.count();
+    let waiting = (requests, world.waiting.len() - requests);
+    rule(
+        world.scheduler.waiting() == waiting,
+        "the number of those who wait differs",
+    )?;
+    rule(world.waiting.len() <= world.config.max_waiting, "too many wait")?;
+    nothing_lies_about(world)?;
+    somebody_is_on_the_way(world)
+}
+
+fn nothing_lies_about(world: &World) -> Found {
+    let count = world.count();
+    let idle = world.held.values().filter_map(|held| match held {
+        Held::Idle { since, expires } => Some((world.now - *since, *expires)),
+        _ => None,
+    });
+    for (unused, expires) in idle {
+        rule(expires > world.now, "an expired connection lies idle")?;
+        rule(unused < world.config.idle, "an unused connection lies idle")?;
+        let over = count.idle + count.leased > world.kept();
+        rule(!over || unused < world.config.linger, "overflow lies idle")?;
+        rule(
+            !world.draining && !world.rotating,
+            "a connection lies idle that had to go",
+        )?;
+    }
+    let fits = count.opening + count.idle + count.leased <= world.share;
+    rule(fits || count.idle == 0, "an idle connection is above the share")?;
+    let could = |(lane, _): &(Lane, _)| world.may(*lane);
+    rule(
+        count.idle == 0 || !world.waiting.values().any(could),
+        "somebody waits beside an idle connection",
+    )
+}
+
+fn somebody_is_on_the_way(world: &World) -> Found {
+    rule(
+        !world.draining || world.waiting.is_empty(),
+        "somebody waits for a pool that closes",
+    )?;
+    if world.waiting.is_empty() {
+        return Ok(());
+    }
+    let denies = world.scheduler.breaker().denies(world.now);
+    rule(
+        denies.is_none() || world.has_live_leases(),
+        "somebody waits in vain",
+    )?;
+    let wake = world.scheduler.next_timeout(world.now);
+    let count = world.scheduler.slot_counts();
+    let busy = count.opening + count.leased + count.closing > 0;
+    rule(
+        busy || wake.is_some(),
+        "somebody waits, and nothing will ever happen",
+    )?;
+    rule(
+        wake.is_none_or(|wake| wake > world.now),
+        "what is due now is done now",
+    )
+}
+
+impl World {
+    /// Whether a caller with this lane may have an idle connection now.
+    pub(crate) fn may(&self, lane: Lane) -> bool {
+        let leased = |is: fn(&Lane) -> bool| {
+            self.held
+                .values()
+                .filter(|held| matches!(held, Held::Leased { lane, .. } if is(lane)))
+                .count()
+        };
+        let room = (self.share - 1).max(1);
+        let background = !lane.background || leased(|lane| lane.background) < room;
+        let writer = self.config.single_writer && lane.writes;
+        background && !(writer && leased(|lane| lane.writes) > 0)
+    }
+
+    /// Callers of a line are served in order; writers have one of their own where only one may write.
+    pub(crate) fn line(&self, lane: Lane) -> (bool, bool) {
+        (lane.background, lane.writes && self.config.single_writer)
+    }
+
+    /// Who came first in a line.
+    pub(crate) fn first_of(&self, line: (bool, bool)) -> Option<WaiterId> {
+        let mut those = self.waiting.iter();
+        let first = those.find(|(_, (lane, _))| self.line(*lane) == line);
+        first.map(|(waiter_id, _)| *waiter_id)
+    }
+
+    /// Background work goes behind requests, but for one turn when it has waited for long.
+    pub(crate) fn keep_lanes(&mut self, waiter_id: WaiterId, lane: Lane) -> Found {
+        let first = |background: bool| {
+            let mut those = self.waiting.iter();
+            those
+                .find(|(_, (lane, _))| lane.background == background && self.may(*lane))
+                .map(|(waiter_id, (_, since))| (*waiter_id, *since))
+        };
+        let eldest = first(lane.background).map(|(eldest, _)| eldest);
+        rule(eldest == Some(waiter_id), "out of order within a lane")?;
+        let patient = |(_, since)| since + self.config.patience <= self.now;
+        let overdue = first(true).is_some_and(patient) && self.next_turn <= self.now;
+        if lane.background {
+            rule(
+                overdue || first(false).is_none(),
+                "background work goes before a request",
+            )?;
+        } else {
+            rule(!overdue, "background work misses its turn")?;
+        }
+        if overdue {
+            self.next_turn = self.now + self.config.patience;
+        }
+        Ok(())
+    }
+
+    /// What is opening now will hang until its limit.
+    pub(crate) fn hang_openings(&mut self) {
+        self.hanging = self.slots(|held| matches!(held, Held::Opening { .. })).collect();
+    }
+
+    /// Lets the world be well until nobody waits: leases come back, closes end, and what opens opens,
+    /// but for what hangs already.
+    pub(crate) fn get_well(&mut self) -> Found {
+        for _ in 0..10_000 {
+            match self.healthy_event() {
+                Some(event) => self.apply(event)?,
+                None if self.waiting.is_empty() => return Ok(()),
+                None => self.pass_to_next("somebody waits in a healthy world")?,
+            }
+        }
+        Err("a healthy world does not come to rest".to_owned())
+    }
+
+    /// A newcomer gets a connection in the time after the way to the server is free.
+    pub(crate) fn newcomer_is_served(&mut self, within: Duration) -> Found {
+        let deadline = self.now + within;
+        while self.now < deadline {
+            let before = self.answers.len();
+            self.apply(Event::Request(Lane::default()))?;
+            self.get_well()?;
+            let served =
+                self.answers.len() > before && self.answers.values().next_back() == Some(&Answer::Grant);
+            if served {
+                return Ok(());
+            }
+            self.apply(Event::Pass(Duration::from_millis(100)))?;
+        }
+        Err(format!("nobody is served for {within:?} in a healthy world"))
+    }
+
+    /// With everything given back and nobody asking, the slots empty themselves.
+    pub(crate) fn whole_again(&mut self) -> Found {
+        for _ in 0..10_000 {
+            match self.healthy_event() {
+                Some(event) => self.apply(event)?,
+                None if self.scheduler.slot_counts().total() == 0 => {
+                    return rule(self.scheduler.is_empty(), "empty slots say that they are");
+                }
+                None => self.pass_to_next("a slot is occupied for ever")?,
+            }
+        }
+        Err("the slots never empty themselves".to_owned())
+    }
+
+    /// Closing the pool leaves nothing behind, and needs no more time than closes and leases take.
+    pub(crate) fn drains(&mut self) -> Found {
+        self.apply(Event::Drain)?;
+        while let Some(event) = self.healthy_event() {
+            self.apply(event)?;
+        }
+        rule(self.scheduler.is_empty(), "a closed pool holds something")?;
+        let again = self.scheduler.request(self.now, Lane::default());
+        rule(again == Err(AcquireError::Draining), "a closed pool takes nobody")
+    }
+
+    fn pass_to_next(&mut self, otherwise: &str) -> Found {
+        let due = self.next_due().ok_or_else(|| otherwise.to_owned())?;
+        self.apply(Event::Pass(due.saturating_sub(self.now)))
+    }
+
+    fn healthy_event(&self) -> Option<Event> {
+        self.held.iter().find_map(|(slot, held)| match held {
+            Held::Opening { cancelled: true, .. } => Some(Event::Failed(*slot, ConnectErrorKind::Cancelled)),
+            Held::Opening { .. } if self.hanging.contains(slot) => None,
+            Held::Opening { .. } => Some(Event::Opened(*slot)),
+            Held::Leased { .. } => Some(Event::Returned(*slot, ReleaseOutcome::Clean)),
+            Held::Closing => Some(Event::Gone(*slot)),
+            Held::Idle { .. } => None,
+        })
+    }
+
+    /// The slots in some state.
+    pub(crate) fn slots(&self, are: impl Fn(&Held) -> bool) -> impl Iterator<Item = SlotId> {
+        let those = self.held.iter().filter(move |(_, held)| are(held));
+        those.map(|(slot, _)| *slot).collect::<Vec<_>>().into_iter()
+    }
+}

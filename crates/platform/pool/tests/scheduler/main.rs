@@ -1,0 +1,17 @@
+//! The scheduler against slots kept independently: at random, exhaustively, and behaviour by behaviour.
+
+#![allow(
+    clippy::expect_used,
+    reason = "the steps of a test panic as the test itself would"
+)]
+#![allow(clippy::print_stdout, reason = "tells how many states were visited")]
+
+mod decisions;
+mod eviction;
+mod exhaustive;
+mod helpers;
+mod invariants;
+mod outages;
+mod random;
+mod serving;
+mod simulation;

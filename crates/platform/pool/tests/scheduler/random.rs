@@ -1,0 +1,195 @@
+//! Random histories, shrunk to the shortest that breaks a rule.
+
+use std::time::Duration;
+
+use berth_pool::Outage;
+use berth_pool::{ConnectErrorKind, Lane, ReleaseOutcome, SchedulerConfig};
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::TestCaseError;
+
+use crate::simulation::{Event, Found, Held, World};
+
+/// An event whose subject is chosen among those there are when its time has come.
+#[derive(Clone, Debug)]
+enum Step {
+    Request(Lane),
+    Cancel(Index),
+    LoggedIn(Index),
+    Opened(Index),
+    Failed(Index, ConnectErrorKind),
+    Returned(Index, ReleaseOutcome),
+    Gone(Index),
+    Share { share: usize, rotating: bool },
+    Borrow,
+    Pass(Duration),
+}
+
+impl Step {
+    fn event(&self, world: &World) -> Option<Event> {
+        let opening = |held: &Held| matches!(held, Held::Opening { .. });
+        let leased = |held: &Held| matches!(held, Held::Leased { .. });
+        let closing = |held: &Held| matches!(held, Held::Closing);
+        let slot = |index: &Index, are: fn(&Held) -> bool| {
+            let slots: Vec<_> = world.slots(are).collect();
+            (!slots.is_empty()).then(|| *index.get(&slots))
+        };
+        Some(match self {
+            Self::Request(lane) => Event::Request(*lane),
+            Self::Cancel(index) => {
+                let waiter_ids: Vec<_> = world.waiting.keys().copied().collect();
+                (!waiter_ids.is_empty()).then(|| Event::Cancel(*index.get(&waiter_ids)))?
+            }
+            Self::LoggedIn(index) => Event::LoggedIn(slot(index, opening)?),
+            Self::Opened(index) => Event::Opened(slot(index, opening)?),
+            Self::Failed(index, failure) => Event::Failed(slot(index, opening)?, *failure),
+            Self::Returned(index, how) => Event::Returned(slot(index, leased)?, *how),
+            Self::Gone(index) => Event::Gone(slot(index, closing)?),
+            Self::Share { share, rotating } => Event::Share {
+                share: *share,
+                rotating: *rotating,
+            },
+            Self::Borrow => Event::Borrow,
+            Self::Pass(time) => Event::Pass(*time),
+        })
+    }
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<Index>;
+    prop_oneof![
+        8 => lane().prop_map(Step::Request),
+        2 => index().prop_map(Step::Cancel),
+        1 => index().prop_map(Step::LoggedIn),
+        5 => index().prop_map(Step::Opened),
+        3 => (index(), failure()).prop_map(|(index, failure)| Step::Failed(index, failure)),
+        6 => (index(), how()).prop_map(|(index, how)| Step::Returned(index, how)),
+        4 => index().prop_map(Step::Gone),
+        1 => (1_usize..=6, prop::bool::weighted(0.2))
+            .prop_map(|(share, rotating)| Step::Share { share, rotating }),
+        1 => Just(Step::Borrow),
+        5 => time().prop_map(Step::Pass),
+    ]
+}
+
+fn lane() -> impl Strategy<Value = Lane> {
+    (prop::bool::weighted(0.3), any::<bool>()).prop_map(|(background, writes)| Lane { background, writes })
+}
+
+fn failure() -> impl Strategy<Value = ConnectErrorKind> {
+    prop_oneof![
+        6 => Just(ConnectErrorKind::Full),
+        6 => Just(ConnectErrorKind::Unreachable),
+        1 => Just(ConnectErrorKind::Permanent),
+        1 => Just(ConnectErrorKind::Banned),
+        1 => Just(ConnectErrorKind::Cancelled),
+    ]
+}
+
+fn how() -> impl Strategy<Value = ReleaseOutcome> {
+    prop_oneof![
+        6 => Just(ReleaseOutcome::Clean),
+        1 => Just(ReleaseOutcome::Dropped),
+        1 => Just(ReleaseOutcome::Dead),
+        2 => Just(ReleaseOutcome::Closing),
+    ]
+}
+
+/// From below the shortest backoff to beyond the longest life, each order of magnitude as likely.
+fn time() -> impl Strategy<Value = Duration> {
+    (0_u32..6, 1_u64..10).prop_map(|(magnitude, times)| Duration::from_millis(times * 10_u64.pow(magnitude)))
+}
+
+fn config() -> impl Strategy<Value = SchedulerConfig> {
+    let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.3));
+    let linger = prop::sample::select(vec![0, 5]);
+    (flags, 1_usize..4, 1_usize..8, linger).prop_map(
+        |((fresh, single_writer), pool_size, max_waiting, linger)| SchedulerConfig {
+            pool_size,
+            fresh,
+            single_writer,
+            max_waiting,
+            recycle: Duration::from_secs(60),
+            idle: Duration::from_secs(20),
+            linger: Duration::from_secs(linger),
+            validate_after_idle: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(15),
+            grace: Duration::from_secs(3),
+            patience: Duration::from_secs(5),
+        },
+    )
+}
+
+/// A pool's config, share and seed, and what happens to it.
+type History = ((SchedulerConfig, usize, u64), Vec<Step>);
+
+fn history() -> impl Strategy<Value = History> {
+    let pool = (config(), 1_usize..=5, any::<u64>());
+    (pool, prop::collection::vec(step(), 1..120))
+}
+
+fn live(history: History, end: impl Fn(&mut World) -> Found) -> Result<(), TestCaseError> {
+    let ((config, share, seed), steps) = history;
+    let mut world = World::new(config, share, seed);
+    let mut events = Vec::new();
+    let mut broken = Ok(());
+    for step in steps {
+        let Some(event) = step.event(&world) else { continue };
+        events.push((world.now, event));
+        broken = world.apply(event);
+        if broken.is_err() {
+            break;
+        }
+    }
+    broken.and_then(|()| end(&mut world)).map_err(|broken| {
+        TestCaseError::fail(format!(
+            "{broken}\nat {:?}, after {events:#?}\n{world:#?}",
+            world.now
+        ))
+    })
+}
+
+/// How long a healed way may stay unused: to the end of a ban, to the limit of an opening that has logged
+/// in, or until one that has not makes room.
+fn well_within(world: &World) -> Duration {
+    let logged_in = |held: &Held| matches!(held, Held::Opening { logged_in: true, .. });
+    let hangs = match world.slots(logged_in).next() {
+        Some(_) => world.config.connect_timeout + Duration::from_secs(1),
+        None => Duration::from_secs(7),
+    };
+    match world.scheduler.breaker().denies(world.now) {
+        Some(Outage::Permanent | Outage::Banned) => Duration::from_secs(150) + hangs,
+        _ => hangs,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 3_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happened_a_healthy_world_serves_all_and_becomes_whole_again(history in history()) {
+        live(history, |world| {
+            world.get_well()?;
+            world.newcomer_is_served(well_within(world))?;
+            world.whole_again()
+        })?;
+    }
+
+    #[test]
+    fn whatever_hangs_is_outlived_once_new_openings_get_through(history in history()) {
+        live(history, |world| {
+            let within = well_within(world);
+            world.hang_openings();
+            let healed = world.now;
+            world.get_well()?;
+            let spent = world.now - healed;
+            world.newcomer_is_served(within.saturating_sub(spent))?;
+            world.whole_again()
+        })?;
+    }
+
+    #[test]
+    fn whatever_happened_closing_the_pool_leaves_nothing_behind(history in history()) {
+        live(history, World::drains)?;
+    }
+}

@@ -1,0 +1,414 @@
+//! A shell without connections: it carries the scheduler's decisions out in its own slots, at whatever pace
+//! and with whatever outcome a test chooses, and holds each decision against the rules.
+//!
+//! It ticks the scheduler when `next_timeout` says so and at no other time, so a due time that `next_timeout` forgets
+//! shows as a caller that waits for ever, or as a tick that would have done something.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use berth_pool::Outage;
+use berth_pool::{
+    AcquireError, Action, ConnectErrorKind, Lane, ReleaseOutcome, Scheduler, SchedulerConfig, SlotCounts,
+    SlotId, Timestamp, WaiterId,
+};
+
+/// What a broken rule is reported as.
+pub(crate) type Found<T = ()> = Result<T, String>;
+
+/// Everything that can happen to a scheduler.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Event {
+    Request(Lane),
+    Cancel(WaiterId),
+    LoggedIn(SlotId),
+    Opened(SlotId),
+    Failed(SlotId, ConnectErrorKind),
+    Returned(SlotId, ReleaseOutcome),
+    Gone(SlotId),
+    Share { share: usize, rotating: bool },
+    Borrow,
+    Drain,
+    Pass(Duration),
+}
+
+/// One slot in the independent slots.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Held {
+    Opening {
+        ends: Timestamp,
+        since: Timestamp,
+        logged_in: bool,
+        cancelled: bool,
+    },
+    Idle {
+        since: Timestamp,
+        expires: Timestamp,
+    },
+    Leased {
+        expires: Timestamp,
+        lane: Lane,
+    },
+    Closing,
+}
+
+impl Held {
+    /// Whether this opening is being given up.
+    pub(crate) fn is_given_up(&self) -> bool {
+        matches!(self, Self::Opening { cancelled: true, .. })
+    }
+
+    /// How long this opening has taken.
+    pub(crate) fn age(&self, now: Timestamp) -> Option<Duration> {
+        match self {
+            Self::Opening { since, .. } => Some(now - *since),
+            _ => None,
+        }
+    }
+}
+
+/// How a caller was answered.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum Answer {
+    Grant,
+    Denied(AcquireError),
+}
+
+/// The simulated shell, its slots, and the scheduler under test.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct World {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) now: Timestamp,
+    pub(crate) config: SchedulerConfig,
+    pub(crate) held: BTreeMap<SlotId, Held>,
+    pub(crate) waiting: BTreeMap<WaiterId, (Lane, Timestamp)>,
+    pub(crate) answers: BTreeMap<WaiterId, Answer>,
+    pub(crate) share: usize,
+    pub(crate) rotating: bool,
+    pub(crate) draining: bool,
+    pub(crate) last_alive: Option<Timestamp>,
+    /// Attempts before this provoke whoever bans for failed logins.
+    pub(crate) shut_until: Timestamp,
+    pub(crate) next_turn: Timestamp,
+    /// The last that was heard is a refusal: attempts are made one at a time.
+    pub(crate) refused: bool,
+    /// What the latest event led to.
+    pub(crate) latest: Vec<Action>,
+    pub(crate) rejected: Option<AcquireError>,
+    /// Openings that will not end before their limit.
+    pub(crate) hanging: Vec<SlotId>,
+    pub(crate) next_slot: u64,
+}
+
+impl World {
+    pub(crate) fn new(config: SchedulerConfig, share: usize, seed: u64) -> Self {
+        Self {
+            scheduler: Scheduler::new(config.clone(), share, seed),
+            now: Timestamp::from_secs(1000),
+            config,
+            held: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            share,
+            rotating: false,
+            draining: false,
+            last_alive: None,
+            shut_until: Timestamp::ZERO,
+            next_turn: Timestamp::ZERO,
+            refused: false,
+            latest: Vec::new(),
+            rejected: None,
+            hanging: Vec::new(),
+            next_slot: 0,
+        }
+    }
+
+    /// Lets something happen and checks what the scheduler makes of it.
+    pub(crate) fn apply(&mut self, event: Event) -> Found {
+        self.forget();
+        match event {
+            Event::Pass(time) => self.pass(time),
+            event => {
+                self.happen(event)?;
+                self.agree()
+            }
+        }
+    }
+
+    /// Whether an opening gets no answer for so long that others may begin beside it.
+    pub(crate) fn hangs(&self) -> bool {
+        let old = |held: &Held| held.age(self.now) >= Some(self.config.grace);
+        self.held.values().any(old)
+    }
+
+    /// Forgets what the latest event led to, which is no part of the state.
+    pub(crate) fn forget(&mut self) {
+        self.latest.clear();
+        self.rejected = None;
+    }
+
+    fn happen(&mut self, event: Event) -> Found {
+        let now = self.now;
+        match event {
+            Event::Request(lane) => return self.request(lane),
+            Event::Cancel(waiter_id) => {
+                let waited = self.waiting.remove(&waiter_id).is_some();
+                rule(
+                    self.scheduler.cancel(now, waiter_id) == waited,
+                    "cancel tells whether it waited",
+                )?;
+            }
+            Event::LoggedIn(slot) => {
+                if let Some(Held::Opening { logged_in, .. }) = self.held.get_mut(&slot) {
+                    *logged_in = true;
+                }
+                self.scheduler.logged_in(slot);
+            }
+            Event::Opened(slot) => {
+                let expires = now + self.config.recycle;
+                self.held.insert(slot, Held::Idle { since: now, expires });
+                (self.last_alive, self.shut_until) = (Some(now), now);
+                self.refused = false;
+                self.scheduler.opened(now, slot, self.config.recycle);
+            }
+            Event::Failed(slot, failure) => {
+                self.held.remove(&slot);
+                self.refused = failure == ConnectErrorKind::Full;
+                let shut = match failure {
+                    ConnectErrorKind::Permanent => Duration::from_secs(30),
+                    ConnectErrorKind::Banned => Duration::from_secs(120),
+                    _ => Duration::ZERO,
+                };
+                self.shut_until = self.shut_until.max(now + shut);
+                self.scheduler.failed(now, slot, failure);
+            }
+            Event::Returned(slot, how) => self.give_back(slot, how)?,
+            Event::Gone(slot) => {
+                self.held.remove(&slot);
+                self.scheduler.closed(now, slot);
+            }
+            Event::Share { share, rotating } => {
+                (self.share, self.rotating) = (share, rotating);
+                self.scheduler.set_rotating(rotating);
+                self.scheduler.set_share(now, share);
+            }
+            Event::Borrow => self.borrow()?,
+            Event::Drain => {
+                self.draining = true;
+                self.scheduler.drain(now);
+            }
+            Event::Pass(_) => {}
+        }
+        self.carry_out()
+    }
+
+    fn request(&mut self, lane: Lane) -> Found {
+        let free = self.may(lane) && self.count().idle > 0;
+        match self.scheduler.request(self.now, lane) {
+            Ok(waiter_id) => {
+                rule(!self.draining, "a closing pool takes nobody")?;
+                let newest = self.waiting.keys().chain(self.answers.keys()).max();
+                rule(newest.is_none_or(|newest| *newest < waiter_id), "waiter ids rise")?;
+                self.waiting.insert(waiter_id, (lane, self.now));
+                self.carry_out()?;
+                rule(
+                    !free || !self.waiting.contains_key(&waiter_id),
+                    "an idle connection is lent at once",
+                )
+            }
+            Err(error) => {
+                self.rejected = Some(error);
+                rule(self.actions().is_empty(), "a refused request changes nothing")?;
+                match error {
+                    AcquireError::Draining => rule(self.draining, "only a closing pool says so"),
+                    AcquireError::Full => rule(
+                        self.waiting.len() >= self.config.max_waiting && !free,
+                        "full only with max_waiting callers and nothing to lend",
+                    ),
+                    AcquireError::CircuitOpen(outage) => {
+                        rule(!free, "an idle connection is lent though the breaker is open")?;
+                        self.may_deny(outage)
+                    }
+                }
+            }
+        }
+    }
+
+    fn give_back(&mut self, slot: SlotId, how: ReleaseOutcome) -> Found {
+        let Some(Held::Leased { expires, .. }) = self.held.get(&slot).copied() else {
+            return Err(format!("{slot:?} is not leased"));
+        };
+        let since = self.now;
+        match how {
+            ReleaseOutcome::Clean => {
+                self.last_alive = Some(since);
+                self.held.insert(slot, Held::Idle { since, expires });
+            }
+            ReleaseOutcome::Closing => {
+                self.held.insert(slot, Held::Closing);
+            }
+            ReleaseOutcome::Dropped | ReleaseOutcome::Dead => {
+                self.held.remove(&slot);
+            }
+        }
+        self.scheduler.returned(since, slot, how);
+        Ok(())
+    }
+
+    fn borrow(&mut self) -> Found {
+        let lendable = self.waiting.is_empty() && !self.draining && self.count().idle > 0;
+        let borrowed = self.scheduler.borrow_idle(self.now);
+        rule(
+            borrowed.is_some() == lendable,
+            "deferred borrow what nobody waits for",
+        )?;
+        match borrowed {
+            Some(slot) => self.lend_slot(slot, Lane::default()).map(|_| ()),
+            None => Ok(()),
+        }
+    }
+
+    /// Time passes; the scheduler is ticked when it asked for it, and openings end at their limit.
+    fn pass(&mut self, time: Duration) -> Found {
+        let end = self.now + time;
+        for _ in 0..10_000 {
+            let next = self.next_due();
+            let until = next.map_or(end, |next| next.min(end));
+            self.nothing_is_due_before(until)?;
+            self.now = self.now.max(until);
+            if next.is_none_or(|next| next > end) {
+                return Ok(());
+            }
+            let over = self.limits().find(|(at, _)| *at <= until);
+            match over {
+                Some((_, event)) => self.happen(event)?,
+                None => {
+                    self.refused &= !self.hangs();
+                    self.scheduler.handle_timeout(self.now);
+                    self.carry_out()?;
+                }
+            }
+            self.agree()?;
+        }
+        Err("the scheduler wakes its shell without end".to_owned())
+    }
+
+    /// When something happens by itself: the scheduler wakes, or an opening reaches its limit.
+    pub(crate) fn next_due(&self) -> Option<Timestamp> {
+        let wake = self.scheduler.next_timeout(self.now);
+        wake.into_iter().chain(self.limits().map(|(at, _)| at)).min()
+    }
+
+    /// When openings reach their limit, and how that is reported.
+    pub(crate) fn limits(&self) -> impl Iterator<Item = (Timestamp, Event)> + '_ {
+        self.held.iter().filter_map(|(slot, held)| match held {
+            Held::Opening { ends, logged_in, .. } => {
+                let failure = if *logged_in {
+                    ConnectErrorKind::Full
+                } else {
+                    ConnectErrorKind::Unreachable
+                };
+                Some((*ends, Event::Failed(*slot, failure)))
+            }
+            _ => None,
+        })
+    }
+
+    /// A tick between here and the next due time would do nothing.
+    fn nothing_is_due_before(&self, until: Timestamp) -> Found {
+        let last = until.saturating_sub(Duration::from_nanos(1));
+        for moment in [self.now, (self.now + last) / 2, last] {
+            if moment < self.now {
+                continue;
+            }
+            let mut scheduler = self.scheduler.clone();
+            scheduler.handle_timeout(moment);
+            let actions: Vec<_> = scheduler.poll_actions().collect();
+            rule(actions.is_empty(), || {
+                format!("at {moment:?}, before it wakes at {until:?}, {actions:?} was due")
+            })?;
+            rule(scheduler.slot_counts() == self.scheduler.slot_counts(), || {
+                format!("at {moment:?}, before it wakes at {until:?}, the slots would change")
+            })?;
+        }
+        Ok(())
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        self.scheduler.poll_actions().collect()
+    }
+
+    fn carry_out(&mut self) -> Found {
+        for action in self.actions() {
+            self.latest.push(action);
+            self.take(action)
+                .map_err(|broken| format!("{action:?}: {broken}"))?;
+        }
+        Ok(())
+    }
+
+    /// What must be true whenever nothing is being done.
+    fn agree(&self) -> Found {
+        crate::invariants::agree(self)
+    }
+
+    /// Slots by state, counted here; cooling_down ones are the scheduler's own affair.
+    pub(crate) fn count(&self) -> SlotCounts {
+        let mut count = SlotCounts::default();
+        for held in self.held.values() {
+            *match held {
+                Held::Opening { .. } => &mut count.opening,
+                Held::Idle { .. } => &mut count.idle,
+                Held::Leased { .. } => &mut count.leased,
+                Held::Closing => &mut count.closing,
+            } += 1;
+        }
+        count
+    }
+
+    /// Connections that stay when idle.
+    pub(crate) fn kept(&self) -> usize {
+        if self.config.fresh {
+            0
+        } else {
+            self.config.pool_size
+        }
+    }
+
+    /// Whether the breaker may send callers away.
+    pub(crate) fn may_deny(&self, outage: Outage) -> Found {
+        rule(
+            self.scheduler.breaker().denies(self.now) == Some(outage),
+            "the breaker says otherwise",
+        )?;
+        rule(!self.has_live_leases(), "a lease that shows life may come back")
+    }
+
+    /// Whether a lease is out that was alive lately.
+    pub(crate) fn has_live_leases(&self) -> bool {
+        let lately = |alive: Timestamp| self.now < alive + self.config.grace;
+        self.count().leased > 0 && self.last_alive.is_some_and(lately)
+    }
+}
+
+/// Fails with the rule's wording where it is broken.
+pub(crate) fn rule(kept: bool, wording: impl Wording) -> Found {
+    if kept { Ok(()) } else { Err(wording.say()) }
+}
+
+/// A rule's wording, made only where it is needed.
+pub(crate) trait Wording {
+    fn say(self) -> String;
+}
+
+impl Wording for &str {
+    fn say(self) -> String {
+        self.to_owned()
+    }
+}
+
+impl<F: FnOnce() -> String> Wording for F {
+    fn say(self) -> String {
+        self()
+    }
+}

@@ -1,0 +1,250 @@
+//! Passes bytes between a client and its server connection, watching the messages go by.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connection_state::{ConnectionState, Fate};
+use super::fault::{Action, Sender};
+use super::state::State;
+use super::wire;
+
+const BUFFER: usize = 16 << 10;
+
+/// Why a relay ended.
+#[derive(Debug)]
+pub(super) enum End {
+    /// The client closed, or was cut.
+    ClientLeft,
+    /// The server closed.
+    ServerLeft,
+    /// A fault struck.
+    Struck(Action),
+}
+
+/// Passes bytes both ways until one side is done; `first` goes to the server before what the client sends.
+pub(super) async fn relay<C, S>(
+    client: &mut C,
+    server: &mut S,
+    flow: &ConnectionState,
+    state: &State,
+    first: &[u8],
+) -> End
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let watch = Watch { flow, state };
+    let mut upward = Conduit::new(Sender::Client);
+    let mut downward = Conduit::new(Sender::Server);
+    upward.feed(first, &watch);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(ended) = downward.poll(context, server, client, &watch) {
+            return Poll::Ready(ended);
+        }
+        upward.poll(context, client, server, &watch)
+    })
+    .await
+}
+
+/// What a conduit needs to know while it passes bytes.
+#[derive(Debug)]
+struct Watch<'a> {
+    flow: &'a ConnectionState,
+    state: &'a State,
+}
+
+/// One direction.
+///
+/// `sent <= cleared <= filled` are places in the buffer; `next`, where the next message begins, may lie beyond.
+#[derive(Debug)]
+struct Conduit {
+    sender: Sender,
+    buffer: Vec<u8>,
+    sent: usize,
+    cleared: usize,
+    filled: usize,
+    next: usize,
+    unflushed: bool,
+    struck: Option<Action>,
+}
+
+impl Conduit {
+    fn new(sender: Sender) -> Conduit {
+        let buffer = vec![0; BUFFER];
+        Conduit {
+            sender,
+            buffer,
+            sent: 0,
+            cleared: 0,
+            filled: 0,
+            next: 0,
+            unflushed: false,
+            struck: None,
+        }
+    }
+
+    fn feed(&mut self, bytes: &[u8], watch: &Watch<'_>) {
+        self.buffer.resize(self.buffer.len().max(bytes.len()), 0);
+        self.buffer[..bytes.len()].copy_from_slice(bytes);
+        self.filled = bytes.len();
+        self.inspect(watch);
+    }
+
+    fn poll<R, W>(
+        &mut self,
+        context: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+        watch: &Watch<'_>,
+    ) -> Poll<End>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            if let Some(end) = ready!(self.pass(context, reader, writer, watch)) {
+                return Poll::Ready(end);
+            }
+        }
+    }
+
+    /// Sends what may be sent and reads once.
+    fn pass<R, W>(
+        &mut self,
+        context: &mut Context<'_>,
+        reader: &mut R,
+        writer: &mut W,
+        watch: &Watch<'_>,
+    ) -> Poll<Option<End>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        if self.sender == Sender::Client && watch.flow.fate() == Fate::Silent {
+            // Nothing more reaches the server; the client's line tells when that changes or the client leaves.
+            watch.flow.watch(context);
+            if self.sent < self.cleared {
+                return Poll::Pending;
+            }
+        }
+        if ready!(self.send(context, writer, watch)).is_err() {
+            return Poll::Ready(Some(self.end_of_writer()));
+        }
+        if let Some(action) = self.struck.take_if(|_| !self.unflushed) {
+            if action != Action::Silence {
+                return Poll::Ready(Some(End::Struck(action)));
+            }
+            watch.flow.set(Fate::Silent);
+            self.skip_messages();
+            return Poll::Ready(None);
+        } else if self.struck.is_some() {
+            return Poll::Pending;
+        }
+        self.make_room();
+        let mut free = ReadBuf::new(&mut self.buffer[self.filled..]);
+        let result = ready!(Pin::new(reader).poll_read(context, &mut free));
+        let read = free.filled().len();
+        if read == 0 || result.is_err() {
+            return Poll::Ready(Some(self.end_of_reader()));
+        }
+        self.filled += read;
+        self.inspect(watch);
+        Poll::Ready(None)
+    }
+
+    /// Sends what may be sent.
+    fn send<W>(
+        &mut self,
+        context: &mut Context<'_>,
+        writer: &mut W,
+        watch: &Watch<'_>,
+    ) -> Poll<io::Result<()>>
+    where
+        W: AsyncWrite + Unpin,
+    {
+        while self.sent < self.cleared {
+            let bytes = &self.buffer[self.sent..self.cleared];
+            let sent = ready!(Pin::new(&mut *writer).poll_write(context, bytes))?;
+            self.sent += sent;
+            self.unflushed = true;
+            watch.state.count_bytes(self.sender, sent);
+        }
+        if self.unflushed {
+            // Not waited for: what is under way in a slow line must not hold up what comes after it.
+            self.unflushed = Pin::new(writer).poll_flush(context)?.is_pending();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn end_of_reader(&self) -> End {
+        if self.sender == Sender::Client {
+            End::ClientLeft
+        } else {
+            End::ServerLeft
+        }
+    }
+
+    fn end_of_writer(&self) -> End {
+        if self.sender == Sender::Client {
+            End::ServerLeft
+        } else {
+            End::ClientLeft
+        }
+    }
+
+    /// Follows the messages and clears them for sending; while faults are armed, only whole ones, one by one.
+    fn inspect(&mut self, watch: &Watch<'_>) {
+        let faults = &watch.state.faults;
+        let armed = faults.are_armed();
+        let mut last = None;
+        while let Some(end) = self.end_of_message() {
+            if armed {
+                if end > self.filled {
+                    break;
+                }
+                if let Some(action) = faults.look(self.sender, &self.buffer[self.next..end]) {
+                    self.struck = Some(action);
+                    break;
+                }
+            }
+            last = Some(self.buffer[self.next]);
+            self.next = end;
+        }
+        self.cleared = self.next.min(self.filled);
+        match self.sender {
+            Sender::Client => watch.flow.set_busy(true),
+            // ReadyForQuery with nothing behind it answers all requests that the client has sent.
+            Sender::Server if last == Some(b'Z') && self.next <= self.filled => watch.flow.set_busy(false),
+            Sender::Server => {}
+        }
+    }
+
+    /// Where the message at `next` ends, if its head is here.
+    fn end_of_message(&self) -> Option<usize> {
+        let head = self.buffer[..self.filled].get(self.next..self.next.checked_add(5)?)?;
+        Some(self.next + 1 + wire::number(&head[1..]).max(4) as usize)
+    }
+
+    fn skip_messages(&mut self) {
+        while let Some(end) = self.end_of_message() {
+            self.next = end;
+        }
+        self.cleared = self.next.min(self.filled);
+    }
+
+    /// Makes room to read into.
+    fn make_room(&mut self) {
+        if self.sent > 0 && (self.sent == self.filled || self.filled == self.buffer.len()) {
+            self.buffer.copy_within(self.sent..self.filled, 0);
+            self.filled -= self.sent;
+            self.next -= self.sent;
+            (self.sent, self.cleared) = (0, 0);
+        }
+        if self.filled == self.buffer.len() {
+            self.buffer.resize(2 * self.filled, 0);
+        }
+    }
+}
