@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
+use berth_web::settings::MASK;
 use config::{Config, Value, ValueKind};
 use serde_json::{Map, Value as Json};
 
 use super::layer::{Known, Layer, leaves};
-use super::secret::MASK;
 use super::{Broken, Settings};
 
 /// The places outside the binary that settings are read from. Tests make their own.

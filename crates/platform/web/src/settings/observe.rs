@@ -65,7 +65,7 @@ fn port<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Er
 }
 
 impl Monitor {
-    pub(super) fn check(&self) -> Result<(), Broken> {
+    pub fn check(&self) -> Result<(), Broken> {
         within("monitor.interval", self.interval, 0.05, 60.0)?;
         require(
             (0.1..=1.0).contains(&self.usage_warning_ratio),
@@ -89,7 +89,7 @@ impl Monitor {
 }
 
 impl Metrics {
-    pub(super) fn check(&self, server: &Server) -> Result<(), Broken> {
+    pub fn check(&self, server: &Server) -> Result<(), Broken> {
         require(
             self.port.is_none_or(|port| port == 0 || port != server.port),
             "metrics.port",
@@ -99,7 +99,7 @@ impl Metrics {
 }
 
 impl Debug {
-    pub(super) fn check(&self) -> Result<(), Broken> {
+    pub fn check(&self) -> Result<(), Broken> {
         let fits = |token: &Secret| {
             token.reveal().len() >= 16 && token.reveal().bytes().all(|byte| byte.is_ascii_graphic())
         };
@@ -112,7 +112,7 @@ impl Debug {
 }
 
 impl Telemetry {
-    pub(super) fn check(&self) -> Result<(), Broken> {
+    pub fn check(&self) -> Result<(), Broken> {
         require(
             levels(&self.trace_level).is_some(),
             "telemetry.trace_level",

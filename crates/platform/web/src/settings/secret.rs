@@ -3,7 +3,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// What stands in the place of a secret wherever settings are shown.
-pub(super) const MASK: &str = "********";
+pub const MASK: &str = "********";
 
 /// A text that no log, no error and no printed configuration shows.
 #[derive(Clone, Deserialize, Eq, PartialEq)]

@@ -21,14 +21,14 @@ pub enum LogFormat {
 }
 
 impl Log {
-    pub(super) fn check(&self) -> Result<(), Broken> {
+    pub fn check(&self) -> Result<(), Broken> {
         require(levels(&self.level).is_some(), "log.level", LEVELS)
     }
 }
 
 /// Reads `info,database=debug`. A word that is no level is refused: the library would take `warning` for a part of
 /// the program, and log nothing else.
-pub(crate) fn levels(text: &str) -> Option<Targets> {
+pub fn levels(text: &str) -> Option<Targets> {
     text.split(',')
         .try_fold(Targets::new(), |levels, part| match part.split_once('=') {
             None => Some(levels.with_default(level(part)?)),
