@@ -22,7 +22,7 @@ mod settings;
 
 pub mod generate;
 
-mod m20260101_000001_create_users; // sample
+mod m20260101_000001_create_users;
 mod m20260101_000002_create_conversations; // sample
 mod m20260101_000003_create_messages; // sample
 
@@ -41,9 +41,9 @@ impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
             // The last one is applied last.
-            Box::new(m20260101_000001_create_users::Migration), // sample
+            Box::new(m20260101_000001_create_users::Migration),
             Box::new(m20260101_000002_create_conversations::Migration), // sample
-            Box::new(m20260101_000003_create_messages::Migration), // sample
+            Box::new(m20260101_000003_create_messages::Migration),      // sample
         ]
     }
 }

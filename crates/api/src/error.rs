@@ -97,16 +97,12 @@ fn of_service(error: &service::Error) -> Problem {
                 .collect(),
         ),
         service::Error::Conflict => conflict(),
-        // sample begins
-        service::Error::Responder { question_id, .. } => Problem::new(
+        service::Error::Upstream { detail, .. } => Problem::new(
             StatusCode::BAD_GATEWAY,
-            "responder-failed",
-            "The responder gave no answer",
+            "upstream-failed",
+            "A service that this one depends on failed",
         )
-        .detail(format!(
-            "The question is stored as message {question_id}; there is no answer to it."
-        )),
-        // sample ends
+        .detail(detail.clone()),
         service::Error::Database(error) => of_database(error),
     }
 }

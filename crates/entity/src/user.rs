@@ -1,4 +1,4 @@
-//! Who owns things.
+//! A user, who owns rows of other tables.
 
 use sea_orm::entity::prelude::*;
 
@@ -15,8 +15,6 @@ pub struct Model {
     pub email: String,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
-    #[sea_orm(has_many)]
-    pub conversations: HasMany<super::conversation::Entity>,
 }
 
 impl ActiveModelBehavior for ActiveModel {}

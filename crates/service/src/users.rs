@@ -1,6 +1,7 @@
 //! Who owns things.
 
 use berth_database::Session;
+use berth_service::new_id;
 use entity::user;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveValue::Set, EntityTrait, QueryFilter};
@@ -47,7 +48,7 @@ impl<'a> Users<'a> {
         // Somebody else may be doing the same; whoever is second finds the first one's.
         let now = self.services.clock().now();
         let user = user::ActiveModel {
-            id: Set(self.services.clock().key()),
+            id: Set(new_id()),
             name: Set("Developer".to_owned()),
             email: Set(DEVELOPER.to_owned()),
             created_at: Set(now),

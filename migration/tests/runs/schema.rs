@@ -10,9 +10,9 @@ use crate::bench::{Folder, Steps, look, postgres};
 
 /// Every entity, those that others refer to first. A new one belongs here.
 const TABLES: &[fn(&Schema) -> TableCreateStatement] = &[
-    |schema| schema.create_table_from_entity(entity::user::Entity), // sample
-    |schema| schema.create_table_from_entity(entity::conversation::Entity), // sample
-    |schema| schema.create_table_from_entity(entity::message::Entity), // sample
+    |schema| schema.create_table_from_entity(entity::user::Entity),
+    |schema| schema.create_table_from_entity(entity::sample::conversation::Entity), // sample
+    |schema| schema.create_table_from_entity(entity::sample::message::Entity),      // sample
 ];
 
 #[tokio::test]

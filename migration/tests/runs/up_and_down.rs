@@ -27,7 +27,7 @@ async fn goes_up_down_and_up_again(settings: &Settings) {
     );
     assert_eq!(run(settings, Command::Down(1)).await.unwrap(), reverted(last));
     assert_eq!(run(settings, Command::Reset).await.unwrap(), reverted(before));
-    assert!(!has_table(settings, "users").await); // sample
+    assert!(!has_table(settings, "users").await);
     assert_eq!(run(settings, Command::Up(Some(1))).await.unwrap(), applied(first));
     assert_eq!(run(settings, Command::Up(None)).await.unwrap(), applied(others));
     let again = [reverted(&names), applied(&names)].concat();

@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Utc};
-use entity::conversation;
+use entity::sample::conversation;
 use serde::{Deserialize, Serialize};
 use service::{ConversationChange, NewConversation, Services};
 use utoipa::ToSchema;

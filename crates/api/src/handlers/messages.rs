@@ -3,7 +3,7 @@
 use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Utc};
-use entity::message;
+use entity::sample::message;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 use service::{MessageChange, NewMessage, Services};

@@ -2,7 +2,7 @@
 
 use berth_database::{Outcome, SessionOptions};
 use chrono::Utc;
-use entity::message;
+use entity::sample::message;
 use reqwest::{Method, StatusCode};
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::{Value, json};

@@ -5,12 +5,7 @@
     reason = "a test reports its failures by panicking"
 )]
 
-mod bench;
-mod chat; // sample
-mod chat_api; // sample
-mod conversations; // sample
-mod messages; // sample
+mod fixture;
 mod pages;
-mod post; // sample
-mod responder; // sample
-mod users; // sample
+mod sample; // sample
+mod users;

@@ -4,7 +4,7 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, 
 use service::{Error, PageRequest};
 use uuid::Uuid;
 
-use crate::bench::{Bench, broken, on_both};
+use crate::fixture::{Bench, broken, on_both};
 
 mod knot {
     use sea_orm::entity::prelude::*;
@@ -76,13 +76,13 @@ async fn limits_and_cursors_break_rules_by_name() {
 
 /// Makes the table and a knot of each name, whose keys ascend.
 async fn tie(bench: &Bench, names: &[&str]) -> Vec<Uuid> {
-    let tied = bench.work(async |services, session| {
+    let tied = bench.work(async |_, session| {
         let table = Schema::new(session.get_database_backend()).create_table_from_entity(knot::Entity);
         session.execute(&table).await?;
         let mut ids = Vec::new();
         for name in names {
             let knot = knot::ActiveModel {
-                id: Set(services.clock().key()),
+                id: Set(berth_service::new_id()),
                 name: Set((*name).to_owned()),
             };
             ids.push(knot.insert(session).await?.id);

@@ -7,7 +7,7 @@ use sea_orm::EntityTrait;
 use service::Error;
 use uuid::Uuid;
 
-use crate::bench::{Bench, Place, on_both};
+use crate::fixture::{Bench, Place, on_both};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_development_user_is_one_however_often_it_is_asked_for() {

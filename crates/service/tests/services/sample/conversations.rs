@@ -1,7 +1,7 @@
 use service::{ConversationChange, Error, NewConversation, PageRequest};
 
-use crate::bench::{Bench, broken, on_both};
-use crate::chat::message;
+use super::chat::message;
+use crate::fixture::{Bench, broken, on_both};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_reads_as_it_was_written() {
@@ -223,7 +223,8 @@ async fn a_conversation_takes_its_messages_along() {
         let again = bench
             .work(async |services, session| services.conversations(session).delete(bench.owner, id).await);
         assert!(matches!(again.await, Err(Error::NotFound)));
-        let left = bench.work(async |_, session| Ok(entity::message::Entity::find().count(session).await?));
+        let left =
+            bench.work(async |_, session| Ok(entity::sample::message::Entity::find().count(session).await?));
         assert_eq!(left.await.unwrap(), 0);
         bench.end().await;
     })

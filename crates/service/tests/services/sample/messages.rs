@@ -1,12 +1,12 @@
 use chrono::Utc;
-use entity::message::{self, Role};
+use entity::sample::message::{self, Role};
 use futures_util::TryStreamExt;
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use service::{Error, MessageChange, PageRequest};
 use uuid::Uuid;
 
-use crate::bench::{Bench, broken, on_both};
-use crate::chat::message;
+use super::chat::message;
+use crate::fixture::{Bench, broken, on_both};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_oldest_first_and_go_on_where_they_ended() {

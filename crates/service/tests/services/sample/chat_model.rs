@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use entity::message::Role;
+use entity::sample::message::Role;
 use service::{HttpResponder, OfflineResponder, Responder, ResponderError, Turn};
 
-use crate::chat_api::{ChatApi, Reply, answer};
+use super::chat_api::{ChatApi, Reply, answer};
 
 #[tokio::test]
 async fn a_question_is_asked_in_the_form_that_such_apis_speak() {

@@ -1,7 +1,7 @@
-//! Lists in pages that stay stable while rows come and go.
+//! Pages of a list by key (keyset pagination), which stay stable while rows come and go.
 //!
-//! A page begins after the last row of the one before, by its key: a row that is added or removed
-//! elsewhere shifts nothing, and a late page costs no more than the first.
+//! A page starts after the key of the last row of the previous page. Rows that are added or removed elsewhere do not
+//! shift it, and a late page costs no more than the first.
 
 use berth_database::Session;
 use sea_orm::{Cursor, FromQueryResult, SelectModel};
@@ -10,14 +10,14 @@ use uuid::Uuid;
 use crate::Error;
 
 const DEFAULT_LIMIT: u64 = 20;
-const LARGEST_LIMIT: u64 = 100;
+const MAX_LIMIT: u64 = 100;
 
-/// Which part of a list.
+/// The part of a list that a caller asks for.
 #[derive(Clone, Debug, Default)]
 pub struct PageRequest {
-    /// How many at most: 1 to 100, 20 if not said.
+    /// The most rows to return: 1 to 100, by default 20.
     pub limit: Option<u64>,
-    /// Where to go on: [`Page::next`] of the page before. The beginning, if not said.
+    /// [`Page::next`] of the previous page; `None` for the first page.
     pub cursor: Option<String>,
 }
 
@@ -26,12 +26,12 @@ pub struct PageRequest {
 pub struct Page<T> {
     /// The rows, in order.
     pub items: Vec<T>,
-    /// What asks for the next part; `None` on the last.
+    /// The cursor of the next page; `None` on the last page.
     pub next: Option<String>,
 }
 
 impl PageRequest {
-    /// Reads the page from rows ordered by their key, which `key` names.
+    /// Reads the page from rows that are ordered by the key that `key` returns.
     ///
     /// # Errors
     ///
@@ -45,11 +45,11 @@ impl PageRequest {
     where
         M: FromQueryResult + Send + Sync + Sized,
     {
-        let limit = self.checked_limit()?;
+        let limit = self.validated_limit()?;
         if let Some(cursor) = &self.cursor {
             rows.after(decode(cursor)?);
         }
-        // One more than asked for tells whether there is a next page.
+        // One row more than asked for shows whether a next page exists.
         let mut items = rows.first(limit + 1).all(session).await?;
         let more = items.len() as u64 > limit;
         items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
@@ -57,14 +57,11 @@ impl PageRequest {
         Ok(Page { items, next })
     }
 
-    fn checked_limit(&self) -> Result<u64, Error> {
+    fn validated_limit(&self) -> Result<u64, Error> {
         let limit = self.limit.unwrap_or(DEFAULT_LIMIT);
-        match (1..=LARGEST_LIMIT).contains(&limit) {
+        match (1..=MAX_LIMIT).contains(&limit) {
             true => Ok(limit),
-            false => Err(Error::invalid(
-                "limit",
-                format!("must be from 1 to {LARGEST_LIMIT}"),
-            )),
+            false => Err(Error::invalid("limit", format!("must be from 1 to {MAX_LIMIT}"))),
         }
     }
 }
@@ -75,5 +72,5 @@ fn encode(key: Uuid) -> String {
 
 fn decode(cursor: &str) -> Result<Uuid, Error> {
     let key = Uuid::try_parse(cursor).ok().filter(|key| encode(*key) == cursor);
-    key.ok_or_else(|| Error::invalid("cursor", "must be taken from the page before as it is"))
+    key.ok_or_else(|| Error::invalid("cursor", "must be the cursor of the previous page, unchanged"))
 }

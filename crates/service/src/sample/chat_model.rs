@@ -6,7 +6,7 @@ mod offline;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use entity::message::Role;
+use entity::sample::message::Role;
 
 pub use self::http::{HttpResponder, ResponderSettings};
 pub use self::offline::OfflineResponder;

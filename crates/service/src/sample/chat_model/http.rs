@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use entity::message::Role;
+use entity::sample::message::Role;
 use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use serde::{Deserialize, Serialize};
 

@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use entity::message::Role;
+use entity::sample::message::Role;
 use service::{Error, ResponderError};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use crate::bench::{Bench, broken, on_both};
-use crate::chat::message;
-use crate::chat_api::{ChatApi, Reply};
+use super::chat::message;
+use super::chat_api::{ChatApi, Reply};
+use crate::fixture::{Bench, broken, on_both};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_and_its_answer_are_stored_in_order_and_the_next_one_is_told_of_both() {
@@ -79,10 +79,16 @@ async fn a_question_survives_a_responder_that_fails() {
         async |bench, _| {
             let id = bench.conversation("Knots").await;
             match ask(&bench, id, "Well?").await.unwrap() {
-                Err(Error::Responder {
-                    question_id,
-                    source: ResponderError::Refused { status: 500 },
-                }) => {
+                Err(Error::Upstream { detail, source }) => {
+                    let source = source.downcast_ref();
+                    assert!(
+                        matches!(source, Some(ResponderError::Refused { status: 500 })),
+                        "{source:?}"
+                    );
+                    let mut words = detail.split([' ', ';']);
+                    let question_id = words
+                        .find_map(|word| word.parse().ok())
+                        .expect("the question's id");
                     let session = bench.reading();
                     let question = bench
                         .services

@@ -1,15 +1,16 @@
 //! Asking a question and storing its answer, without holding a connection in between.
 
-use entity::conversation;
-use entity::message::{self, Role};
+use entity::sample::conversation;
+use entity::sample::message::{self, Role};
 use garde::Validate;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
-use crate::text::{not_blank, storable};
 use crate::{Conversations, Error, Turn};
+use berth_service::rules::{no_nul, not_blank};
+use berth_service::{Validated, new_id};
 
 /// How many of the last messages the responder is told.
 const MEMORY: u64 = 50;
@@ -18,7 +19,7 @@ const MEMORY: u64 = 50;
 #[derive(Clone, Debug, Validate)]
 pub struct NewMessage {
     /// 1 to 32 000 characters, not only space.
-    #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(storable))]
+    #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(no_nul))]
     pub body: String,
 }
 
@@ -41,23 +42,27 @@ impl Conversations<'_> {
     /// # Errors
     ///
     /// [`Error::Validation`] for the body, [`Error::NotFound`] if the owner has no such conversation
-    /// (or has no longer when the answer arrives), and [`Error::Responder`] when no answer came.
+    /// (or has no longer when the answer arrives), and [`Error::Upstream`] when no answer came.
     ///
     /// # Cancel safety
     ///
     /// Dropped before the commit, nothing is stored; while the responder works, the question is; in
     /// the end, the answer may be.
     pub async fn post(&self, owner: Uuid, conversation: Uuid, new: NewMessage) -> Result<Exchange, Error> {
-        let new = new.checked()?;
+        let new = new.validated()?;
         self.find_own(owner, conversation).await?;
         let question = self.store(conversation, Role::User, new.body).await?;
         let history = self.history(conversation).await?;
         self.session.commit().await?;
 
         let answered = self.services.responder.answer(&history).await;
-        let body = answered.map_err(|source| Error::Responder {
-            question_id: question.id,
-            source,
+        let body = answered.map_err(|source| Error::Upstream {
+            detail: format!(
+                "The question is stored as message {}; the responder gave no answer to it.",
+                question.id
+            )
+            .into(),
+            source: Box::new(source),
         })?;
 
         match self.store(conversation, Role::Assistant, cleaned(body)).await {
@@ -71,7 +76,7 @@ impl Conversations<'_> {
     async fn store(&self, conversation: Uuid, role: Role, body: String) -> Result<message::Model, Error> {
         let now = self.services.clock().now();
         let message = message::ActiveModel {
-            id: Set(self.services.clock().key()),
+            id: Set(new_id()),
             conversation_id: Set(conversation),
             role: Set(role),
             body: Set(body),
@@ -106,13 +111,6 @@ impl Conversations<'_> {
                 body: row.body,
             })
             .collect())
-    }
-}
-
-impl NewMessage {
-    fn checked(self) -> Result<Self, Error> {
-        self.validate()?;
-        Ok(self)
     }
 }
 

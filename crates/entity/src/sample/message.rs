@@ -1,8 +1,8 @@
-//! One thing said in a conversation.
+//! One message of a conversation.
 
 use sea_orm::entity::prelude::*;
 
-/// A message; its key is a UUIDv7, so the order of keys is the order in which things were said.
+/// A message. Its key is a UUIDv7, so the order of keys is the order of creation.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "messages")]
@@ -18,16 +18,16 @@ pub struct Model {
     pub conversation: BelongsTo<super::conversation::Entity>,
 }
 
-/// Who speaks. Text with a check constraint rather than an enum type, so that a migration can add
-/// a role on every database without rewriting the column.
+/// The author of a message. Text with a check constraint rather than an enum type, so that a migration can add a role
+/// on every database without rewriting the column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "lowercase")]
 pub enum Role {
-    /// The person.
+    /// The user.
     User,
-    /// Whatever answers.
+    /// The chat model.
     Assistant,
-    /// Instructions that frame the conversation.
+    /// Instructions for the chat model.
     System,
 }
 

@@ -1,13 +1,14 @@
 //! The messages of a conversation. What was answered stays as it was answered.
 
-use entity::message::{self, Role};
+use entity::sample::message::{self, Role};
 use futures_util::stream::{self, Stream, TryStreamExt};
 use garde::Validate;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, ModelTrait, QueryFilter};
 use uuid::Uuid;
 
-use crate::text::{not_blank, storable};
 use crate::{Conversations, Error, Page, PageRequest};
+use berth_service::Validated;
+use berth_service::rules::{no_nul, not_blank};
 
 /// How many messages an export reads at once.
 const EXPORT_PAGE: u64 = 100;
@@ -16,7 +17,7 @@ const EXPORT_PAGE: u64 = 100;
 #[derive(Clone, Debug, Validate)]
 pub struct MessageChange {
     /// As in [`NewMessage`](crate::NewMessage).
-    #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(storable))]
+    #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(no_nul))]
     pub body: String,
 }
 
@@ -94,7 +95,7 @@ impl Conversations<'_> {
         id: Uuid,
         change: MessageChange,
     ) -> Result<message::Model, Error> {
-        let change = change.checked()?;
+        let change = change.validated()?;
         let said = self.said_by_owner(owner, conversation, id).await?;
         let columns = message::ActiveModel {
             id: Set(said.id),
@@ -133,12 +134,5 @@ impl Conversations<'_> {
     async fn one(&self, conversation: Uuid, id: Uuid) -> Result<message::Model, Error> {
         let found = message::Entity::find_by_id(id).filter(message::Column::ConversationId.eq(conversation));
         found.one(self.session).await?.ok_or(Error::NotFound)
-    }
-}
-
-impl MessageChange {
-    fn checked(self) -> Result<Self, Error> {
-        self.validate()?;
-        Ok(self)
     }
 }

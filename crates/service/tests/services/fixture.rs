@@ -16,10 +16,8 @@ pub(crate) struct Bench {
     pub(crate) services: Services,
     pub(crate) database: Database,
     pub(crate) place: Place,
-    // sample begins
-    /// Somebody to own things.
+    /// The development user.
     pub(crate) owner: Uuid,
-    // sample ends
 }
 
 /// What the database is made of; it goes with this value.
@@ -63,10 +61,18 @@ impl Bench {
             services: Services::new().with_clock(ticking()),
             database: Database::new(settings).expect("settings that work"),
             place,
-            owner: Uuid::nil(), // sample
+            owner: Uuid::nil(),
         }
-        .with_owner() // sample
-        .await // sample
+        .with_owner()
+        .await
+    }
+
+    async fn with_owner(mut self) -> Self {
+        let owner = self
+            .work(async |services, session| services.users(session).development_user().await)
+            .await;
+        self.owner = owner.expect("a user can be made").id;
+        self
     }
 
     /// A session such as a request that changes something gets.

@@ -1,7 +1,7 @@
 //! Conversations: everybody reads the public ones, only the owner changes one.
 
 use berth_database::Session;
-use entity::conversation;
+use entity::sample::conversation;
 use garde::Validate;
 use sea_orm::{
     ActiveModelTrait,
@@ -10,8 +10,9 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::text::storable;
 use crate::{Error, Page, PageRequest, Services};
+use berth_service::rules::no_nul;
+use berth_service::{Validated, new_id};
 
 /// The conversations and their messages, by way of one session.
 ///
@@ -36,15 +37,15 @@ use crate::{Error, Page, PageRequest, Services};
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Conversations<'a> {
-    pub(crate) services: &'a Services,
-    pub(crate) session: &'a Session,
+    pub(super) services: &'a Services,
+    pub(super) session: &'a Session,
 }
 
 /// What a new conversation is made from.
 #[derive(Clone, Debug, Validate)]
 pub struct NewConversation {
     /// 1 to 200 characters; space around it is dropped.
-    #[garde(length(chars, min = 1, max = 200), custom(storable))]
+    #[garde(length(chars, min = 1, max = 200), custom(no_nul))]
     pub title: String,
     /// Whether everybody may read it.
     #[garde(skip)]
@@ -55,7 +56,7 @@ pub struct NewConversation {
 #[derive(Clone, Debug, Default, Validate)]
 pub struct ConversationChange {
     /// As in [`NewConversation`].
-    #[garde(inner(length(chars, min = 1, max = 200), custom(storable)))]
+    #[garde(inner(length(chars, min = 1, max = 200), custom(no_nul)))]
     pub title: Option<String>,
     /// As in [`NewConversation`].
     #[garde(skip)]
@@ -63,7 +64,7 @@ pub struct ConversationChange {
 }
 
 impl<'a> Conversations<'a> {
-    pub(crate) fn new(services: &'a Services, session: &'a Session) -> Self {
+    pub(super) fn new(services: &'a Services, session: &'a Session) -> Self {
         Conversations { services, session }
     }
 
@@ -73,10 +74,10 @@ impl<'a> Conversations<'a> {
     ///
     /// [`Error::Validation`] for the title. A foreign key's violation if there is no such owner.
     pub async fn create(&self, owner: Uuid, new: NewConversation) -> Result<conversation::Model, Error> {
-        let new = new.checked()?;
+        let new = new.trimmed().validated()?;
         let now = self.services.clock().now();
         let conversation = conversation::ActiveModel {
-            id: Set(self.services.clock().key()),
+            id: Set(new_id()),
             owner_id: Set(owner),
             title: Set(new.title),
             is_public: Set(new.is_public),
@@ -125,7 +126,7 @@ impl<'a> Conversations<'a> {
         id: Uuid,
         change: ConversationChange,
     ) -> Result<conversation::Model, Error> {
-        let change = change.checked()?;
+        let change = change.trimmed().validated()?;
         let columns = conversation::ActiveModel {
             title: change.title.map_or(NotSet, Set),
             is_public: change.is_public.map_or(NotSet, Set),
@@ -158,7 +159,7 @@ impl<'a> Conversations<'a> {
     }
 
     /// Finds a conversation that the owner may write to.
-    pub(crate) async fn find_own(&self, owner: Uuid, id: Uuid) -> Result<conversation::Model, Error> {
+    pub(super) async fn find_own(&self, owner: Uuid, id: Uuid) -> Result<conversation::Model, Error> {
         let found = conversation::Entity::find()
             .filter(own(owner, id))
             .one(self.session)
@@ -168,18 +169,16 @@ impl<'a> Conversations<'a> {
 }
 
 impl NewConversation {
-    fn checked(mut self) -> Result<Self, Error> {
+    fn trimmed(mut self) -> Self {
         self.title = self.title.trim().to_owned();
-        self.validate()?;
-        Ok(self)
+        self
     }
 }
 
 impl ConversationChange {
-    fn checked(mut self) -> Result<Self, Error> {
+    fn trimmed(mut self) -> Self {
         self.title = self.title.map(|title| title.trim().to_owned());
-        self.validate()?;
-        Ok(self)
+        self
     }
 }
 

@@ -1,4 +1,4 @@
-//! What tests of the sample need: an owner, conversations, and who answers in them.
+//! Helpers for tests of the example: conversations and the chat model that answers in them.
 
 use std::sync::Arc;
 
@@ -7,17 +7,9 @@ use entity::user;
 use service::{NewConversation, NewMessage, Responder};
 use uuid::Uuid;
 
-use crate::bench::Bench;
+use crate::fixture::Bench;
 
 impl Bench {
-    pub(crate) async fn with_owner(mut self) -> Self {
-        let owner = self
-            .work(async |services, session| services.users(session).development_user().await)
-            .await;
-        self.owner = owner.expect("a user can be made").id;
-        self
-    }
-
     pub(crate) fn answered_by(mut self, responder: Arc<dyn Responder>) -> Self {
         self.services = self.services.with_responder(responder);
         self
@@ -51,7 +43,7 @@ impl Bench {
     }
 
     /// All messages of a conversation with who said them, oldest first.
-    pub(crate) async fn said(&self, conversation: Uuid) -> Vec<(entity::message::Role, String)> {
+    pub(crate) async fn said(&self, conversation: Uuid) -> Vec<(entity::sample::message::Role, String)> {
         let page = service::PageRequest {
             limit: Some(100),
             cursor: None,

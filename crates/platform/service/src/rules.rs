@@ -1,22 +1,22 @@
-//! Rules for text that garde has none for: `#[garde(custom(storable))]`.
+//! Rules for text that garde lacks, for use as `#[garde(custom(no_nul))]`.
 
-/// Without NUL, the one character that PostgreSQL's text does not hold.
+/// Refuses text with a NUL character, which PostgreSQL cannot store.
 ///
 /// # Errors
 ///
-/// The rule in words.
-pub fn storable(text: &str, _: &()) -> garde::Result {
+/// The broken rule, for the client.
+pub fn no_nul(text: &str, _: &()) -> garde::Result {
     match text.contains('\0') {
         true => Err(garde::Error::new("must not contain the character NUL")),
         false => Ok(()),
     }
 }
 
-/// Empty, or with something to see: how long it must be is a rule of its own.
+/// Refuses text that consists of white space; the empty text is left to a rule about length.
 ///
 /// # Errors
 ///
-/// The rule in words.
+/// The broken rule, for the client.
 pub fn not_blank(text: &str, _: &()) -> garde::Result {
     match text.is_empty() || text.chars().any(|c| !c.is_whitespace()) {
         true => Ok(()),

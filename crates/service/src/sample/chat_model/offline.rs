@@ -1,7 +1,7 @@
 //! Answers without asking anybody, so that the first run needs neither a key nor a network.
 
 use async_trait::async_trait;
-use entity::message::Role;
+use entity::sample::message::Role;
 
 use super::{Responder, ResponderError, Turn};
 

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod clock;
+mod error;
+mod id;
+mod page;
+pub mod rules;
+mod validated;
+
+pub use self::clock::Clock;
+pub use self::error::{Error, FieldError};
+pub use self::id::new_id;
+pub use self::page::{Page, PageRequest};
+pub use self::validated::Validated;

@@ -1,0 +1,8 @@
+//! The services of the example.
+
+mod ask;
+mod chat;
+mod chat_api;
+mod chat_model;
+mod conversations;
+mod messages;
