@@ -31,7 +31,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 async fn serve_on(database: &Database, settings: Settings) -> Result<(), StartError> {
     startup::migrations(&settings, database).await?;
     let services = Services::new();
-    let services = services.with_responder(startup::responder(&settings.responder)?); // sample
+    let services = services.with_chat_model(startup::responder(&settings.responder)?); // sample
     let application = Application::new(settings, database.clone(), services);
     application.listen()?.run_until(shutdown::requested()).await
 }

@@ -24,7 +24,7 @@ pub enum StartError {
     Pending(#[source] berth_database::Error),
     // sample begins
     #[error("the responder cannot be set up")]
-    Responder(#[source] service::ResponderError),
+    Responder(#[source] service::sample::ChatModelError),
     // sample ends
     #[error("cannot listen on {address}")]
     Listen {

@@ -15,7 +15,8 @@ use std::sync::Arc;
 
 use berth_database::Session;
 
-pub use self::sample::*; // sample
+use self::sample::{ChatModel, OfflineChatModel}; // sample
+
 pub use self::users::Users;
 pub use berth_service::{Clock, Error, FieldError, Page, PageRequest};
 
@@ -23,30 +24,30 @@ pub use berth_service::{Clock, Error, FieldError, Page, PageRequest};
 #[derive(Clone, Debug)]
 pub struct Services {
     clock: Clock,
-    responder: Arc<dyn Responder>, // sample
+    chat_model: Arc<dyn ChatModel>, // sample
 }
 
 impl Services {
-    /// Takes the time from the system.
+    /// Makes services that read the system's clock.
     pub fn new() -> Self {
         Services {
             clock: Clock::system(),
-            responder: Arc::new(OfflineResponder), // sample
+            chat_model: Arc::new(OfflineChatModel), // sample
         }
     }
 
-    /// Takes the time from another clock.
+    /// Reads the time from another clock.
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The time.
+    /// Returns the clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
 
-    /// The users, by way of this session.
+    /// Returns the service for users, which works in this session.
     pub fn users<'a>(&'a self, session: &'a Session) -> Users<'a> {
         Users::new(self, session)
     }

@@ -9,22 +9,22 @@ use std::sync::Arc;
 
 use berth_database::Session;
 
-pub use self::ask::{Exchange, NewMessage};
+pub use self::ask::{NewMessage, QuestionAndAnswer};
 pub use self::chat_model::{
-    HttpResponder, OfflineResponder, Responder, ResponderError, ResponderSettings, Turn,
+    ChatMessage, ChatModel, ChatModelError, ChatModelSettings, HttpChatModel, OfflineChatModel,
 };
 pub use self::conversations::{ConversationChange, Conversations, NewConversation};
 pub use self::messages::MessageChange;
 use crate::Services;
 
 impl Services {
-    /// Lets somebody else answer posted messages.
-    pub fn with_responder(mut self, responder: Arc<dyn Responder>) -> Self {
-        self.responder = responder;
+    /// Answers questions with this chat model.
+    pub fn with_chat_model(mut self, chat_model: Arc<dyn ChatModel>) -> Self {
+        self.chat_model = chat_model;
         self
     }
 
-    /// The conversations and their messages, by way of this session.
+    /// Returns the service for conversations and their messages, which works in this session.
     pub fn conversations<'a>(&'a self, session: &'a Session) -> Conversations<'a> {
         Conversations::new(self, session)
     }

@@ -1,4 +1,4 @@
-//! Who owns things.
+//! The users, who own rows of other tables.
 
 use berth_database::Session;
 use berth_service::new_id;
@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use crate::{Error, Services};
 
-/// The address of the one user that there is in development.
+/// The e-mail address of the development user.
 const DEVELOPER: &str = "developer@localhost";
 
-/// The users, by way of one session.
+/// The service for users, in one session.
 #[derive(Clone, Copy, Debug)]
 pub struct Users<'a> {
     services: &'a Services,
@@ -28,7 +28,7 @@ impl<'a> Users<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] if there is none.
+    /// [`Error::NotFound`] if the user does not exist.
     pub async fn find(&self, id: Uuid) -> Result<user::Model, Error> {
         user::Entity::find_by_id(id)
             .one(self.session)
@@ -36,16 +36,16 @@ impl<'a> Users<'a> {
             .ok_or(Error::NotFound)
     }
 
-    /// Finds the development user, or makes it at the first call. Any number of callers get the same one.
+    /// Finds the development user, or makes it at the first call. Concurrent callers get the same user.
     ///
     /// # Errors
     ///
-    /// Only those of the database.
+    /// [`Error::Database`].
     pub async fn development_user(&self) -> Result<user::Model, Error> {
         if let Some(user) = self.find_by_email(DEVELOPER).await? {
             return Ok(user);
         }
-        // Somebody else may be doing the same; whoever is second finds the first one's.
+        // Another caller may be inserting the same user: the second one waits, and finds the first one's row.
         let now = self.services.clock().now();
         let user = user::ActiveModel {
             id: Set(new_id()),

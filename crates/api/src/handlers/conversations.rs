@@ -4,7 +4,8 @@ use actix_web::{HttpResponse, web};
 use chrono::{DateTime, Utc};
 use entity::sample::conversation;
 use serde::{Deserialize, Serialize};
-use service::{ConversationChange, NewConversation, Services};
+use service::Services;
+use service::sample::{ConversationChange, NewConversation};
 use utoipa::ToSchema;
 use uuid::Uuid;
 

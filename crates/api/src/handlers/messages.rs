@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use entity::sample::message;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
-use service::{MessageChange, NewMessage, Services};
+use service::Services;
+use service::sample::{MessageChange, NewMessage};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -95,7 +96,7 @@ pub(crate) async fn create(
 ) -> Answer<HttpResponse> {
     let said = services
         .conversations(&session)
-        .post(user.id().await?, conversation, new.into())
+        .ask(user.id().await?, conversation, new.into())
         .await?;
     let location = format!(
         "/api/v1/conversations/{conversation}/messages/{}",
@@ -234,8 +235,8 @@ impl From<message::Role> for Role {
     }
 }
 
-impl From<service::Exchange> for Exchange {
-    fn from(said: service::Exchange) -> Self {
+impl From<service::sample::QuestionAndAnswer> for Exchange {
+    fn from(said: service::sample::QuestionAndAnswer) -> Self {
         Self {
             id: said.question.id,
             question: said.question.into(),

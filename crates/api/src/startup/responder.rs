@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use service::{HttpResponder, OfflineResponder, Responder, ResponderSettings};
+use service::sample::{ChatModel, ChatModelSettings, HttpChatModel, OfflineChatModel};
 
 use super::StartError;
 use crate::{observe, settings};
@@ -12,11 +12,11 @@ use crate::{observe, settings};
 /// # Errors
 ///
 /// The API's address or key cannot be used.
-pub fn responder(settings: &settings::Responder) -> Result<Arc<dyn Responder>, StartError> {
+pub fn responder(settings: &settings::Responder) -> Result<Arc<dyn ChatModel>, StartError> {
     let Some(url) = &settings.url else {
-        return Ok(Arc::new(OfflineResponder));
+        return Ok(Arc::new(OfflineChatModel));
     };
-    let responder = HttpResponder::new(ResponderSettings {
+    let responder = HttpChatModel::new(ChatModelSettings {
         url: url.clone(),
         key: settings.key.as_ref().map(|key| key.reveal().to_owned()),
         model: settings.model.clone(),

@@ -105,7 +105,7 @@ impl Server {
             .await
             .expect("the migrations apply");
         let services = Services::new();
-        let services = services.with_responder(startup::responder(&settings.responder).unwrap()); // sample
+        let services = services.with_chat_model(startup::responder(&settings.responder).unwrap()); // sample
         let application = Application::new(settings, database.clone(), services);
         let listening = application
             .with_routes(more_routes)

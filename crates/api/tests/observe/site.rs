@@ -51,7 +51,7 @@ impl Site {
         adjust(&mut settings);
         let database = startup::database(&settings).await.expect("the database answers");
         let services = Services::new();
-        let services = services.with_responder(startup::responder(&settings.responder).unwrap()); // sample
+        let services = services.with_chat_model(startup::responder(&settings.responder).unwrap()); // sample
         let application = Application::new(settings, database.clone(), services);
         let listening = application.with_routes(routes).listen().expect("a port is free");
         let (address, metrics) = (listening.address(), listening.metrics_address());

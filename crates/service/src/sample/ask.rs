@@ -1,5 +1,7 @@
-//! Asking a question and storing its answer, without holding a connection in between.
+//! Asks the chat model a question and stores its answer, without holding a connection while it thinks.
 
+use berth_service::rules::{no_nul, not_blank};
+use berth_service::{Validated, new_id};
 use entity::sample::conversation;
 use entity::sample::message::{self, Role};
 use garde::Validate;
@@ -8,65 +10,68 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::{Conversations, Error, Turn};
-use berth_service::rules::{no_nul, not_blank};
-use berth_service::{Validated, new_id};
+use super::{ChatMessage, Conversations};
+use crate::Error;
 
-/// How many of the last messages the responder is told.
-const MEMORY: u64 = 50;
+/// The most messages that the chat model receives: the last ones.
+const MAX_HISTORY: u64 = 50;
 
-/// What a user says.
+/// A question.
 #[derive(Clone, Debug, Validate)]
 pub struct NewMessage {
-    /// 1 to 32 000 characters, not only space.
+    /// 1 to 32 000 characters, not all of them white space.
     #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(no_nul))]
     pub body: String,
 }
 
 /// A question and its answer, both stored.
 #[derive(Clone, Debug)]
-pub struct Exchange {
-    /// What the owner said.
+pub struct QuestionAndAnswer {
+    /// The owner's message.
     pub question: message::Model,
-    /// What the responder answered.
+    /// The chat model's message.
     pub answer: message::Model,
 }
 
 impl Conversations<'_> {
-    /// Stores a question, waits for the responder, and stores its answer.
+    /// Stores a question, waits for the chat model, and stores its answer.
     ///
-    /// Commits the session in the middle. The question is then stored whatever follows, and no
-    /// connection is held while the responder works, which may take minutes. What the caller did in
-    /// this session before is committed with the question.
+    /// Commits the session in the middle, with everything the caller did in it before. The question is then stored
+    /// whatever follows, and no connection is held while the chat model works, which may take minutes.
     ///
     /// # Errors
     ///
-    /// [`Error::Validation`] for the body, [`Error::NotFound`] if the owner has no such conversation
-    /// (or has no longer when the answer arrives), and [`Error::Upstream`] when no answer came.
+    /// [`Error::Validation`] for the body, [`Error::NotFound`] if the owner has no such conversation (or no longer has
+    /// it when the answer arrives), and [`Error::Upstream`] if the chat model does not answer.
     ///
     /// # Cancel safety
     ///
-    /// Dropped before the commit, nothing is stored; while the responder works, the question is; in
-    /// the end, the answer may be.
-    pub async fn post(&self, owner: Uuid, conversation: Uuid, new: NewMessage) -> Result<Exchange, Error> {
+    /// Dropped before the commit: nothing is stored. Dropped while the chat model works: the question is stored.
+    /// Dropped after that: the answer may be stored.
+    pub async fn ask(
+        &self,
+        owner: Uuid,
+        conversation: Uuid,
+        new: NewMessage,
+    ) -> Result<QuestionAndAnswer, Error> {
         let new = new.validated()?;
         self.find_own(owner, conversation).await?;
         let question = self.store(conversation, Role::User, new.body).await?;
         let history = self.history(conversation).await?;
         self.session.commit().await?;
 
-        let answered = self.services.responder.answer(&history).await;
-        let body = answered.map_err(|source| Error::Upstream {
+        let reply = self.services.chat_model.reply(&history).await;
+        let body = reply.map_err(|source| Error::Upstream {
             detail: format!(
-                "The question is stored as message {}; the responder gave no answer to it.",
+                "The chat model did not answer. The question is stored as message {}.",
                 question.id
             )
             .into(),
             source: Box::new(source),
         })?;
 
-        match self.store(conversation, Role::Assistant, cleaned(body)).await {
-            Ok(answer) => Ok(Exchange { question, answer }),
+        match self.store(conversation, Role::Assistant, without_nul(body)).await {
+            Ok(answer) => Ok(QuestionAndAnswer { question, answer }),
             // The conversation was deleted meanwhile.
             Err(Error::Database(berth_database::Error::ForeignKeyViolation { .. })) => Err(Error::NotFound),
             Err(error) => Err(error),
@@ -95,27 +100,24 @@ impl Conversations<'_> {
         Ok(stored)
     }
 
-    /// The last messages, oldest first.
-    async fn history(&self, conversation: Uuid) -> Result<Vec<Turn>, Error> {
+    /// Returns the last messages, oldest first.
+    async fn history(&self, conversation: Uuid) -> Result<Vec<ChatMessage>, Error> {
         let last = message::Entity::find()
             .filter(message::Column::ConversationId.eq(conversation))
             .order_by_desc(message::Column::Id)
-            .limit(MEMORY)
+            .limit(MAX_HISTORY)
             .all(self.session)
             .await?;
-        Ok(last
-            .into_iter()
-            .rev()
-            .map(|row| Turn {
-                role: row.role,
-                body: row.body,
-            })
-            .collect())
+        let messages = last.into_iter().rev().map(|row| ChatMessage {
+            role: row.role,
+            body: row.body,
+        });
+        Ok(messages.collect())
     }
 }
 
-/// What PostgreSQL can store of an answer that nobody has checked.
-fn cleaned(mut body: String) -> String {
+/// Removes the one character that PostgreSQL cannot store.
+fn without_nul(mut body: String) -> String {
     body.retain(|c| c != '\0');
     body
 }

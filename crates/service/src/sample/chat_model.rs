@@ -1,4 +1,4 @@
-//! Who answers what users say.
+//! The chat model that answers questions: the trait and its errors.
 
 mod http;
 mod offline;
@@ -8,52 +8,52 @@ use std::time::Duration;
 use async_trait::async_trait;
 use entity::sample::message::Role;
 
-pub use self::http::{HttpResponder, ResponderSettings};
-pub use self::offline::OfflineResponder;
+pub use self::http::{ChatModelSettings, HttpChatModel};
+pub use self::offline::OfflineChatModel;
 
-/// Answers a conversation. It knows nothing of the database: it can take its time.
+/// Answers questions. It has no access to the database, so an answer may take minutes without holding a connection.
 #[async_trait]
-pub trait Responder: std::fmt::Debug + Send + Sync {
-    /// Answers the last of these turns, which are in order and never empty.
+pub trait ChatModel: std::fmt::Debug + Send + Sync {
+    /// Returns the reply to the last of these messages, which are in order and never empty.
     ///
     /// # Errors
     ///
-    /// See [`ResponderError`].
+    /// See [`ChatModelError`].
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped when the one who asked has left.
-    async fn answer(&self, history: &[Turn]) -> Result<String, ResponderError>;
+    /// The future is dropped when the client disconnects. An implementation must not depend on its completion.
+    async fn reply(&self, history: &[ChatMessage]) -> Result<String, ChatModelError>;
 }
 
-/// One thing said.
+/// One message of a conversation, as a chat model reads it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Turn {
-    /// Who said it.
+pub struct ChatMessage {
+    /// The author.
     pub role: Role,
-    /// What was said.
+    /// The text.
     pub body: String,
 }
 
-/// Why there is no answer. The texts hold neither the key nor the address.
+/// Why a chat model did not answer. The texts contain neither the key nor the address.
 #[derive(Debug, thiserror::Error)]
-pub enum ResponderError {
-    /// The settings cannot work.
+pub enum ChatModelError {
+    /// The settings are not usable.
     #[error("{0}")]
     Settings(String),
-    /// It took longer than the settings allow.
+    /// The answer took longer than the settings allow.
     #[error("no answer within {} s", .0.as_secs_f64())]
-    TimedOut(Duration),
-    /// The exchange broke off, or never began.
-    #[error("it cannot be reached")]
+    Timeout(Duration),
+    /// The connection could not be made, or broke.
+    #[error("the chat model's API cannot be reached")]
     Unreachable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// It answered with an error; 429 asks for patience, 401 and 403 for another key.
-    #[error("it answered with the status {status}")]
-    Refused {
+    /// The API answered with an error: 429 means too many requests, 401 and 403 a wrong key.
+    #[error("the chat model's API answered with status {status}")]
+    Status {
         /// The HTTP status.
         status: u16,
     },
-    /// It answered with something that is no answer.
-    #[error("it answered with something else than an answer: {0}")]
+    /// The response does not have the expected form.
+    #[error("the response of the chat model's API has an unexpected form: {0}")]
     Malformed(String),
 }

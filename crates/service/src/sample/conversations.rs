@@ -1,6 +1,8 @@
-//! Conversations: everybody reads the public ones, only the owner changes one.
+//! Conversations: every user reads the public ones, only the owner changes one.
 
 use berth_database::Session;
+use berth_service::rules::no_nul;
+use berth_service::{Validated, new_id};
 use entity::sample::conversation;
 use garde::Validate;
 use sea_orm::{
@@ -11,26 +13,25 @@ use sea_orm::{
 use uuid::Uuid;
 
 use crate::{Error, Page, PageRequest, Services};
-use berth_service::rules::no_nul;
-use berth_service::{Validated, new_id};
 
-/// The conversations and their messages, by way of one session.
+/// The service for conversations and their messages, in one session.
 ///
 /// # Examples
 ///
 /// ```no_run
 /// # use berth_database::{Database, Outcome, SessionOptions};
-/// # use service::{NewConversation, NewMessage, Services};
+/// # use service::Services;
+/// # use service::sample::{NewConversation, NewMessage};
 /// # async fn example(database: Database) -> Result<(), service::Error> {
 /// let services = Services::new();
 ///
 /// let session = database.session(SessionOptions::new("greeting"));
 /// let owner = services.users(&session).development_user().await?;
 /// let conversations = services.conversations(&session);
-/// let new = NewConversation { title: "Knots".to_owned(), is_public: false };
+/// let new = NewConversation { title: "First conversation".to_owned(), is_public: false };
 /// let conversation = conversations.create(owner.id, new).await?;
-/// let said = NewMessage { body: "What is a bowline?".to_owned() };
-/// let exchange = conversations.post(owner.id, conversation.id, said).await?;
+/// let question = NewMessage { body: "What is a session-mode pooler?".to_owned() };
+/// let answered = conversations.ask(owner.id, conversation.id, question).await?;
 /// session.end(Outcome::Commit).await?;
 /// # Ok(())
 /// # }
@@ -41,18 +42,18 @@ pub struct Conversations<'a> {
     pub(super) session: &'a Session,
 }
 
-/// What a new conversation is made from.
+/// A new conversation.
 #[derive(Clone, Debug, Validate)]
 pub struct NewConversation {
-    /// 1 to 200 characters; space around it is dropped.
+    /// 1 to 200 characters; white space around them is removed.
     #[garde(length(chars, min = 1, max = 200), custom(no_nul))]
     pub title: String,
-    /// Whether everybody may read it.
+    /// Whether every user may read it.
     #[garde(skip)]
     pub is_public: bool,
 }
 
-/// What changes about a conversation; what is `None` stays.
+/// A change of a conversation; a field that is `None` stays as it is.
 #[derive(Clone, Debug, Default, Validate)]
 pub struct ConversationChange {
     /// As in [`NewConversation`].
@@ -68,11 +69,11 @@ impl<'a> Conversations<'a> {
         Conversations { services, session }
     }
 
-    /// Begins a conversation.
+    /// Creates a conversation.
     ///
     /// # Errors
     ///
-    /// [`Error::Validation`] for the title. A foreign key's violation if there is no such owner.
+    /// [`Error::Validation`] for the title, [`Error::Database`] with a foreign key violation if the owner does not exist.
     pub async fn create(&self, owner: Uuid, new: NewConversation) -> Result<conversation::Model, Error> {
         let new = new.trimmed().validated()?;
         let now = self.services.clock().now();
@@ -91,7 +92,7 @@ impl<'a> Conversations<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] for all others.
+    /// [`Error::NotFound`] for any other conversation.
     pub async fn find(&self, reader: Uuid, id: Uuid) -> Result<conversation::Model, Error> {
         let readable = Condition::any()
             .add(conversation::Column::OwnerId.eq(reader))
@@ -115,7 +116,7 @@ impl<'a> Conversations<'a> {
         page.read(newest_first, self.session, |row| row.id).await
     }
 
-    /// Changes a conversation of the owner's.
+    /// Changes one of the owner's conversations.
     ///
     /// # Errors
     ///
@@ -141,7 +142,7 @@ impl<'a> Conversations<'a> {
         changed.into_iter().next().ok_or(Error::NotFound)
     }
 
-    /// Deletes a conversation of the owner's with all its messages.
+    /// Deletes one of the owner's conversations with all its messages.
     ///
     /// # Errors
     ///

@@ -1,22 +1,23 @@
-//! The messages of a conversation. What was answered stays as it was answered.
+//! The messages of a conversation. The owner can change questions; answers cannot be changed.
 
+use berth_service::Validated;
+use berth_service::rules::{no_nul, not_blank};
 use entity::sample::message::{self, Role};
 use futures_util::stream::{self, Stream, TryStreamExt};
 use garde::Validate;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, ModelTrait, QueryFilter};
 use uuid::Uuid;
 
-use crate::{Conversations, Error, Page, PageRequest};
-use berth_service::Validated;
-use berth_service::rules::{no_nul, not_blank};
+use super::Conversations;
+use crate::{Error, Page, PageRequest};
 
-/// How many messages an export reads at once.
+/// The number of messages that an export reads at once.
 const EXPORT_PAGE: u64 = 100;
 
-/// What a user meant to say.
+/// A change of a question.
 #[derive(Clone, Debug, Validate)]
 pub struct MessageChange {
-    /// As in [`NewMessage`](crate::NewMessage).
+    /// As in [`NewMessage`](super::NewMessage).
     #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(no_nul))]
     pub body: String,
 }
@@ -39,14 +40,14 @@ impl Conversations<'_> {
             .await
     }
 
-    /// Streams all messages of a conversation, oldest first, for as long as the receiver takes.
+    /// Streams all messages of a conversation, oldest first.
     ///
-    /// Reads page by page with a clone of the session. Where that reads in autocommit no connection
-    /// is held between two pages, however slow the receiver is.
+    /// Reads page by page with a clone of the session. A session that reads in autocommit holds no connection between
+    /// two pages, however slow the receiver is.
     ///
     /// # Errors
     ///
-    /// As [`Conversations::messages`], in the stream, which then ends.
+    /// Those of [`Conversations::messages`], as the last item of the stream.
     pub fn export(
         &self,
         reader: Uuid,
@@ -82,12 +83,11 @@ impl Conversations<'_> {
         self.one(conversation, id).await
     }
 
-    /// Changes what the owner said. Its answer stays: the next question is answered with what it says now.
+    /// Changes a question of the owner's. Its answer stays; later answers take the new text into account.
     ///
     /// # Errors
     ///
-    /// [`Error::Validation`] for the body, [`Error::NotFound`], and [`Error::Conflict`] for what the owner
-    /// did not say.
+    /// [`Error::Validation`] for the body, [`Error::NotFound`], and [`Error::Conflict`] for an answer.
     pub async fn update_message(
         &self,
         owner: Uuid,
@@ -96,36 +96,36 @@ impl Conversations<'_> {
         change: MessageChange,
     ) -> Result<message::Model, Error> {
         let change = change.validated()?;
-        let said = self.said_by_owner(owner, conversation, id).await?;
+        let question = self.find_question(owner, conversation, id).await?;
         let columns = message::ActiveModel {
-            id: Set(said.id),
+            id: Set(question.id),
             body: Set(change.body),
             ..Default::default()
         };
         Ok(columns.update(self.session).await?)
     }
 
-    /// Deletes what the owner said.
+    /// Deletes a question of the owner's.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`], and [`Error::Conflict`] for what the owner did not say.
+    /// [`Error::NotFound`], and [`Error::Conflict`] for an answer.
     pub async fn delete_message(&self, owner: Uuid, conversation: Uuid, id: Uuid) -> Result<(), Error> {
-        let said = self.said_by_owner(owner, conversation, id).await?;
-        said.delete(self.session).await?;
+        let question = self.find_question(owner, conversation, id).await?;
+        question.delete(self.session).await?;
         Ok(())
     }
 
-    async fn said_by_owner(
+    async fn find_question(
         &self,
         owner: Uuid,
         conversation: Uuid,
         id: Uuid,
     ) -> Result<message::Model, Error> {
         self.find_own(owner, conversation).await?;
-        let said = self.one(conversation, id).await?;
-        if said.role == Role::User {
-            Ok(said)
+        let found = self.one(conversation, id).await?;
+        if found.role == Role::User {
+            Ok(found)
         } else {
             Err(Error::Conflict)
         }

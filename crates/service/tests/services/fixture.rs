@@ -1,4 +1,4 @@
-//! A database with one connection for all, and the services on it.
+//! A migrated database with a share of one connection, and the services on it.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,42 +10,41 @@ use chrono::{DateTime, TimeDelta};
 use service::{Error, Services};
 use uuid::Uuid;
 
-/// A migrated database behind a share of one connection, and the services with a clock that ticks a
-/// second each time somebody looks at it.
-pub(crate) struct Bench {
+/// A migrated database with a share of one connection, and services whose clock advances a second at each reading.
+pub(crate) struct Fixture {
     pub(crate) services: Services,
     pub(crate) database: Database,
-    pub(crate) place: Place,
+    pub(crate) store: Store,
     /// The development user.
     pub(crate) owner: Uuid,
 }
 
-/// What the database is made of; it goes with this value.
-pub(crate) enum Place {
+/// The server or file of the database, removed with this value.
+pub(crate) enum Store {
     Postgres(TestDatabase),
     Sqlite(Folder),
 }
 
-/// A folder that goes with this value.
+/// A folder that is removed with this value.
 pub(crate) struct Folder(PathBuf);
 
 /// Runs a test on both databases, one after the other.
-pub(crate) async fn on_both(test: impl AsyncFn(Bench)) {
-    test(Bench::sqlite().await).await;
-    test(Bench::postgres().await).await;
+pub(crate) async fn on_both_databases(test: impl AsyncFn(Fixture)) {
+    test(Fixture::sqlite().await).await;
+    test(Fixture::postgres().await).await;
 }
 
-impl Bench {
-    pub(crate) async fn sqlite() -> Bench {
+impl Fixture {
+    pub(crate) async fn sqlite() -> Fixture {
         let folder = std::env::temp_dir().join(format!("berth-service-{}", Uuid::now_v7().simple()));
         let folder = Folder(folder);
         let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.0.display());
         let settings = settings(&url);
         migration::apply(&settings).await.expect("the migrations run");
-        Bench::new(settings, Place::Sqlite(folder)).await
+        Fixture::new(settings, Store::Sqlite(folder)).await
     }
 
-    pub(crate) async fn postgres() -> Bench {
+    pub(crate) async fn postgres() -> Fixture {
         let migrate = async |url: String| {
             migration::apply(&settings(&url))
                 .await
@@ -53,14 +52,14 @@ impl Bench {
         };
         let database = Cluster::shared().await.database_from("service", migrate).await;
         let settings = settings(&database.url());
-        Bench::new(settings, Place::Postgres(database)).await
+        Fixture::new(settings, Store::Postgres(database)).await
     }
 
-    async fn new(settings: Settings, place: Place) -> Bench {
-        Bench {
+    async fn new(settings: Settings, store: Store) -> Fixture {
+        Fixture {
             services: Services::new().with_clock(ticking()),
             database: Database::new(settings).expect("settings that work"),
-            place,
+            store,
             owner: Uuid::nil(),
         }
         .with_owner()
@@ -75,18 +74,18 @@ impl Bench {
         self
     }
 
-    /// A session such as a request that changes something gets.
+    /// Returns a session as a request that writes gets it.
     pub(crate) fn session(&self) -> Session {
         self.database.session(SessionOptions::new("test"))
     }
 
-    /// A session such as a request that only reads gets.
+    /// Returns a session as a request that only reads gets it.
     pub(crate) fn reading(&self) -> Session {
         self.database
             .session(SessionOptions::new("test").autocommit_reads())
     }
 
-    /// One unit of work: committed if it ends well, rolled back if not.
+    /// Runs one unit of work: commits on success, rolls back on an error.
     pub(crate) async fn work<T>(
         &self,
         work: impl AsyncFnOnce(&Services, &Session) -> Result<T, Error>,
@@ -102,15 +101,15 @@ impl Bench {
         result
     }
 
-    /// Gives up the connections and what the database is made of.
+    /// Closes the connections and removes the database.
     pub(crate) async fn end(self) {
         self.database
             .close(Duration::from_secs(5))
             .await
-            .expect("nobody holds a connection any more");
-        match self.place {
-            Place::Postgres(database) => drop(database),
-            Place::Sqlite(folder) => drop(folder),
+            .expect("no connection is leased any more");
+        match self.store {
+            Store::Postgres(database) => drop(database),
+            Store::Sqlite(folder) => drop(folder),
         }
     }
 }
@@ -121,16 +120,16 @@ impl Drop for Folder {
     }
 }
 
-/// The fields that the error names.
+/// Returns the fields that the validation error names.
 #[track_caller]
-pub(crate) fn broken<T: std::fmt::Debug>(result: Result<T, Error>) -> Vec<String> {
+pub(crate) fn invalid_fields<T: std::fmt::Debug>(result: Result<T, Error>) -> Vec<String> {
     match result {
         Err(Error::Validation(fields)) => fields.into_iter().map(|field| field.path).collect(),
-        other => panic!("not a broken rule: {other:?}"),
+        other => panic!("not a validation error: {other:?}"),
     }
 }
 
-/// A share of one: whoever takes a second connection while holding one waits for itself.
+/// Sets a share of one: code that leases a second connection while it holds one times out.
 fn settings(url: &str) -> Settings {
     Settings {
         url: url.parse().expect("a URL"),

@@ -4,7 +4,7 @@ use sea_orm::{ActiveModelTrait, ActiveValue::Set, ConnectionTrait, EntityTrait, 
 use service::{Error, PageRequest};
 use uuid::Uuid;
 
-use crate::fixture::{Bench, broken, on_both};
+use crate::fixture::{Fixture, invalid_fields, on_both_databases};
 
 mod knot {
     use sea_orm::entity::prelude::*;
@@ -23,60 +23,60 @@ mod knot {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_begins_after_the_last_row_of_the_one_before_whatever_comes_and_goes() {
-    on_both(async |bench: Bench| {
-        let ids = tie(&bench, &["a", "b", "c", "d"]).await;
-        let first = page(&bench, Some(2), None).await.unwrap();
+    on_both_databases(async |fixture: Fixture| {
+        let ids = tie(&fixture, &["a", "b", "c", "d"]).await;
+        let first = page(&fixture, Some(2), None).await.unwrap();
         assert_eq!(first.0, ["a", "b"]);
-        let gone = bench.work(async |_, session| {
+        let gone = fixture.work(async |_, session| {
             knot::Entity::delete_by_id(ids[1]).exec(session).await?;
             Ok(knot::Entity::delete_by_id(ids[2]).exec(session).await?)
         });
         gone.await.unwrap();
         assert_eq!(
-            page(&bench, Some(2), first.1).await.unwrap(),
+            page(&fixture, Some(2), first.1).await.unwrap(),
             (vec!["d".to_owned()], None)
         );
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_last_page_has_no_next() {
-    on_both(async |bench: Bench| {
-        tie(&bench, &[]).await;
-        assert_eq!(page(&bench, None, None).await.unwrap(), (vec![], None));
-        bench.end().await;
+    on_both_databases(async |fixture: Fixture| {
+        tie(&fixture, &[]).await;
+        assert_eq!(page(&fixture, None, None).await.unwrap(), (vec![], None));
+        fixture.end().await;
     })
     .await;
-    on_both(async |bench: Bench| {
-        tie(&bench, &["a", "b"]).await;
-        assert_eq!(page(&bench, Some(2), None).await.unwrap().1, None);
-        assert!(page(&bench, Some(1), None).await.unwrap().1.is_some());
-        bench.end().await;
+    on_both_databases(async |fixture: Fixture| {
+        tie(&fixture, &["a", "b"]).await;
+        assert_eq!(page(&fixture, Some(2), None).await.unwrap().1, None);
+        assert!(page(&fixture, Some(1), None).await.unwrap().1.is_some());
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_and_cursors_break_rules_by_name() {
-    on_both(async |bench: Bench| {
+    on_both_databases(async |fixture: Fixture| {
         for limit in [0, 101, u64::MAX] {
-            assert_eq!(broken(page(&bench, Some(limit), None).await), ["limit"]);
+            assert_eq!(invalid_fields(page(&fixture, Some(limit), None).await), ["limit"]);
         }
         let hyphens = Uuid::now_v7().to_string();
         for cursor in ["", "1", "' or true", &hyphens, &hyphens.to_uppercase()] {
-            let refused = page(&bench, None, Some(cursor.to_owned())).await;
-            assert_eq!(broken(refused), ["cursor"], "{cursor}");
+            let refused = page(&fixture, None, Some(cursor.to_owned())).await;
+            assert_eq!(invalid_fields(refused), ["cursor"], "{cursor}");
         }
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 /// Makes the table and a knot of each name, whose keys ascend.
-async fn tie(bench: &Bench, names: &[&str]) -> Vec<Uuid> {
-    let tied = bench.work(async |_, session| {
+async fn tie(fixture: &Fixture, names: &[&str]) -> Vec<Uuid> {
+    let tied = fixture.work(async |_, session| {
         let table = Schema::new(session.get_database_backend()).create_table_from_entity(knot::Entity);
         session.execute(&table).await?;
         let mut ids = Vec::new();
@@ -94,13 +94,13 @@ async fn tie(bench: &Bench, names: &[&str]) -> Vec<Uuid> {
 
 /// The names of a page of knots, and its next cursor.
 async fn page(
-    bench: &Bench,
+    fixture: &Fixture,
     limit: Option<u64>,
     cursor: Option<String>,
 ) -> Result<(Vec<String>, Option<String>), Error> {
     let rows = knot::Entity::find().cursor_by(knot::Column::Id);
     let page = PageRequest { limit, cursor }
-        .read(rows, &bench.reading(), |row| row.id)
+        .read(rows, &fixture.reading(), |row| row.id)
         .await?;
     Ok((page.items.into_iter().map(|row| row.name).collect(), page.next))
 }

@@ -1,4 +1,4 @@
-//! Asks an API that speaks OpenAI's `chat/completions` form, as most of them do.
+//! A chat model behind an API of the `chat/completions` form, which OpenAI and most others speak.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,53 +9,53 @@ use entity::sample::message::Role;
 use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use serde::{Deserialize, Serialize};
 
-use super::{Responder, ResponderError, Turn};
+use super::{ChatMessage, ChatModel, ChatModelError};
 
-/// How many bytes an answer may have.
-const LARGEST_ANSWER: usize = 1 << 20;
+/// The most bytes of a response that are read.
+const MAX_RESPONSE: usize = 1 << 20;
 
 /// How to reach the API.
 #[derive(Clone)]
-pub struct ResponderSettings {
-    /// Where it is, without the `/chat/completions`: `https://api.example.com/v1`.
+pub struct ChatModelSettings {
+    /// The base URL, without `/chat/completions`: `https://api.example.com/v1`.
     pub url: String,
-    /// What it knows us by, sent as a bearer token.
+    /// The key, sent as a bearer token.
     pub key: Option<String>,
-    /// The model that answers.
+    /// The name of the model.
     pub model: String,
-    /// How long one answer may take, connecting included.
+    /// The time for one answer, connecting included.
     pub timeout: Duration,
 }
 
-/// Asks over HTTP. Connections to the API are kept and shared.
+/// Asks an API over HTTP. Connections to the API are kept and shared.
 #[derive(Clone)]
-pub struct HttpResponder {
+pub struct HttpChatModel {
     client: Client,
     endpoint: Url,
-    settings: ResponderSettings,
+    settings: ChatModelSettings,
     headers: Arc<Headers>,
 }
 
 type Headers = dyn Fn() -> Vec<(String, String)> + Send + Sync;
 
-impl HttpResponder {
-    /// Prepares for asking; connects to nothing yet.
+impl HttpChatModel {
+    /// Makes the client; it connects at the first question.
     ///
     /// # Errors
     ///
-    /// [`ResponderError::Settings`] for an address or key that cannot be used.
-    pub fn new(settings: ResponderSettings) -> Result<Self, ResponderError> {
-        // Whoever was first to choose the process's cryptography has chosen; this only sees to a choice.
-        let _chosen = rustls::crypto::ring::default_provider().install_default();
+    /// [`ChatModelError::Settings`] for a URL or key that is not usable.
+    pub fn new(settings: ChatModelSettings) -> Result<Self, ChatModelError> {
+        // Fails where the process has installed a provider already, which serves as well.
+        let _installed = rustls::crypto::ring::default_provider().install_default();
         let client = Client::builder()
             .timeout(settings.timeout)
-            // A redirect would carry the conversation, and perhaps the key, to somebody nobody named.
+            // A redirect would send the conversation, and perhaps the key, to a host that is not configured.
             .redirect(redirect::Policy::none())
             .build()
-            .map_err(|error| ResponderError::Settings(error.without_url().to_string()))?;
+            .map_err(|error| ChatModelError::Settings(error.without_url().to_string()))?;
         let endpoint = endpoint(&settings.url)?;
         check_key(settings.key.as_deref())?;
-        Ok(HttpResponder {
+        Ok(HttpChatModel {
             client,
             endpoint,
             settings,
@@ -63,22 +63,21 @@ impl HttpResponder {
         })
     }
 
-    /// Adds headers to each request, from a function that is called in the task that asks.
-    ///
-    /// This is where a trace goes on: the function may look at the current span and return its `traceparent`.
+    /// Adds headers to each request. The function runs in the task that sends the request, so it can return the
+    /// `traceparent` of the current span.
     pub fn with_headers(self, headers: impl Fn() -> Vec<(String, String)> + Send + Sync + 'static) -> Self {
-        HttpResponder {
+        HttpChatModel {
             headers: Arc::new(headers),
             ..self
         }
     }
 
-    fn request(&self, history: &[Turn]) -> RequestBuilder {
-        let messages = history.iter().map(|turn| Message {
-            role: role(turn.role),
-            content: &turn.body,
+    fn request(&self, history: &[ChatMessage]) -> RequestBuilder {
+        let messages = history.iter().map(|message| Message {
+            role: role(message.role),
+            content: &message.body,
         });
-        let body = Question {
+        let body = CompletionRequest {
             model: &self.settings.model,
             messages: messages.collect(),
         };
@@ -92,64 +91,64 @@ impl HttpResponder {
         }
     }
 
-    fn failed(&self, error: reqwest::Error) -> ResponderError {
-        match error.is_timeout() {
-            true => ResponderError::TimedOut(self.settings.timeout),
-            false => ResponderError::Unreachable(Box::new(error.without_url())),
-        }
-    }
-
-    async fn body(&self, mut response: Response) -> Result<Vec<u8>, ResponderError> {
+    async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, ChatModelError> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
             body.extend_from_slice(&chunk);
-            if body.len() > LARGEST_ANSWER {
-                return Err(ResponderError::Malformed(format!(
-                    "more than {LARGEST_ANSWER} bytes"
+            if body.len() > MAX_RESPONSE {
+                return Err(ChatModelError::Malformed(format!(
+                    "more than {MAX_RESPONSE} bytes"
                 )));
             }
         }
         Ok(body)
     }
+
+    fn failed(&self, error: reqwest::Error) -> ChatModelError {
+        match error.is_timeout() {
+            true => ChatModelError::Timeout(self.settings.timeout),
+            false => ChatModelError::Unreachable(Box::new(error.without_url())),
+        }
+    }
 }
 
 #[async_trait]
-impl Responder for HttpResponder {
-    async fn answer(&self, history: &[Turn]) -> Result<String, ResponderError> {
+impl ChatModel for HttpChatModel {
+    async fn reply(&self, history: &[ChatMessage]) -> Result<String, ChatModelError> {
         let response = self
             .request(history)
             .send()
             .await
             .map_err(|error| self.failed(error))?;
         if !response.status().is_success() {
-            return Err(ResponderError::Refused {
+            return Err(ChatModelError::Status {
                 status: response.status().as_u16(),
             });
         }
-        let body = self.body(response).await?;
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
-        let content = answer
+        let body = self.read_body(response).await?;
+        let completion: Completion = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
+        let content = completion
             .choices
             .into_iter()
             .next()
             .and_then(|choice| choice.message.content);
         content
             .filter(|content| !content.is_empty())
-            .ok_or_else(|| ResponderError::Malformed("no choice with content".to_owned()))
+            .ok_or_else(|| ChatModelError::Malformed("no choice with content".to_owned()))
     }
 }
 
-impl fmt::Debug for HttpResponder {
+impl fmt::Debug for HttpChatModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpResponder")
+        f.debug_struct("HttpChatModel")
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for ResponderSettings {
+impl fmt::Debug for ChatModelSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResponderSettings")
+        f.debug_struct("ChatModelSettings")
             .field("model", &self.model)
             .field("key", &self.key.as_ref().map(|_| "***"))
             .field("timeout", &self.timeout)
@@ -158,7 +157,7 @@ impl fmt::Debug for ResponderSettings {
 }
 
 #[derive(Serialize)]
-struct Question<'a> {
+struct CompletionRequest<'a> {
     model: &'a str,
     messages: Vec<Message<'a>>,
 }
@@ -170,7 +169,7 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct Completion {
     choices: Vec<Choice>,
 }
 
@@ -192,9 +191,9 @@ fn role(role: Role) -> &'static str {
     }
 }
 
-fn endpoint(url: &str) -> Result<Url, ResponderError> {
+fn endpoint(url: &str) -> Result<Url, ChatModelError> {
     let rule =
-        || ResponderError::Settings("the URL must begin with http:// or https:// and name a host".to_owned());
+        || ChatModelError::Settings("the URL must begin with http:// or https:// and name a host".to_owned());
     let mut endpoint = Url::parse(url).map_err(|_| rule())?;
     if !matches!(endpoint.scheme(), "http" | "https") {
         return Err(rule());
@@ -207,24 +206,24 @@ fn endpoint(url: &str) -> Result<Url, ResponderError> {
     Ok(endpoint)
 }
 
-/// A key that no header can carry would otherwise fail at the first question.
-fn check_key(key: Option<&str>) -> Result<(), ResponderError> {
+/// Refuses a key that no header can carry, which would otherwise fail at the first question.
+fn check_key(key: Option<&str>) -> Result<(), ChatModelError> {
     let visible = |key: &str| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_graphic());
     match key {
-        Some(key) if !visible(key) => Err(ResponderError::Settings(
+        Some(key) if !visible(key) => Err(ChatModelError::Settings(
             "the key must be visible ASCII characters without spaces".to_owned(),
         )),
         _ => Ok(()),
     }
 }
 
-/// serde's position and kind without its text, which may quote the answer.
-fn malformed(error: &serde_json::Error) -> ResponderError {
+/// Keeps the position and kind of serde's error, but not its text, which may quote the response.
+fn malformed(error: &serde_json::Error) -> ChatModelError {
     let kind = match error.classify() {
         serde_json::error::Category::Data => "JSON of another form",
-        _ => "no JSON",
+        _ => "not JSON",
     };
-    ResponderError::Malformed(format!(
+    ChatModelError::Malformed(format!(
         "{kind} (line {}, column {})",
         error.line(),
         error.column()

@@ -1,30 +1,33 @@
-//! Answers without asking anybody, so that the first run needs neither a key nor a network.
+//! A chat model that answers without a network, so that a first run needs neither a key nor an API.
 
 use async_trait::async_trait;
 use entity::sample::message::Role;
 
-use super::{Responder, ResponderError, Turn};
+use super::{ChatMessage, ChatModel, ChatModelError};
 
-/// Repeats the question and says how to get real answers. The same history always gets the same answer.
+/// Repeats the question and says how to get real answers. The same history always gets the same reply.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct OfflineResponder;
+pub struct OfflineChatModel;
 
 #[async_trait]
-impl Responder for OfflineResponder {
-    async fn answer(&self, history: &[Turn]) -> Result<String, ResponderError> {
-        let questions = history.iter().filter(|turn| turn.role == Role::User).count();
-        let question = history.last().map_or("", |turn| turn.body.as_str());
+impl ChatModel for OfflineChatModel {
+    async fn reply(&self, history: &[ChatMessage]) -> Result<String, ChatModelError> {
+        let number = history
+            .iter()
+            .filter(|message| message.role == Role::User)
+            .count();
+        let question = history.last().map_or("", |message| message.body.as_str());
         Ok(format!(
-            "You said \u{201c}{}\u{201d}. That was message {questions} of yours. I answer offline: set \
-             responder.url to an OpenAI-compatible API for answers that know more.",
+            "You said \u{201c}{}\u{201d}. That was message {number} of yours. This reply was made offline: set \
+             responder.url to an OpenAI-compatible API for real answers.",
             shortened(question)
         ))
     }
 }
 
 fn shortened(text: &str) -> String {
-    const LONGEST: usize = 120;
-    let mut short: String = text.chars().take(LONGEST).collect();
+    const MAX: usize = 120;
+    let mut short: String = text.chars().take(MAX).collect();
     if short.len() < text.len() {
         short.push('\u{2026}');
     }

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use entity::user;
-use service::{NewConversation, NewMessage, Responder};
+use service::sample::{ChatModel, NewConversation, NewMessage};
 use uuid::Uuid;
 
-use crate::fixture::Bench;
+use crate::fixture::Fixture;
 
-impl Bench {
-    pub(crate) fn answered_by(mut self, responder: Arc<dyn Responder>) -> Self {
-        self.services = self.services.with_responder(responder);
+impl Fixture {
+    pub(crate) fn answered_by(mut self, chat_model: Arc<dyn ChatModel>) -> Self {
+        self.services = self.services.with_chat_model(chat_model);
         self
     }
 
@@ -25,7 +25,7 @@ impl Bench {
         made.await.expect("a conversation can be made").id
     }
 
-    /// Another user, who owns nothing yet.
+    /// Makes another user, who owns nothing yet.
     pub(crate) async fn stranger(&self) -> Uuid {
         use sea_orm::{ActiveModelTrait, ActiveValue::Set};
         let id = Uuid::now_v7();
@@ -42,7 +42,7 @@ impl Bench {
         id
     }
 
-    /// All messages of a conversation with who said them, oldest first.
+    /// Returns all messages of a conversation with their authors, oldest first.
     pub(crate) async fn said(&self, conversation: Uuid) -> Vec<(entity::sample::message::Role, String)> {
         let page = service::PageRequest {
             limit: Some(100),

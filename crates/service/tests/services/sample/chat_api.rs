@@ -1,16 +1,16 @@
-//! A local API of the `chat/completions` form, over real sockets, whose replies the test chooses.
+//! A local API of the `chat/completions` form on a real socket, whose replies the test chooses.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use service::{HttpResponder, ResponderSettings};
+use service::sample::{ChatModelSettings, HttpChatModel};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-/// Listens until it is dropped. Each request takes the next reply; the last one stays.
+/// Listens until it is dropped. Each request gets the next reply; the last reply repeats.
 pub(crate) struct ChatApi {
     port: u16,
     state: Arc<State>,
@@ -21,23 +21,23 @@ struct State {
     replies: Mutex<VecDeque<Reply>>,
     requests: Mutex<Vec<Request>>,
     arrived: Semaphore,
-    let_go: Semaphore,
+    release: Semaphore,
 }
 
-/// What a request is answered with.
+/// The reply to a request.
 #[derive(Clone)]
 pub(crate) enum Reply {
     /// A well-formed answer with this text.
     Says(&'static str),
-    /// The same, once [`ChatApi::let_go`] was called.
+    /// The same, after a call of [`ChatApi::release`].
     SaysLater(&'static str),
     /// An answer with this status and body.
     Raw(u16, String),
-    /// Nothing: the line is cut after the request.
-    Cut,
+    /// None: the connection is closed after the request.
+    Closed,
 }
 
-/// What was asked.
+/// A request that arrived.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) line: String,
@@ -56,7 +56,7 @@ impl ChatApi {
             replies: Mutex::new(replies.into_iter().collect()),
             requests: Mutex::default(),
             arrived: Semaphore::new(0),
-            let_go: Semaphore::new(0),
+            release: Semaphore::new(0),
         });
         let listening = tokio::spawn(listen(listener, Arc::clone(&state)));
         ChatApi {
@@ -66,17 +66,17 @@ impl ChatApi {
         }
     }
 
-    pub(crate) fn settings(&self) -> ResponderSettings {
-        ResponderSettings {
+    pub(crate) fn settings(&self) -> ChatModelSettings {
+        ChatModelSettings {
             url: format!("http://127.0.0.1:{}/v1/", self.port),
-            key: Some("key-that-nobody-may-see".to_owned()),
+            key: Some("key-to-be-hidden".to_owned()),
             model: "parrot-1".to_owned(),
             timeout: Duration::from_secs(30),
         }
     }
 
-    pub(crate) fn responder(&self) -> HttpResponder {
-        HttpResponder::new(self.settings()).expect("settings that work")
+    pub(crate) fn chat_model(&self) -> HttpChatModel {
+        HttpChatModel::new(self.settings()).expect("settings that work")
     }
 
     /// Waits until another request has arrived.
@@ -84,9 +84,9 @@ impl ChatApi {
         self.state.arrived.acquire().await.expect("never closed").forget();
     }
 
-    /// Lets one [`Reply::SaysLater`] be said.
-    pub(crate) fn let_go(&self) {
-        self.state.let_go.add_permits(1);
+    /// Sends one [`Reply::SaysLater`].
+    pub(crate) fn release(&self) {
+        self.state.release.add_permits(1);
     }
 
     pub(crate) fn requests(&self) -> Vec<Request> {
@@ -108,13 +108,13 @@ impl Request {
         })
     }
 
-    /// The roles and texts it asks about.
-    pub(crate) fn turns(&self) -> Vec<(String, String)> {
+    /// Returns the roles and texts of the messages in the request.
+    pub(crate) fn messages(&self) -> Vec<(String, String)> {
         let text = |value: &serde_json::Value| value.as_str().expect("a text").to_owned();
         let messages = self.body["messages"].as_array().expect("messages");
         messages
             .iter()
-            .map(|turn| (text(&turn["role"]), text(&turn["content"])))
+            .map(|message| (text(&message["role"]), text(&message["content"])))
             .collect()
     }
 }
@@ -141,11 +141,11 @@ async fn serve(stream: TcpStream, state: Arc<State>) -> Option<()> {
     let (status, body) = match reply? {
         Reply::Says(text) => (200, answer(text)),
         Reply::SaysLater(text) => {
-            state.let_go.acquire().await.ok()?.forget();
+            state.release.acquire().await.ok()?.forget();
             (200, answer(text))
         }
         Reply::Raw(status, body) => (status, body),
-        Reply::Cut => return None,
+        Reply::Closed => return None,
     };
     let head = format!(
         "HTTP/1.1 {status} status\r\ncontent-type: application/json\r\nlocation: http://127.0.0.1:1/\r\n\

@@ -1,30 +1,29 @@
+//! The chat model behind an API, and the offline one.
+
 use std::time::Duration;
 
 use entity::sample::message::Role;
-use service::{HttpResponder, OfflineResponder, Responder, ResponderError, Turn};
+use service::sample::{ChatMessage, ChatModel, ChatModelError, HttpChatModel, OfflineChatModel};
 
 use super::chat_api::{ChatApi, Reply, answer};
 
 #[tokio::test]
-async fn a_question_is_asked_in_the_form_that_such_apis_speak() {
+async fn a_question_is_sent_in_the_chat_completions_form() {
     let api = ChatApi::start([Reply::Says("Aye.")]).await;
-    let responder = api
-        .responder()
+    let chat_model = api
+        .chat_model()
         .with_headers(|| vec![("traceparent".to_owned(), "00-1-2-01".to_owned())]);
     let history = [
-        turn(Role::System, "Be brief."),
-        turn(Role::User, "Hoist!"),
-        turn(Role::Assistant, "Hoisted."),
-        turn(Role::User, "Well?"),
+        chat_message(Role::System, "Be brief."),
+        chat_message(Role::User, "Hoist!"),
+        chat_message(Role::Assistant, "Hoisted."),
+        chat_message(Role::User, "Well?"),
     ];
-    assert_eq!(responder.answer(&history).await.unwrap(), "Aye.");
+    assert_eq!(chat_model.reply(&history).await.unwrap(), "Aye.");
 
     let asked = &api.requests()[0];
     assert_eq!(asked.line, "POST /v1/chat/completions HTTP/1.1");
-    assert_eq!(
-        asked.header("authorization"),
-        Some("Bearer key-that-nobody-may-see")
-    );
+    assert_eq!(asked.header("authorization"), Some("Bearer key-to-be-hidden"));
     assert_eq!(asked.header("content-type"), Some("application/json"));
     assert_eq!(asked.header("traceparent"), Some("00-1-2-01"));
     let expected = serde_json::json!({ "model": "parrot-1", "messages": [
@@ -37,31 +36,31 @@ async fn a_question_is_asked_in_the_form_that_such_apis_speak() {
 }
 
 #[tokio::test]
-async fn without_a_key_none_is_sent() {
+async fn without_a_key_no_authorization_is_sent() {
     let api = ChatApi::start([Reply::Says("Aye.")]).await;
     let mut settings = api.settings();
     settings.key = None;
-    HttpResponder::new(settings)
+    HttpChatModel::new(settings)
         .unwrap()
-        .answer(&[turn(Role::User, "Well?")])
+        .reply(&[chat_message(Role::User, "Well?")])
         .await
         .unwrap();
     assert_eq!(api.requests()[0].header("authorization"), None);
 }
 
 #[tokio::test]
-async fn an_error_status_is_told_and_a_redirect_is_not_followed() {
+async fn an_error_status_is_reported_and_a_redirect_is_not_followed() {
     for status in [307, 401, 429, 500] {
         let api = ChatApi::start([Reply::Raw(status, answer("not to be believed"))]).await;
         match ask(&api).await {
-            Err(ResponderError::Refused { status: told }) => assert_eq!(told, status),
+            Err(ChatModelError::Status { status: reported }) => assert_eq!(reported, status),
             other => panic!("{status}: {other:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_no_answer_is_told_without_repeating_it() {
+async fn a_malformed_response_is_reported_without_quoting_it() {
     let bodies = [
         String::new(),
         "<html>it works</html>".to_owned(),
@@ -74,7 +73,7 @@ async fn what_is_no_answer_is_told_without_repeating_it() {
     for body in bodies {
         let api = ChatApi::start([Reply::Raw(200, body.clone())]).await;
         match ask(&api).await {
-            Err(error @ ResponderError::Malformed(_)) => {
+            Err(error @ ChatModelError::Malformed(_)) => {
                 assert!(!error.to_string().contains("works"), "{error}")
             }
             other => panic!("{body:.60}: {other:?}"),
@@ -83,22 +82,25 @@ async fn what_is_no_answer_is_told_without_repeating_it() {
 }
 
 #[tokio::test]
-async fn silence_ends_after_the_time_of_the_settings() {
+async fn a_slow_response_ends_with_the_timeout_of_the_settings() {
     let api = ChatApi::start([Reply::SaysLater("too late")]).await;
     let mut settings = api.settings();
     settings.timeout = Duration::from_millis(200);
-    let responder = HttpResponder::new(settings).unwrap();
-    let error = responder.answer(&[turn(Role::User, "Well?")]).await.unwrap_err();
+    let chat_model = HttpChatModel::new(settings).unwrap();
+    let error = chat_model
+        .reply(&[chat_message(Role::User, "Well?")])
+        .await
+        .unwrap_err();
     assert!(
-        matches!(error, ResponderError::TimedOut(limit) if limit == Duration::from_millis(200)),
+        matches!(error, ChatModelError::Timeout(limit) if limit == Duration::from_millis(200)),
         "{error:?}"
     );
 }
 
 #[tokio::test]
-async fn a_cut_line_a_closed_port_and_a_server_without_tls_are_unreachable() {
-    let api = ChatApi::start([Reply::Cut]).await;
-    assert!(matches!(ask(&api).await, Err(ResponderError::Unreachable(_))));
+async fn a_broken_connection_a_closed_port_and_a_server_without_tls_are_unreachable() {
+    let api = ChatApi::start([Reply::Closed]).await;
+    assert!(matches!(ask(&api).await, Err(ChatModelError::Unreachable(_))));
 
     let mut settings = api.settings();
     settings.url = settings.url.replace("http://", "https://");
@@ -109,15 +111,15 @@ async fn a_cut_line_a_closed_port_and_a_server_without_tls_are_unreachable() {
     assert_unreachable(settings).await;
 }
 
-async fn assert_unreachable(settings: service::ResponderSettings) {
+async fn assert_unreachable(settings: service::sample::ChatModelSettings) {
     let address = settings.url.clone();
-    let error = HttpResponder::new(settings)
+    let error = HttpChatModel::new(settings)
         .unwrap()
-        .answer(&[turn(Role::User, "Well?")])
+        .reply(&[chat_message(Role::User, "Well?")])
         .await
         .unwrap_err();
     assert!(
-        matches!(error, ResponderError::Unreachable(_)),
+        matches!(error, ChatModelError::Unreachable(_)),
         "{address}: {error:?}"
     );
     assert!(
@@ -127,13 +129,13 @@ async fn assert_unreachable(settings: service::ResponderSettings) {
 }
 
 #[tokio::test]
-async fn settings_that_cannot_work_are_refused_before_anybody_asks() {
+async fn unusable_settings_are_rejected_at_the_start() {
     let api = ChatApi::start([Reply::Says("Aye.")]).await;
     for url in ["", "api.example.com/v1", "ftp://api.example.com", "http://"] {
         let mut settings = api.settings();
         settings.url = url.to_owned();
         assert!(
-            matches!(HttpResponder::new(settings), Err(ResponderError::Settings(_))),
+            matches!(HttpChatModel::new(settings), Err(ChatModelError::Settings(_))),
             "{url}"
         );
     }
@@ -141,45 +143,50 @@ async fn settings_that_cannot_work_are_refused_before_anybody_asks() {
         let mut settings = api.settings();
         settings.key = Some(key.to_owned());
         assert!(
-            matches!(HttpResponder::new(settings), Err(ResponderError::Settings(_))),
+            matches!(HttpChatModel::new(settings), Err(ChatModelError::Settings(_))),
             "{key}"
         );
     }
 }
 
 #[tokio::test]
-async fn the_key_shows_nowhere() {
-    let api = ChatApi::start([Reply::Cut]).await;
-    let shown = format!("{:?} {:?} {:?}", api.settings(), api.responder(), ask(&api).await);
-    assert!(!shown.contains("nobody-may-see"), "{shown}");
+async fn the_key_appears_in_no_debug_output() {
+    let api = ChatApi::start([Reply::Closed]).await;
+    let shown = format!(
+        "{:?} {:?} {:?}",
+        api.settings(),
+        api.chat_model(),
+        ask(&api).await
+    );
+    assert!(!shown.contains("to-be-hidden"), "{shown}");
 }
 
 #[tokio::test]
-async fn the_offline_responder_answers_the_same_to_the_same() {
+async fn the_offline_model_gives_the_same_reply_to_the_same_history() {
     let history = [
-        turn(Role::User, "Hoist!"),
-        turn(Role::Assistant, "Hoisted."),
-        turn(Role::User, "Well?"),
+        chat_message(Role::User, "Hoist!"),
+        chat_message(Role::Assistant, "Hoisted."),
+        chat_message(Role::User, "Well?"),
     ];
-    let answer = OfflineResponder.answer(&history).await.unwrap();
+    let answer = OfflineChatModel.reply(&history).await.unwrap();
     assert!(
         answer.contains("Well?") && answer.contains("message 2"),
         "{answer}"
     );
-    assert_eq!(answer, OfflineResponder.answer(&history).await.unwrap());
-    let long = [turn(Role::User, &"sail ".repeat(1000))];
+    assert_eq!(answer, OfflineChatModel.reply(&history).await.unwrap());
+    let long = [chat_message(Role::User, &"sail ".repeat(1000))];
     assert!(
-        OfflineResponder.answer(&long).await.unwrap().len() < 400,
-        "it does not repeat a book"
+        OfflineChatModel.reply(&long).await.unwrap().len() < 400,
+        "a long question is shortened"
     );
 }
 
-async fn ask(api: &ChatApi) -> Result<String, ResponderError> {
-    api.responder().answer(&[turn(Role::User, "Well?")]).await
+async fn ask(api: &ChatApi) -> Result<String, ChatModelError> {
+    api.chat_model().reply(&[chat_message(Role::User, "Well?")]).await
 }
 
-fn turn(role: Role, body: &str) -> Turn {
-    Turn {
+fn chat_message(role: Role, body: &str) -> ChatMessage {
+    ChatMessage {
         role,
         body: body.to_owned(),
     }

@@ -1,102 +1,108 @@
-use service::{ConversationChange, Error, NewConversation, PageRequest};
+//! Conversations and their pages.
+
+use service::sample::{ConversationChange, NewConversation};
+use service::{Error, PageRequest};
 
 use super::chat::message;
-use crate::fixture::{Bench, broken, on_both};
+use crate::fixture::{Fixture, invalid_fields, on_both_databases};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_reads_as_it_was_written() {
-    on_both(async |bench: Bench| {
+    on_both_databases(async |fixture: Fixture| {
         let new = NewConversation {
-            title: "  Knots \u{2693} ".to_owned(),
+            title: "  First conversation \u{2693} ".to_owned(),
             is_public: true,
         };
-        let made = bench
-            .work(async |services, session| services.conversations(session).create(bench.owner, new).await);
+        let made = fixture
+            .work(async |services, session| services.conversations(session).create(fixture.owner, new).await);
         let made = made.await.unwrap();
-        assert_eq!((made.title.as_str(), made.is_public), ("Knots \u{2693}", true));
-        assert_eq!(made.created_at, made.updated_at);
-        let session = bench.reading();
         assert_eq!(
-            bench
+            (made.title.as_str(), made.is_public),
+            ("First conversation \u{2693}", true)
+        );
+        assert_eq!(made.created_at, made.updated_at);
+        let session = fixture.reading();
+        assert_eq!(
+            fixture
                 .services
                 .conversations(&session)
-                .find(bench.owner, made.id)
+                .find(fixture.owner, made.id)
                 .await
                 .unwrap(),
             made
         );
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn titles_break_rules_by_name() {
-    on_both(async |bench: Bench| {
-        let id = bench.conversation("Knots").await;
+async fn an_invalid_title_is_reported_as_title() {
+    on_both_databases(async |fixture: Fixture| {
+        let id = fixture.conversation("First conversation").await;
         for title in ["", " \n ", &"x".repeat(201), "nul\0"] {
             let new = NewConversation {
                 title: title.to_owned(),
                 is_public: false,
             };
-            let made = bench.work(async |services, session| {
-                services.conversations(session).create(bench.owner, new).await
+            let made = fixture.work(async |services, session| {
+                services.conversations(session).create(fixture.owner, new).await
             });
-            assert_eq!(broken(made.await), ["title"], "{title:?}");
+            assert_eq!(invalid_fields(made.await), ["title"], "{title:?}");
             let change = ConversationChange {
                 title: Some(title.to_owned()),
                 is_public: None,
             };
-            let changed = bench.work(async |services, session| {
+            let changed = fixture.work(async |services, session| {
                 services
                     .conversations(session)
-                    .update(bench.owner, id, change)
+                    .update(fixture.owner, id, change)
                     .await
             });
-            assert_eq!(broken(changed.await), ["title"], "{title:?}");
+            assert_eq!(invalid_fields(changed.await), ["title"], "{title:?}");
         }
-        bench.conversation(&"\u{2693}".repeat(200)).await;
-        bench.end().await;
+        fixture.conversation(&"\u{2693}".repeat(200)).await;
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_are_newest_first_and_stay_so_while_conversations_come_and_go() {
-    on_both(async |bench: Bench| {
+async fn pages_are_newest_first_and_stay_stable_while_conversations_come_and_go() {
+    on_both_databases(async |fixture: Fixture| {
         let mut ids = Vec::new();
         for number in 0..7 {
-            ids.push(bench.conversation(&number.to_string()).await);
+            ids.push(fixture.conversation(&number.to_string()).await);
         }
-        let first = page(&bench, Some(3), None).await.unwrap();
+        let first = page(&fixture, Some(3), None).await.unwrap();
         assert_eq!(first.0, ["6", "5", "4"]);
-        bench.conversation("newer than the first page").await;
+        fixture.conversation("newer than the first page").await;
         for gone in [ids[4], ids[2]] {
-            let gone = bench.work(async |services, session| {
-                services.conversations(session).delete(bench.owner, gone).await
+            let gone = fixture.work(async |services, session| {
+                services.conversations(session).delete(fixture.owner, gone).await
             });
             gone.await.unwrap();
         }
-        let second = page(&bench, Some(3), first.1).await.unwrap();
+        let second = page(&fixture, Some(3), first.1).await.unwrap();
         assert_eq!(
             second,
             (vec!["3".to_owned(), "1".to_owned(), "0".to_owned()], None)
         );
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_changes_what_it_names() {
-    on_both(async |bench: Bench| {
-        let id = bench.conversation("Knots").await;
+async fn a_change_affects_only_the_fields_it_names() {
+    on_both_databases(async |fixture: Fixture| {
+        let id = fixture.conversation("First conversation").await;
         let change = async |change| {
-            bench
+            fixture
                 .work(async |services, session| {
                     services
                         .conversations(session)
-                        .update(bench.owner, id, change)
+                        .update(fixture.owner, id, change)
                         .await
                 })
                 .await
@@ -107,7 +113,10 @@ async fn a_change_changes_what_it_names() {
             is_public: Some(true),
         })
         .await;
-        assert_eq!((published.title.as_str(), published.is_public), ("Knots", true));
+        assert_eq!(
+            (published.title.as_str(), published.is_public),
+            ("First conversation", true)
+        );
         assert!(published.updated_at > published.created_at);
         let renamed = change(ConversationChange {
             title: Some(" Bends ".to_owned()),
@@ -115,27 +124,30 @@ async fn a_change_changes_what_it_names() {
         })
         .await;
         assert_eq!((renamed.title.as_str(), renamed.is_public), ("Bends", true));
-        let session = bench.reading();
+        let session = fixture.reading();
         assert_eq!(
-            bench
+            fixture
                 .services
                 .conversations(&session)
-                .find(bench.owner, id)
+                .find(fixture.owner, id)
                 .await
                 .unwrap(),
             renamed
         );
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_private_is_not_there_for_others_and_what_is_public_is_theirs_to_read_only() {
-    on_both(async |bench: Bench| {
-        let (id, stranger) = (bench.conversation("Knots").await, bench.stranger().await);
+async fn others_cannot_see_a_private_conversation_and_can_only_read_a_public_one() {
+    on_both_databases(async |fixture: Fixture| {
+        let (id, stranger) = (
+            fixture.conversation("First conversation").await,
+            fixture.stranger().await,
+        );
         let find = async || {
-            bench
+            fixture
                 .work(async |services, session| services.conversations(session).find(stranger, id).await)
                 .await
         };
@@ -145,11 +157,11 @@ async fn what_is_private_is_not_there_for_others_and_what_is_public_is_theirs_to
             title: None,
             is_public: Some(true),
         };
-        bench
+        fixture
             .work(async |services, session| {
                 services
                     .conversations(session)
-                    .update(bench.owner, id, publish)
+                    .update(fixture.owner, id, publish)
                     .await
             })
             .await
@@ -161,7 +173,7 @@ async fn what_is_private_is_not_there_for_others_and_what_is_public_is_theirs_to
             is_public: None,
         };
         let attempts = [
-            bench
+            fixture
                 .work(async |services, session| {
                     services
                         .conversations(session)
@@ -170,14 +182,14 @@ async fn what_is_private_is_not_there_for_others_and_what_is_public_is_theirs_to
                         .map(drop)
                 })
                 .await,
-            bench
+            fixture
                 .work(async |services, session| services.conversations(session).delete(stranger, id).await)
                 .await,
-            bench
+            fixture
                 .work(async |services, session| {
                     services
                         .conversations(session)
-                        .post(stranger, id, message("Mine"))
+                        .ask(stranger, id, message("Mine"))
                         .await
                         .map(drop)
                 })
@@ -186,8 +198,8 @@ async fn what_is_private_is_not_there_for_others_and_what_is_public_is_theirs_to
         for attempt in attempts {
             assert!(matches!(attempt, Err(Error::NotFound)), "{attempt:?}");
         }
-        assert_eq!(find().await.unwrap().title, "Knots");
-        let listed = bench.work(async |services, session| {
+        assert_eq!(find().await.unwrap().title, "First conversation");
+        let listed = fixture.work(async |services, session| {
             services
                 .conversations(session)
                 .list(stranger, PageRequest::default())
@@ -197,51 +209,51 @@ async fn what_is_private_is_not_there_for_others_and_what_is_public_is_theirs_to
             listed.await.unwrap().items.is_empty(),
             "a list shows one's own only"
         );
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_conversation_takes_its_messages_along() {
+async fn deleting_a_conversation_deletes_its_messages() {
     use sea_orm::{EntityTrait, PaginatorTrait};
-    on_both(async |bench: Bench| {
-        let id = bench.conversation("Knots").await;
-        bench
+    on_both_databases(async |fixture: Fixture| {
+        let id = fixture.conversation("First conversation").await;
+        fixture
             .work(async |services, session| {
                 services
                     .conversations(session)
-                    .post(bench.owner, id, message("Well?"))
+                    .ask(fixture.owner, id, message("Well?"))
                     .await
             })
             .await
             .unwrap();
-        bench
-            .work(async |services, session| services.conversations(session).delete(bench.owner, id).await)
+        fixture
+            .work(async |services, session| services.conversations(session).delete(fixture.owner, id).await)
             .await
             .unwrap();
-        let again = bench
-            .work(async |services, session| services.conversations(session).delete(bench.owner, id).await);
+        let again = fixture
+            .work(async |services, session| services.conversations(session).delete(fixture.owner, id).await);
         assert!(matches!(again.await, Err(Error::NotFound)));
-        let left =
-            bench.work(async |_, session| Ok(entity::sample::message::Entity::find().count(session).await?));
+        let left = fixture
+            .work(async |_, session| Ok(entity::sample::message::Entity::find().count(session).await?));
         assert_eq!(left.await.unwrap(), 0);
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
-/// The titles of a page of the owner's, and its next cursor.
+/// Returns the titles of a page of the owner's conversations, and its next cursor.
 async fn page(
-    bench: &Bench,
+    fixture: &Fixture,
     limit: Option<u64>,
     cursor: Option<String>,
 ) -> Result<(Vec<String>, Option<String>), Error> {
-    let session = bench.reading();
-    let page = bench
+    let session = fixture.reading();
+    let page = fixture
         .services
         .conversations(&session)
-        .list(bench.owner, PageRequest { limit, cursor })
+        .list(fixture.owner, PageRequest { limit, cursor })
         .await?;
     Ok((page.items.into_iter().map(|row| row.title).collect(), page.next))
 }

@@ -1,28 +1,31 @@
+//! Messages, their pages and their export.
+
 use chrono::Utc;
 use entity::sample::message::{self, Role};
 use futures_util::TryStreamExt;
 use sea_orm::{ActiveValue::Set, EntityTrait};
-use service::{Error, MessageChange, PageRequest};
+use service::sample::MessageChange;
+use service::{Error, PageRequest};
 use uuid::Uuid;
 
 use super::chat::message;
-use crate::fixture::{Bench, broken, on_both};
+use crate::fixture::{Fixture, invalid_fields, on_both_databases};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_are_oldest_first_and_go_on_where_they_ended() {
-    on_both(async |bench: Bench| {
-        let id = bench.conversation("Knots").await;
-        fill(&bench, id, 5).await;
+async fn pages_are_oldest_first_and_continue_after_the_previous_page() {
+    on_both_databases(async |fixture: Fixture| {
+        let id = fixture.conversation("First conversation").await;
+        fill(&fixture, id, 5).await;
         let page = async |cursor| {
-            let session = bench.reading();
+            let session = fixture.reading();
             let page = PageRequest {
                 limit: Some(2),
                 cursor,
             };
-            bench
+            fixture
                 .services
                 .conversations(&session)
-                .messages(bench.owner, id, page)
+                .messages(fixture.owner, id, page)
                 .await
                 .unwrap()
         };
@@ -37,25 +40,25 @@ async fn pages_are_oldest_first_and_go_on_where_they_ended() {
             }
         }
         assert_eq!(seen, ["0", "1", "2", "3", "4"]);
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_has_every_message_in_order_and_holds_no_connection_while_nobody_takes() {
-    on_both(async |bench: Bench| {
-        let id = bench.conversation("Knots").await;
-        fill(&bench, id, 250).await;
-        let session = bench.reading();
-        let mut export = std::pin::pin!(bench.services.conversations(&session).export(bench.owner, id));
+async fn an_export_has_every_message_in_order_and_holds_no_connection_while_nothing_is_read() {
+    on_both_databases(async |fixture: Fixture| {
+        let id = fixture.conversation("First conversation").await;
+        fill(&fixture, id, 250).await;
+        let session = fixture.reading();
+        let mut export = std::pin::pin!(fixture.services.conversations(&session).export(fixture.owner, id));
         let mut seen = Vec::new();
         while let Some(row) = export.try_next().await.unwrap() {
             seen.push(row.body);
             if seen.len() == 150 {
                 // In the middle of a page, with a share of one.
-                bench
-                    .work(async |services, session| services.users(session).find(bench.owner).await)
+                fixture
+                    .work(async |services, session| services.users(session).find(fixture.owner).await)
                     .await
                     .unwrap();
             }
@@ -64,36 +67,39 @@ async fn an_export_has_every_message_in_order_and_holds_no_connection_while_nobo
             seen,
             (0..250).map(|number| number.to_string()).collect::<Vec<_>>()
         );
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_export_of_what_is_not_there_says_so_and_ends() {
-    on_both(async |bench: Bench| {
-        let session = bench.reading();
+async fn an_export_of_an_unknown_conversation_is_not_found_and_ends() {
+    on_both_databases(async |fixture: Fixture| {
+        let session = fixture.reading();
         let mut export = std::pin::pin!(
-            bench
+            fixture
                 .services
                 .conversations(&session)
-                .export(bench.owner, Uuid::now_v7())
+                .export(fixture.owner, Uuid::now_v7())
         );
         assert!(matches!(export.try_next().await, Err(Error::NotFound)));
         assert!(matches!(export.try_next().await, Ok(None)));
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_changes_and_deletes_what_one_said_and_nothing_else() {
-    on_both(async |bench: Bench| {
-        let (id, stranger) = (bench.conversation("Knots").await, bench.stranger().await);
-        let said = bench.work(async |services, session| {
+async fn the_owner_can_change_and_delete_questions_but_not_answers() {
+    on_both_databases(async |fixture: Fixture| {
+        let (id, stranger) = (
+            fixture.conversation("First conversation").await,
+            fixture.stranger().await,
+        );
+        let said = fixture.work(async |services, session| {
             services
                 .conversations(session)
-                .post(bench.owner, id, message("Wel?"))
+                .ask(fixture.owner, id, message("Wel?"))
                 .await
         });
         let said = said.await.unwrap();
@@ -101,7 +107,7 @@ async fn one_changes_and_deletes_what_one_said_and_nothing_else() {
             let change = MessageChange {
                 body: body.to_owned(),
             };
-            bench
+            fixture
                 .work(async |services, session| {
                     services
                         .conversations(session)
@@ -111,7 +117,7 @@ async fn one_changes_and_deletes_what_one_said_and_nothing_else() {
                 .await
         };
         let delete = async |who, message| {
-            bench
+            fixture
                 .work(async |services, session| {
                     services
                         .conversations(session)
@@ -121,7 +127,7 @@ async fn one_changes_and_deletes_what_one_said_and_nothing_else() {
                 .await
         };
 
-        let changed = change(bench.owner, said.question.id, "Well?").await.unwrap();
+        let changed = change(fixture.owner, said.question.id, "Well?").await.unwrap();
         assert_eq!(
             changed,
             message::Model {
@@ -129,13 +135,16 @@ async fn one_changes_and_deletes_what_one_said_and_nothing_else() {
                 ..said.question.clone()
             }
         );
-        assert_eq!(broken(change(bench.owner, said.question.id, " ").await), ["body"]);
+        assert_eq!(
+            invalid_fields(change(fixture.owner, said.question.id, " ").await),
+            ["body"]
+        );
         assert!(matches!(
-            change(bench.owner, said.answer.id, "No.").await,
+            change(fixture.owner, said.answer.id, "No.").await,
             Err(Error::Conflict)
         ));
         assert!(matches!(
-            delete(bench.owner, said.answer.id).await,
+            delete(fixture.owner, said.answer.id).await,
             Err(Error::Conflict)
         ));
         assert!(matches!(
@@ -147,48 +156,51 @@ async fn one_changes_and_deletes_what_one_said_and_nothing_else() {
             Err(Error::NotFound)
         ));
         assert!(matches!(
-            delete(bench.owner, Uuid::now_v7()).await,
+            delete(fixture.owner, Uuid::now_v7()).await,
             Err(Error::NotFound)
         ));
 
-        delete(bench.owner, said.question.id).await.unwrap();
-        assert_eq!(bench.said(id).await, [(Role::Assistant, said.answer.body)]);
-        bench.end().await;
+        delete(fixture.owner, said.question.id).await.unwrap();
+        assert_eq!(fixture.said(id).await, [(Role::Assistant, said.answer.body)]);
+        fixture.end().await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_found_in_its_own_conversation_only() {
-    on_both(async |bench: Bench| {
+    on_both_databases(async |fixture: Fixture| {
         let (id, other) = (
-            bench.conversation("Knots").await,
-            bench.conversation("Sails").await,
+            fixture.conversation("First conversation").await,
+            fixture.conversation("Second conversation").await,
         );
-        let said = bench.work(async |services, session| {
+        let said = fixture.work(async |services, session| {
             services
                 .conversations(session)
-                .post(bench.owner, id, message("Well?"))
+                .ask(fixture.owner, id, message("Well?"))
                 .await
         });
         let question = said.await.unwrap().question;
-        let session = bench.reading();
-        let conversations = bench.services.conversations(&session);
+        let session = fixture.reading();
+        let conversations = fixture.services.conversations(&session);
         assert_eq!(
-            conversations.message(bench.owner, id, question.id).await.unwrap(),
+            conversations
+                .message(fixture.owner, id, question.id)
+                .await
+                .unwrap(),
             question
         );
         assert!(matches!(
-            conversations.message(bench.owner, other, question.id).await,
+            conversations.message(fixture.owner, other, question.id).await,
             Err(Error::NotFound)
         ));
-        bench.end().await;
+        fixture.end().await;
     })
     .await;
 }
 
 /// Messages "0", "1" and so on.
-async fn fill(bench: &Bench, conversation: Uuid, number: usize) {
+async fn fill(fixture: &Fixture, conversation: Uuid, number: usize) {
     let rows = (0..number).map(|number| message::ActiveModel {
         id: Set(Uuid::now_v7()),
         conversation_id: Set(conversation),
@@ -197,7 +209,7 @@ async fn fill(bench: &Bench, conversation: Uuid, number: usize) {
         created_at: Set(Utc::now()),
     });
     let rows: Vec<_> = rows.collect();
-    bench
+    fixture
         .work(async |_, session| {
             Ok(message::Entity::insert_many(rows)
                 .exec_without_returning(session)
