@@ -122,19 +122,19 @@ pub(crate) async fn reach(
             Err(error) => error,
         };
         match classify(&error) {
-            Class::Full | Class::Banned if patience.lasts(settings.wait) => {
+            Class::Full | Class::Banned(_) if patience.lasts(settings.wait) => {
                 tracing::info!(error = %error, "waiting for the database to admit another connection");
             }
             Class::Unreachable(_) if patience.lasts(settings.reach) => {
                 tracing::info!(error = %error, "waiting for the database to answer");
             }
-            Class::Full | Class::Banned => {
+            Class::Full | Class::Banned(_) => {
                 return Err(Error::Full {
                     waited: patience.waited(),
                     last: error,
                 });
             }
-            Class::Unreachable(_) | Class::Permanent(_) | Class::Statement => {
+            Class::Unreachable(_) | Class::Permanent(_) => {
                 return Err(Error::Connect(error));
             }
         }

@@ -14,12 +14,8 @@ pub(super) fn no_entry(failure: &Failure) -> Finding {
             "see who holds them (pg_stat_activity, `GET /debug/db-pool`) and lower DB_INSTANCES x share, \
              or raise the pooler's limit and DB_LIMIT",
         ),
-        Class::Banned => (Reason::Banned.to_string(), remedy(Reason::Banned)),
+        Class::Banned(_) => (Reason::Banned.to_string(), remedy(Reason::Banned)),
         Class::Unreachable(reason) | Class::Permanent(reason) => (reason.to_string(), remedy(reason)),
-        Class::Statement => (
-            "the server answers the login with an error".to_owned(),
-            "read the server's words",
-        ),
     };
     Finding::fail("reach", format!("{says} ({})", failure.message), change)
 }
@@ -47,6 +43,12 @@ fn remedy(reason: Reason) -> &'static str {
         Reason::Tls => {
             "?sslmode=disable where the server speaks no TLS; where it does, database.root_certificate must name \
              the authority that signed its certificate"
+        }
+        Reason::ServerError => {
+            "read the text in parentheses: it is the server's or pooler's own. Such errors usually pass"
+        }
+        Reason::AddressNotAllowed => {
+            "allow this machine's address in the network restrictions of the database or pooler"
         }
         Reason::Settings => "remove the start-up parameters that the server does not know from DATABASE_URL",
         Reason::Banned => {

@@ -31,7 +31,6 @@ const PATIENT_LIMIT: Duration = Duration::from_secs(5);
 const FATAL_WINDOW: Duration = Duration::from_secs(150);
 const FATAL_MOST: usize = 5;
 const FATAL_SPACING: Duration = Duration::from_secs(30);
-const BAN: Duration = Duration::from_secs(120);
 /// A refusal this soon after a close of ours was caused by it.
 const COOLDOWN_EVIDENCE: Duration = Duration::from_millis(250);
 const COOLDOWN_LEAST: Duration = Duration::from_millis(2);
@@ -161,9 +160,9 @@ impl CircuitBreaker {
                 let until = free.map_or(spaced, |at| spaced.max(*at + FATAL_WINDOW));
                 self.shut(until, Outage::Permanent);
             }
-            ConnectErrorKind::Banned => {
-                let extra = self.jittered(BAN / 10);
-                self.shut(now + BAN + extra, Outage::Banned);
+            ConnectErrorKind::Banned(pause) => {
+                let extra = self.jittered(pause / 10);
+                self.shut(now + pause + extra, Outage::Banned);
             }
             ConnectErrorKind::Cancelled => {}
         }

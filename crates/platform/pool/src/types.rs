@@ -128,7 +128,7 @@ pub enum ConnectErrorKind {
     /// It will fail again for the same reason.
     Permanent,
     /// The pooler turned this client away for a while.
-    Banned,
+    Banned(Duration),
     /// The attempt was given up here: no evidence of anything.
     Cancelled,
 }

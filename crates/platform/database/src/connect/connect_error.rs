@@ -1,30 +1,30 @@
-//! What a failed opening means: the one place that knows the texts of poolers and servers.
+//! Classifies connection errors: the one place that knows the texts of poolers and servers.
 //!
-//! To teach PooledConnection another pooler, add a line to `TEXTS` with the words it really sends; the tests below
-//! show where each line comes from.
+//! What is not in the tables is taken as transient: a pooler reports many conditions of its own in passing, and an
+//! attempt that is repeated costs less than a service that gives up. Only what is listed counts as permanent.
+//! To support another pooler, add a row with the words that it sends; the tests name the source of each text.
 
 use std::io;
-
-use sqlx::Error as SqlxError;
+use std::time::Duration;
 
 use berth_pool::Outage;
+use sqlx::Error as SqlxError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 /// What an error on the way to the server means for the next attempt.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Class {
     /// The pooler or server is full: wait and try again.
     Full,
-    /// The pooler turned this client away for a while: wait long.
-    Banned,
-    /// Nobody answers, or what answers is starting or stopping.
+    /// The pooler blocks this client for that long.
+    Banned(Duration),
+    /// Nothing answers, or the answer is an error that passes.
     Unreachable(Reason),
     /// The next attempt will fail for the same reason.
     Permanent(Reason),
-    /// An error of a statement, not of the connection.
-    Statement,
 }
 
-/// Why the database cannot be used, in config an operator can act on.
+/// Why the database cannot be used, in terms an operator can act on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -43,109 +43,131 @@ pub enum Reason {
     /// The server or pooler is starting, stopping, or has lost its own server.
     #[error("the server is starting or stopping")]
     StartingOrStopping,
+    /// The server or pooler reports an error of its own, which may pass.
+    #[error("the server or pooler reports an error of its own")]
+    ServerError,
     /// The user or password is wrong, or the server does not let this user in.
     #[error("the server does not accept the user or password")]
     Credentials,
+    /// The server or pooler does not accept connections from this address.
+    #[error("the server does not accept connections from this address")]
+    AddressNotAllowed,
     /// There is no such database.
     #[error("there is no such database")]
     UnknownDatabase,
     /// TLS is refused, or the server's certificate is not trusted.
     #[error("TLS is refused, or the server's certificate is not trusted")]
     Tls,
-    /// The pooler does not understand a start-up parameter, or the file cannot be opened.
+    /// The pooler does not accept a startup parameter, or the file cannot be opened.
     #[error("these settings do not fit the server, or the file cannot be opened")]
     Settings,
-    /// Too many failures made the pooler turn this client away.
-    #[error("the pooler has turned this client away after too many failures")]
+    /// Too many failures made the pooler block this client.
+    #[error("the pooler blocks this client after too many failures")]
     Banned,
 }
 
 impl Reason {
-    /// What callers are told while nothing else is known.
+    /// The outage that callers are told about while nothing else is known.
     pub fn outage(self) -> Outage {
         match self {
             Self::NotListening
             | Self::UnknownHost
             | Self::NoAnswer
             | Self::BrokenOff
-            | Self::StartingOrStopping => Outage::Unreachable,
-            Self::Credentials | Self::UnknownDatabase | Self::Tls | Self::Settings => Outage::Permanent,
+            | Self::StartingOrStopping
+            | Self::ServerError => Outage::Unreachable,
+            Self::Credentials
+            | Self::AddressNotAllowed
+            | Self::UnknownDatabase
+            | Self::Tls
+            | Self::Settings => Outage::Permanent,
             Self::Banned => Outage::Banned,
         }
     }
 }
 
-/// Words in a server's message, the SQLSTATE they come with (empty: any), and what they mean.
-const TEXTS: &[(&str, &str, Class)] = &[
-    ("XX000", "ECIRCUITBREAKER", Class::Banned),
-    ("XX000", "MaxClientsInSessionMode", Class::Full),
-    ("XX000", "EMAXCONN", Class::Full),
-    ("XX000", "Max client connections reached", Class::Full),
-    ("XX000", "ECHECKOUTTIMEOUT", Class::Full),
-    ("XX000", "Unable to check out", Class::Full),
+const FULL: Class = Class::Full;
+const STOPPING: Class = Class::Unreachable(Reason::StartingOrStopping);
+const CREDENTIALS: Class = Class::Permanent(Reason::Credentials);
+/// Supavisor 2.9 blocks 120 s after 10 failed authentications, 30 s after 5 failures of its own login
+/// (`lib/supavisor/circuit_breaker.ex`).
+const BLOCKED_CLIENT: Class = Class::Banned(Duration::from_secs(120));
+const BLOCKED_SERVER: Class = Class::Banned(Duration::from_secs(30));
+/// Five failed authentication queries within 300 s make Supavisor block for 30 s: attempts stay below that.
+const SLOW_PROBES: Class = Class::Banned(Duration::from_secs(75));
+
+/// The SQLSTATE (empty: any), words that the message contains, and what they mean. The first match counts.
+const TEXTS: &[(&str, &[&str], Class)] = &[
+    ("XX000", &["ECIRCUITBREAKER", "database"], BLOCKED_SERVER),
+    ("XX000", &["ECIRCUITBREAKER"], BLOCKED_CLIENT),
+    ("XX000", &["MaxClientsInSessionMode"], FULL),
+    ("XX000", &["EMAXCONN"], FULL),
+    ("XX000", &["Max client connections reached"], FULL),
+    ("XX000", &["EMAXPOOLSREACHED"], FULL),
+    ("XX000", &["ECHECKOUTTIMEOUT"], FULL),
+    ("XX000", &["ECHECKOUTRETRIES"], FULL),
+    ("XX000", &["EPOOLCHECKOUT"], FULL),
+    ("XX000", &["nable to check out"], FULL),
+    ("XX000", &["EAUTHQUERY", "user not found"], CREDENTIALS),
+    ("XX000", &["EAUTHQUERY"], SLOW_PROBES),
+    ("XX000", &["EAUTHSECRETS"], SLOW_PROBES),
+    ("XX000", &["ENOTFOUND"], CREDENTIALS),
+    ("XX000", &["Tenant or user not found"], CREDENTIALS),
+    ("XX000", &["no tenant identifier"], CREDENTIALS),
+    ("XX000", &["EINVALIDUSERINFO"], CREDENTIALS),
+    ("XX000", &["EMULTIPLEUSERS"], CREDENTIALS),
     (
         "XX000",
-        "Tenant or user not found",
-        Class::Permanent(Reason::Credentials),
+        &["EADDRNOTALLOWED"],
+        Class::Permanent(Reason::AddressNotAllowed),
     ),
-    (
-        "XX000",
-        "no tenant identifier",
-        Class::Permanent(Reason::Credentials),
-    ),
-    ("", "no more connections allowed", Class::Full),
-    ("", "client connections exceeded", Class::Full),
-    ("", "query_wait_timeout", Class::Full),
-    (
-        "",
-        "server login has been failing",
-        Class::Unreachable(Reason::StartingOrStopping),
-    ),
-    (
-        "",
-        "server shutting down",
-        Class::Unreachable(Reason::StartingOrStopping),
-    ),
-    (
-        "",
-        "pooler is shut",
-        Class::Unreachable(Reason::StartingOrStopping),
-    ),
+    ("XX000", &["EBANNED"], Class::Permanent(Reason::AddressNotAllowed)),
+    ("XX000", &["ESSLREQUIRED"], Class::Permanent(Reason::Tls)),
+    ("", &["no more connections allowed"], FULL),
+    ("", &["client connections exceeded"], FULL),
+    ("", &["query_wait_timeout"], FULL),
+    ("", &["server login has been failing"], STOPPING),
+    ("", &["server shutting down"], STOPPING),
+    ("", &["pooler is shut"], STOPPING),
     (
         "08P01",
-        "unsupported startup parameter",
+        &["unsupported startup parameter"],
         Class::Permanent(Reason::Settings),
     ),
+    ("08P01", &["authentication failed"], CREDENTIALS),
+    ("08P01", &["no such user"], CREDENTIALS),
     (
         "08P01",
-        "authentication failed",
-        Class::Permanent(Reason::Credentials),
-    ),
-    ("08P01", "no such user", Class::Permanent(Reason::Credentials)),
-    (
-        "08P01",
-        "no such database",
+        &["no such database"],
         Class::Permanent(Reason::UnknownDatabase),
     ),
-    ("08P01", "not allowed", Class::Permanent(Reason::Credentials)),
-    ("08P01", "SSL required", Class::Permanent(Reason::Tls)),
+    ("08P01", &["not allowed"], CREDENTIALS),
+    ("08P01", &["SSL required"], Class::Permanent(Reason::Tls)),
 ];
 
 /// SQLSTATEs that mean the same whatever the text.
 const CODES: &[(&str, Class)] = &[
-    ("53300", Class::Full),
-    ("57P01", Class::Unreachable(Reason::StartingOrStopping)),
-    ("57P02", Class::Unreachable(Reason::StartingOrStopping)),
-    ("57P03", Class::Unreachable(Reason::StartingOrStopping)),
-    ("28P01", Class::Permanent(Reason::Credentials)),
-    ("28000", Class::Permanent(Reason::Credentials)),
+    ("53300", FULL),
+    ("53400", FULL),
+    ("57P01", STOPPING),
+    ("57P02", STOPPING),
+    ("57P03", STOPPING),
+    ("28P01", CREDENTIALS),
+    ("28000", CREDENTIALS),
     ("3D000", Class::Permanent(Reason::UnknownDatabase)),
-    ("42501", Class::Permanent(Reason::Credentials)),
 ];
 
-/// Tells what an error met while opening a connection means.
+/// Returns what an error met while connecting means.
 pub fn classify(error: &SqlxError) -> Class {
     match error {
+        // A role without the right to connect; as a statement's own error it says nothing of the login.
+        SqlxError::Database(database) if database.code().as_deref() == Some("42501") && is_fatal(error) => {
+            CREDENTIALS
+        }
+        // SQLite cannot open the file.
+        SqlxError::Database(database) if database.try_downcast_ref::<PgDatabaseError>().is_none() => {
+            Class::Permanent(Reason::Settings)
+        }
         SqlxError::Database(database) => {
             classify_text(database.code().as_deref().unwrap_or_default(), database.message())
         }
@@ -154,17 +176,16 @@ pub fn classify(error: &SqlxError) -> Class {
         SqlxError::Io(error) => Class::Unreachable(reason_of(error)),
         SqlxError::Tls(_) => Class::Permanent(Reason::Tls),
         SqlxError::Configuration(_) | SqlxError::InvalidArgument(_) => Class::Permanent(Reason::Settings),
-        // What is not understood is most often a stranger or half an answer on the port.
-        SqlxError::Protocol(_) => Class::Unreachable(Reason::BrokenOff),
+        // Most often another program on the port, or half an answer.
         _ => Class::Unreachable(Reason::BrokenOff),
     }
 }
 
-/// Tells what a code and message from a server or pooler mean.
+/// Returns what a code and message from a server or pooler mean while connecting.
 pub fn classify_text(code: &str, message: &str) -> Class {
-    let known = TEXTS
-        .iter()
-        .find(|(state, words, _)| (state.is_empty() || *state == code) && message.contains(words));
+    let known = TEXTS.iter().find(|(state, words, _)| {
+        (state.is_empty() || *state == code) && words.iter().all(|words| message.contains(words))
+    });
     if let Some((_, _, class)) = known {
         return *class;
     }
@@ -173,26 +194,45 @@ pub fn classify_text(code: &str, message: &str) -> Class {
     }
     match code {
         "08P01" | "08006" | "08003" | "08000" => Class::Unreachable(Reason::BrokenOff),
-        _ if code.starts_with("57P") => Class::Unreachable(Reason::StartingOrStopping),
-        _ => Class::Statement,
+        _ if code.starts_with("57P") => STOPPING,
+        _ => Class::Unreachable(Reason::ServerError),
     }
 }
 
-/// Tells whether an error on a connection in use means that the connection is lost.
-pub fn is_lost(error: &SqlxError) -> bool {
+/// What the loss of a connection in use says about the connections beside it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Loss {
+    /// The server ended this session by a rule about sessions; the others are as good as before.
+    ThisConnection,
+    /// The server or the way to it may be gone: connections that were idle at that time are suspect.
+    MaybeAll,
+}
+
+/// Returns what an error on a connection in use means for it; none where the connection goes on.
+///
+/// A connection is lost by a failure of its socket or by an error of severity FATAL or PANIC. An ERROR is the
+/// statement's own whatever its code: postgres_fdw, dblink and RAISE report 08006 or 57P01 of another server.
+pub(crate) fn loss(error: &SqlxError) -> Option<Loss> {
     match error {
-        SqlxError::Io(_) | SqlxError::WorkerCrashed | SqlxError::Tls(_) => true,
-        SqlxError::Database(database) => match database.code().as_deref() {
-            Some("57P01" | "57P02" | "57P03" | "57P05" | "08006" | "08003" | "25P03") => true,
-            // Whatever the code: a FATAL, the server's or a pooler's, ends the connection.
-            _ => is_fatal(database.as_ref()),
-        },
-        _ => false,
+        SqlxError::Io(_) | SqlxError::WorkerCrashed | SqlxError::Tls(_) => Some(Loss::MaybeAll),
+        SqlxError::Database(database) if is_fatal(error) => Some(match database.code().as_deref() {
+            // idle_in_transaction_session_timeout, transaction_timeout, idle_session_timeout
+            Some("25P03" | "25P04" | "57P05") => Loss::ThisConnection,
+            _ => Loss::MaybeAll,
+        }),
+        _ => None,
     }
 }
 
-fn is_fatal(error: &dyn sqlx::error::DatabaseError) -> bool {
-    use sqlx::postgres::{PgDatabaseError, PgSeverity};
+/// Returns whether an error on a connection in use means that the connection is lost.
+pub fn is_lost(error: &SqlxError) -> bool {
+    loss(error).is_some()
+}
+
+fn is_fatal(error: &SqlxError) -> bool {
+    let SqlxError::Database(error) = error else {
+        return false;
+    };
     error
         .try_downcast_ref::<PgDatabaseError>()
         .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
@@ -217,8 +257,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn knows_the_texts_of_several_versions() {
+    fn classifies_the_texts_of_several_versions() {
         use Class::{Banned, Full, Permanent, Unreachable};
+        let blocked = |seconds| Banned(Duration::from_secs(seconds));
+        let passing = Unreachable(Reason::ServerError);
         let stopping = Unreachable(Reason::StartingOrStopping);
         for (code, message, class) in [
             // Supavisor until 2.8, lib/supavisor/client_handler.ex
@@ -245,9 +287,73 @@ mod tests {
             ),
             (
                 "XX000",
-                "(ECIRCUITBREAKER) too many authentication errors, new connections are temporarily blocked",
-                Banned,
+                "(ECIRCUITBREAKER) too many authentication failures, new connections are temporarily blocked",
+                blocked(120),
             ),
+            (
+                "XX000",
+                "(ECIRCUITBREAKER) failed to retrieve database credentials after multiple attempts, new connections are temporarily blocked",
+                blocked(30),
+            ),
+            (
+                "XX000",
+                "(ECIRCUITBREAKER) too many failed attempts to connect to the database, new connections are temporarily blocked",
+                blocked(30),
+            ),
+            ("XX000", "(EMAXPOOLSREACHED) max pools count reached", Full),
+            ("XX000", "(ECHECKOUTRETRIES) checkout failed after retries", Full),
+            ("XX000", "(EPOOLCHECKOUT) failed to check out a connection", Full),
+            (
+                "XX000",
+                "(ENOTFOUND) tenant/user app.project not found",
+                Permanent(Reason::Credentials),
+            ),
+            (
+                "XX000",
+                "(EINVALIDUSERINFO) invalid user info",
+                Permanent(Reason::Credentials),
+            ),
+            (
+                "XX000",
+                "(EMULTIPLEUSERS) multiple users found",
+                Permanent(Reason::Credentials),
+            ),
+            (
+                "XX000",
+                "(EADDRNOTALLOWED) address not in tenant allow_list: {1, 2, 3, 4}",
+                Permanent(Reason::AddressNotAllowed),
+            ),
+            (
+                "XX000",
+                "(EBANNED) this address is banned",
+                Permanent(Reason::AddressNotAllowed),
+            ),
+            (
+                "XX000",
+                "(ESSLREQUIRED) SSL connection is required",
+                Permanent(Reason::Tls),
+            ),
+            (
+                "XX000",
+                "(EAUTHQUERY) authentication query failed: timeout",
+                blocked(75),
+            ),
+            (
+                "XX000",
+                "(EAUTHQUERY) authentication query failed: user not found in pg_shadow",
+                Permanent(Reason::Credentials),
+            ),
+            ("XX000", "(EAUTHSECRETS) secrets not available", blocked(75)),
+            ("XX000", "(EDBHANDLEREXITED) DbHandler exited", passing),
+            (
+                "XX000",
+                "(ESUBSCRIBERETRIES) failed to subscribe after retries",
+                passing,
+            ),
+            ("XX000", "(EPROXYSTARTFAILED) proxy start failed", passing),
+            // Neon
+            ("XX000", "endpoint is in transition, please retry", passing),
+            ("XXXXX", "a text nobody has seen yet", passing),
             ("XX000", "Max client connections reached", Full),
             (
                 "XX000",
@@ -282,6 +388,14 @@ mod tests {
             ),
             // PostgreSQL
             ("53300", "sorry, too many clients already", Full),
+            ("53400", "configuration limit exceeded: connection rate", Full),
+            ("53000", "insufficient resources", passing),
+            (
+                "53100",
+                "could not write init file: No space left on device",
+                passing,
+            ),
+            ("53200", "out of memory", passing),
             (
                 "53300",
                 "remaining connection slots are reserved for roles with the SUPERUSER attribute",
@@ -302,11 +416,6 @@ mod tests {
                 "3D000",
                 "database \"nowhere\" does not exist",
                 Permanent(Reason::UnknownDatabase),
-            ),
-            (
-                "23505",
-                "duplicate key value violates unique constraint",
-                Class::Statement,
             ),
         ] {
             assert_eq!(classify_text(code, message), class, "{code} {message}");

@@ -111,11 +111,9 @@ impl State {
     pub(super) fn trouble_with(&mut self, class: Class) -> ConnectErrorKind {
         let (failure, last_connect_error) = match class {
             Class::Full => return ConnectErrorKind::Full,
-            Class::Banned => (ConnectErrorKind::Banned, Reason::Banned),
+            Class::Banned(pause) => (ConnectErrorKind::Banned(pause), Reason::Banned),
             Class::Unreachable(reason) => (ConnectErrorKind::Unreachable, reason),
             Class::Permanent(reason) => (ConnectErrorKind::Permanent, reason),
-            // The set-up is a statement that any server understands: one that refuses it does not fit.
-            Class::Statement => (ConnectErrorKind::Permanent, Reason::Settings),
         };
         self.last_connect_error = Some(last_connect_error);
         failure

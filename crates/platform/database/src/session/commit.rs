@@ -7,7 +7,7 @@ use tracing::Instrument;
 
 use super::in_flight::TransactionState;
 use super::inner::{SessionInner, is_final};
-use crate::connect::connect_error::is_lost;
+use crate::connect::connect_error::{Loss, loss};
 use crate::connect::connector::Connection;
 use crate::error::Error;
 use crate::pool::lease::{ConnectionState, Lease};
@@ -166,7 +166,11 @@ async fn commit(
     let postgres = matches!(connection, Connection::Postgres(_));
     let (condition, outcome) = match tokio::time::timeout(limit, connection.run("COMMIT")).await {
         Ok(Ok(())) => (ConnectionState::Clean, Ok(())),
-        Ok(Err(error)) if is_lost(&error) => (ConnectionState::Dead, Err(Error::CommitUnknown)),
+        // The server ended the session before it read COMMIT: nothing was stored.
+        Ok(Err(error)) if loss(&error) == Some(Loss::ThisConnection) => {
+            (ConnectionState::Busy, Err(Error::ConnectionLost))
+        }
+        Ok(Err(error)) if loss(&error).is_some() => (ConnectionState::Dead, Err(Error::CommitUnknown)),
         Ok(Err(error)) if is_final(&error) => (ConnectionState::Busy, Err(Error::CommitUnknown)),
         // PostgreSQL has rolled back; SQLite keeps the transaction open for another try.
         Ok(Err(error)) => (

@@ -8,7 +8,7 @@ use tokio::time::error::Elapsed;
 use tracing::Instrument;
 
 use super::inner::{Fault, InFlight, RAW, SessionInner, TransactionState, is_final, is_stale};
-use crate::connect::connect_error::is_lost;
+use crate::connect::connect_error::{Loss, loss};
 use crate::error::Error;
 use crate::pool::lease::ConnectionState;
 use crate::pool::status::HolderState;
@@ -79,7 +79,10 @@ impl SessionInner {
         let (condition, outcome) = match outcome {
             Ok(Ok(value)) => (None, Ok(value)),
             Ok(Err(error)) if is_final(&error) => (Some(ConnectionState::Busy), Err(Fault::Statement(error))),
-            Ok(Err(error)) if is_lost(&error) || is_stale(&error) => {
+            Ok(Err(error)) if loss(&error) == Some(Loss::ThisConnection) => {
+                (Some(ConnectionState::Busy), Err(Fault::Lost))
+            }
+            Ok(Err(error)) if loss(&error).is_some() || is_stale(&error) => {
                 (Some(ConnectionState::Dead), Err(Fault::Lost))
             }
             Ok(Err(error)) => (None, Err(Fault::Statement(error))),

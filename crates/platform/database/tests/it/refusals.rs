@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use berth_database::{Database, Error, Outcome, Reason};
-use berth_testkit::{Certificate, Cluster, Limiter, LimiterOptions, Phase, PoolerKind, eventually};
+use berth_database::{Database, Error, Outcome, Reason, SessionOptions};
+use berth_testkit::{Certificate, Cluster, Limiter, LimiterOptions, Phase, PoolerKind, Refusal, eventually};
 use futures_util::future::join_all;
+use sea_orm::ConnectionTrait;
 
 use crate::fixture::{harbour, harbour_with, number, settings};
 
@@ -164,4 +165,72 @@ async fn tls_with_a_trusted_certificate_works() {
     database.ready(Duration::from_secs(10)).await.unwrap();
     database.close(Duration::from_secs(5)).await.unwrap();
     eventually(async || limiter.counts().concurrent == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pooler_says_in_passing_costs_no_request() {
+    for (code, text) in [
+        ("XX000", "(EDBHANDLEREXITED) DbHandler exited"),
+        ("XX000", "(EPROXYSTARTFAILED) proxy start failed"),
+        ("XX000", "endpoint is in transition, please retry"),
+        ("53100", "could not extend file: No space left on device"),
+        ("53200", "out of memory"),
+        ("53400", "configuration limit exceeded: connection rate"),
+        ("ZZ999", "a text that nobody has listed"),
+    ] {
+        let server = Cluster::shared().await.database().await;
+        let limiter = Limiter::start(&server, LimiterOptions::limit(3));
+        limiter.set_pooler_kind(PoolerKind::Other(
+            Refusal::new(code, text),
+            Phase::BeforeAuthentication,
+        ));
+        limiter.set_limit(0);
+        let database = Database::new(settings(&limiter.url(), 3)).unwrap();
+        let session = database.session(SessionOptions::new("written"));
+        let written = number(&session, "SELECT 1");
+        let recovers = async {
+            eventually(async || limiter.counts().refused > 0).await;
+            limiter.set_limit(3);
+        };
+        let (written, ()) = tokio::join!(written, recovers);
+        written.unwrap_or_else(|error| panic!("{code} {text}: {error}"));
+        session.end(Outcome::Commit).await.unwrap();
+        database.close(Duration::from_secs(5)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_with_a_code_of_a_lost_connection_is_the_statements_own() {
+    let pool = harbour(2).await;
+    for code in ["08006", "08003", "57P01", "57P03", "57P05", "25P03"] {
+        let session = pool.session("raises");
+        let sql = format!("DO $$ BEGIN RAISE EXCEPTION 'elsewhere' USING ERRCODE = '{code}'; END $$");
+        let before = pool.limiter.counts().startups;
+        let error = session.execute_unprepared(&sql).await.unwrap_err();
+        let error = Error::from(error);
+        assert!(matches!(error, Error::Statement(_)), "{code}: {error:?}");
+        session.end(Outcome::Rollback).await.unwrap();
+        number(&pool.reader(), "SELECT 1").await.unwrap();
+        let opened = pool.limiter.counts().startups - before;
+        assert!(opened <= 1, "{code}: {opened} connections were opened");
+    }
+    pool.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_the_server_ended_for_idling_leaves_its_neighbours_alone() {
+    let pool = harbour(2).await;
+    let (idles, neighbour) = (pool.session("idles"), pool.session("neighbour"));
+    let pid = number(&neighbour, "SELECT pg_backend_pid()").await.unwrap();
+    idles
+        .execute_unprepared("SET LOCAL idle_in_transaction_session_timeout = 100")
+        .await
+        .unwrap();
+    neighbour.end(Outcome::Commit).await.unwrap();
+    eventually(async || pool.limiter.counts().concurrent == 1).await;
+    let error = idles.end(Outcome::Commit).await.unwrap_err();
+    assert!(matches!(error, Error::ConnectionLost), "{error:?}");
+    let after = number(&pool.reader(), "SELECT pg_backend_pid()").await.unwrap();
+    assert_eq!(after, pid, "the idle connection is kept");
+    pool.assert_whole().await;
 }

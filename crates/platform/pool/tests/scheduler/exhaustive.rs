@@ -104,7 +104,7 @@ fn small() -> Vec<Scenario> {
             name: "failing for good",
             failures: vec![
                 ConnectErrorKind::Permanent,
-                ConnectErrorKind::Banned,
+                ConnectErrorKind::Banned(Duration::from_secs(120)),
                 ConnectErrorKind::Full,
             ],
             ..pooled(2)

@@ -179,7 +179,7 @@ fn a_ban_holds_for_two_minutes_whatever_else_fails_meanwhile() {
     pool.ask(REQUEST);
     pool.ask(REQUEST);
     let openings = pool.opening();
-    pool.fail(openings[0], ConnectErrorKind::Banned);
+    pool.fail(openings[0], ConnectErrorKind::Banned(seconds(120)));
     pool.fail(openings[1], ConnectErrorKind::Permanent);
     pool.give(pool.leased()[0], ReleaseOutcome::Dropped);
     assert_eq!(

@@ -81,7 +81,7 @@ fn failure() -> impl Strategy<Value = ConnectErrorKind> {
         6 => Just(ConnectErrorKind::Full),
         6 => Just(ConnectErrorKind::Unreachable),
         1 => Just(ConnectErrorKind::Permanent),
-        1 => Just(ConnectErrorKind::Banned),
+        1 => Just(ConnectErrorKind::Banned(Duration::from_secs(120))),
         1 => Just(ConnectErrorKind::Cancelled),
     ]
 }

@@ -176,7 +176,7 @@ impl World {
                 self.refused = failure == ConnectErrorKind::Full;
                 let shut = match failure {
                     ConnectErrorKind::Permanent => Duration::from_secs(30),
-                    ConnectErrorKind::Banned => Duration::from_secs(120),
+                    ConnectErrorKind::Banned(pause) => pause,
                     _ => Duration::ZERO,
                 };
                 self.shut_until = self.shut_until.max(now + shut);
