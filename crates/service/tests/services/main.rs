@@ -6,6 +6,5 @@
 )]
 
 mod fixture;
-mod pages;
 mod sample; // sample
 mod users;
