@@ -1,21 +1,26 @@
-//! The service put together: from settings to a server that runs until it is told to stop.
+//! The service put together: from settings to a server that runs until it is stopped.
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{Server, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Compress, from_fn};
-use actix_web::web::{Data, PayloadConfig, ServiceConfig};
-use actix_web::{App, HttpServer};
+use actix_web::web::{Data, ServiceConfig};
+use actix_web::{App, Error};
 use berth_database::Database;
+use berth_web::handlers::openapi::Document;
+use berth_web::problem::ProblemTypes;
+use berth_web::{AppState, Migrations, Server, StartError, middleware, shutdown, startup, telemetry};
 use service::Services;
 
-use crate::observe::Observer;
 use crate::settings::Settings;
-use crate::startup::{self, StartError};
-use crate::{middleware, routes, shutdown, telemetry};
+use crate::{openapi, routes};
+
+/// The schema's migrations, as the platform uses them.
+pub const MIGRATIONS: Migrations = Migrations {
+    apply: |settings| Box::pin(async move { Ok(migration::apply(&settings).await?) }),
+    pending: |session| Box::pin(async move { Ok(migration::pending(&session).await?) }),
+};
 
 /// Starts the service, serves until SIGTERM or Ctrl-C, and closes every database connection.
 ///
@@ -23,49 +28,60 @@ use crate::{middleware, routes, shutdown, telemetry};
 ///
 /// Anything that keeps it from starting, or from ending with every connection closed.
 pub async fn serve(settings: Settings) -> Result<(), StartError> {
-    let database = startup::database(&settings).await?;
-    let served = serve_on(&database, settings).await;
+    let database = startup::database(&settings.web()).await?;
+    let served = serve_on(&database, &settings).await;
     served.and(shutdown::close(&database).await)
 }
 
-async fn serve_on(database: &Database, settings: Settings) -> Result<(), StartError> {
-    startup::migrations(&settings, database).await?;
-    let services = Services::new();
-    let services = services.with_chat_model(startup::responder(&settings.responder)?); // sample
-    let application = Application::new(settings, database.clone(), services);
-    application.listen()?.run_until(shutdown::requested()).await
+async fn serve_on(database: &Database, settings: &Settings) -> Result<(), StartError> {
+    startup::migrations(&settings.web(), database, MIGRATIONS).await?;
+    let application = Application::new(settings, database)?;
+    application.bind()?.run_until(shutdown::requested()).await
 }
 
-/// Everything that requests share.
-#[derive(Clone, Debug)]
-pub struct Application {
-    settings: Arc<Settings>,
-    database: Database,
-    services: Data<Services>,
-    observer: Observer,
-    more_routes: fn(&mut ServiceConfig),
-}
-
-/// A server whose port is taken: connections are accepted, and answered once it runs.
+/// The service with its port taken.
 #[derive(Debug)]
 #[must_use]
-pub struct Listening {
-    address: SocketAddr,
-    listener: TcpListener,
-    metrics: Option<TcpListener>,
+pub struct Bound {
+    /// The server, which knows its address.
+    pub server: Server,
     application: Application,
 }
 
+impl Bound {
+    /// Serves until `stop`, then lets requests under way finish.
+    ///
+    /// # Errors
+    ///
+    /// The server failed.
+    pub async fn run_until(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
+        let application = self.application;
+        self.server.run(move || application.app(), stop).await
+    }
+}
+
+/// The service, ready to take its port.
+#[derive(Clone, Debug)]
+pub struct Application {
+    state: AppState,
+    services: Data<Services>,
+    more_routes: fn(&mut ServiceConfig),
+}
+
 impl Application {
-    pub fn new(settings: Settings, database: Database, services: Services) -> Self {
-        let settings = Arc::new(settings);
-        Self {
-            observer: Observer::new(settings.clone(), database.clone()),
-            settings,
-            database,
+    /// Makes what requests share.
+    ///
+    /// # Errors
+    ///
+    /// A service cannot be set up with these settings.
+    pub fn new(settings: &Settings, database: &Database) -> Result<Self, StartError> {
+        let services = Services::new();
+        let services = services.with_chat_model(crate::sample::chat_model(&settings.responder)?); // sample
+        Ok(Self {
+            state: AppState::new(settings.web(), database, env!("CARGO_PKG_VERSION")),
             services: Data::new(services),
             more_routes: |_| {},
-        }
+        })
     }
 
     /// Adds routes to the table, for tests that need a handler which misbehaves.
@@ -78,27 +94,16 @@ impl Application {
     ///
     /// # Errors
     ///
-    /// The address is not ours, or somebody else has the port.
-    pub fn listen(self) -> Result<Listening, StartError> {
-        let address = SocketAddr::new(self.settings.server.host, self.settings.server.port);
-        let listen = || {
-            let listener = TcpListener::bind(address)?;
-            Ok((listener.local_addr()?, listener))
-        };
-        let (address, listener) = listen().map_err(|source| StartError::Listen { address, source })?;
-        let metrics = self
-            .observer
-            .listen()
-            .map(|(address, listener)| listener.map_err(|source| StartError::Listen { address, source }));
-        Ok(Listening {
-            address,
-            listener,
-            metrics: metrics.transpose()?,
+    /// The address is not this machine's, or the port is taken.
+    pub fn bind(self) -> Result<Bound, StartError> {
+        Ok(Bound {
+            server: Server::bind(self.state.clone(), MIGRATIONS)?,
             application: self,
         })
     }
 
-    /// One worker's app. Later wraps are further out.
+    /// One worker's app: first what handlers may ask for, then the routes, then what every request passes through,
+    /// the outermost last.
     fn app(
         &self,
     ) -> App<
@@ -106,77 +111,33 @@ impl Application {
             ServiceRequest,
             Config = (),
             Response = ServiceResponse<impl MessageBody + use<>>,
-            Error = actix_web::Error,
+            Error = Error,
             InitError = (),
         > + use<>,
     > {
+        let state = &self.state;
         App::new()
-            .app_data(Data::new(self.database.clone()))
             .app_data(self.services.clone())
-            .app_data(Data::new(self.settings.app.clone()))
-            .app_data(Data::new(self.settings.server.clone()))
-            .app_data(PayloadConfig::new(self.settings.server.body_limit))
-            .configure(|app| self.observer.configure(app))
+            .app_data(Data::new(Document::new(&openapi::api())))
+            .app_data(Data::new(ProblemTypes::new(openapi::PROBLEM_TYPES)))
+            .app_data(state.info.clone())
+            .app_data(state.payload_config())
+            .app_data(state.body_limit.clone())
+            .app_data(state.sessions.clone())
+            .app_data(state.pool.clone())
+            .app_data(state.readiness.clone())
+            .app_data(state.monitor.clone())
+            .app_data(state.metrics.clone())
+            .app_data(state.clients.clone())
+            .app_data(state.debug.clone())
             .configure(self.more_routes)
-            .configure(routes::configure)
+            .configure(|table| routes::configure(table, state))
             .wrap(from_fn(middleware::unit_of_work))
             .wrap(from_fn(middleware::catch_unwind))
-            .wrap(from_fn(middleware::boundary))
-            .wrap(from_fn(middleware::measure))
+            .wrap(from_fn(middleware::error_response))
+            .wrap(from_fn(middleware::access_log))
+            .wrap(from_fn(middleware::request_metrics))
             .wrap(Compress::default())
             .wrap(telemetry::request_span())
     }
-}
-
-impl Listening {
-    /// Where it listens, with the port that was taken.
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Where metrics are served, if they have a port of their own.
-    pub fn metrics_address(&self) -> Option<SocketAddr> {
-        self.metrics
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok())
-    }
-
-    /// Serves until `stop`, then lets requests under way finish.
-    ///
-    /// # Errors
-    ///
-    /// The server failed.
-    pub async fn run_until(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
-        let Self {
-            address,
-            listener,
-            metrics,
-            application,
-        } = self;
-        tracing::info!("listening on http://{address}, docs at http://{address}/docs/");
-        let observer = application.observer.clone();
-        let _watching = observer.watch(metrics).await.map_err(StartError::Serve)?;
-        let server = server(listener, application, observer.announce(stop));
-        server
-            .map_err(|source| StartError::Listen { address, source })?
-            .await
-            .map_err(StartError::Serve)
-    }
-}
-
-/// An abandoned HTTP/1 request is dropped rather than served to nobody: its connection comes back at once.
-fn server(
-    listener: TcpListener,
-    application: Application,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<Server> {
-    let settings = application.settings.server.clone();
-    let mut server = HttpServer::new(move || application.app())
-        .h1_allow_half_closed(false)
-        .shutdown_timeout(settings.shutdown_timeout.as_secs_f64().ceil() as u64)
-        .shutdown_signal(stop);
-    if settings.workers > 0 {
-        server = server.workers(settings.workers);
-    }
-    Ok(server.listen(listener)?.run())
 }

@@ -6,7 +6,6 @@ mod name;
 mod report;
 mod responder; // sample
 
-pub(crate) use berth_web::settings::levels;
 pub use berth_web::settings::{
     App, Debug, Environment, Health, Log, LogFormat, Metrics, Migrate, Monitor, Secret, Server, Startup,
     Telemetry,
@@ -35,6 +34,22 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The platform's sections.
+    pub fn web(&self) -> berth_web::Settings {
+        berth_web::Settings {
+            app: self.app.clone(),
+            server: self.server.clone(),
+            startup: self.startup.clone(),
+            database: self.database.clone(),
+            log: self.log.clone(),
+            health: self.health.clone(),
+            monitor: self.monitor.clone(),
+            metrics: self.metrics.clone(),
+            debug: self.debug.clone(),
+            telemetry: self.telemetry.clone(),
+        }
+    }
+
     /// Refuses what is out of range or contradicts itself, naming the key and the rule.
     fn check(&self) -> Result<(), Broken> {
         self.app.check()?;

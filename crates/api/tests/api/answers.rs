@@ -45,7 +45,7 @@ on_each_store! {
         let posting = tokio::spawn(async move { client.post(&address, json!({ "body": "Hello?" })).await });
         responder.asked().await;
         responder.fail().await;
-        let problem = posting.await.unwrap().problem(StatusCode::BAD_GATEWAY, "urn:problem:upstream-failed");
+        let problem = posting.await.unwrap().problem(StatusCode::BAD_GATEWAY, "/problems/upstream-failed");
         let listed = server.client().get(&all).await.ok();
         let question = listed["items"][0]["id"].as_str().unwrap();
         assert!(problem["detail"].as_str().unwrap().contains(question), "{problem}");

@@ -24,8 +24,8 @@ on_each_database! {
         assert_eq!(client.get(&place).await.ok(), changed);
 
         client.delete(&place).await.no_content();
-        client.get(&place).await.problem(StatusCode::NOT_FOUND, "urn:problem:not-found");
-        client.delete(&place).await.problem(StatusCode::NOT_FOUND, "urn:problem:not-found");
+        client.get(&place).await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
+        client.delete(&place).await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
     async fn pages_go_on_by_their_next_link_and_end(server: Server) {
@@ -61,12 +61,12 @@ on_each_database! {
         let client = server.client();
         for title in [json!(""), json!("   "), json!("x".repeat(201)), json!("nul\u{0}")] {
             let problem = client.post(ALL, json!({ "title": title })).await;
-            let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
+            let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-input");
             assert_eq!(problem["errors"][0]["path"], "title", "{problem}");
         }
         let place = client.conversation("kept").await;
         let problem = client.patch(&place, json!({ "title": "" })).await;
-        let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
+        let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-input");
         assert_eq!(problem["errors"][0]["path"], "title");
         assert_eq!(client.get(&place).await.ok()["title"], "kept");
     }
@@ -75,7 +75,7 @@ on_each_database! {
         let client = server.client();
         for (query, path) in [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("cursor=x", "cursor")] {
             let problem = client.get(&format!("{ALL}?{query}")).await;
-            let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
+            let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-input");
             assert_eq!(problem["errors"][0]["path"], path, "{problem}");
         }
     }

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
-use api::extract::Session;
 use berth_testkit::{Cluster, PgBouncer, PgBouncerOptions};
+use berth_web::extract::Session;
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde_json::Value;

@@ -31,7 +31,7 @@ on_each_database! {
         assert_eq!(client.get(&place).await.ok()["body"], "Helo");
         assert_eq!(client.patch(&place, json!({ "body": "Hello" })).await.ok()["body"], "Hello");
         client.delete(&place).await.no_content();
-        client.get(&place).await.problem(StatusCode::NOT_FOUND, "urn:problem:not-found");
+        client.get(&place).await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
     async fn messages_go_with_their_conversation(server: Server) {
@@ -39,13 +39,13 @@ on_each_database! {
         let conversation = client.conversation("talk").await;
         let (_, place) = client.post(&format!("{conversation}/messages"), json!({ "body": "Hi" })).await.created();
         client.delete(&conversation).await.no_content();
-        client.get(&place).await.problem(StatusCode::NOT_FOUND, "urn:problem:not-found");
+        client.get(&place).await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
     async fn a_message_needs_a_conversation(server: Server) {
         let nowhere = "/api/v1/conversations/0198f2f1-b1c2-7c2a-9d0f-3f6f4f1f2a3b/messages";
         let answer = server.client().post(nowhere, json!({ "body": "Hi" })).await;
-        answer.problem(StatusCode::NOT_FOUND, "urn:problem:not-found");
+        answer.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
     async fn an_export_has_every_message_a_line_in_order(server: Server) {
@@ -82,7 +82,7 @@ on_each_database! {
 
     async fn an_export_of_nothing_is_a_problem_and_no_half_file(server: Server) {
         let nowhere = "/api/v1/conversations/0198f2f1-b1c2-7c2a-9d0f-3f6f4f1f2a3b/messages/export";
-        server.client().get(nowhere).await.problem(StatusCode::NOT_FOUND, "urn:problem:not-found");
+        server.client().get(nowhere).await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
     async fn an_export_is_compressed_for_who_asks(server: Server) {

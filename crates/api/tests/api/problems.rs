@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpResponse, error};
-use api::error::ApiError;
-use api::extract::{Json, Path, Session};
 use berth_database::SessionOptions;
 use berth_testkit::{Cluster, Cut, Limiter, LimiterOptions, eventually};
+use berth_web::Error;
+use berth_web::extract::{Json, Path, Session};
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
@@ -58,7 +58,7 @@ mod own_routes {
             for body in ["", "{", "{\"name\": \"x\"} and more", "\u{1}"] {
                 let request = server.client().request(Method::POST, SHIPS).header("content-type", "application/json");
                 let answer = Answer::to(request.body(body)).await;
-                answer.problem(StatusCode::BAD_REQUEST, "urn:problem:malformed-json");
+                answer.problem(StatusCode::BAD_REQUEST, "/problems/malformed-json");
             }
         }
 
@@ -72,7 +72,7 @@ mod own_routes {
             ];
             for (body, path) in cases {
                 let problem = server.client().post(SHIPS, body).await;
-                let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "urn:problem:invalid-input");
+                let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-input");
                 assert_eq!(problem["errors"][0]["path"], path, "{problem}");
             }
         }
@@ -98,7 +98,7 @@ mod own_routes {
         async fn a_path_that_holds_no_id(store: Store) {
             let server = Server::start_with(store, |_| {}, routes).await;
             let answer = server.client().get(&format!("{SHIPS}/seventeen")).await;
-            answer.problem(StatusCode::BAD_REQUEST, "urn:problem:invalid-path");
+            answer.problem(StatusCode::BAD_REQUEST, "/problems/invalid-path");
         }
 
         async fn a_panic_is_answered_and_tells_nothing(store: Store) {
@@ -134,7 +134,7 @@ mod own_routes {
         async fn a_broken_constraint_is_a_conflict(store: Store) {
             let server = Server::start_with(store, |_| {}, routes).await;
             let problem = server.client().post("/twice", Value::Null).await;
-            let problem = problem.problem(StatusCode::CONFLICT, "urn:problem:conflict");
+            let problem = problem.problem(StatusCode::CONFLICT, "/problems/conflict");
             assert!(!problem.to_string().contains("hidden"), "{problem}");
         }
 
@@ -147,7 +147,7 @@ mod own_routes {
             holder.execute_unprepared("select 1").await.unwrap();
             let answer = server.client().get("/read").await;
             assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
-            answer.problem(StatusCode::SERVICE_UNAVAILABLE, "urn:problem:saturated");
+            answer.problem(StatusCode::SERVICE_UNAVAILABLE, "/problems/saturated");
             holder.rollback().await.unwrap();
             server.client().get("/read").await.ok();
         }
@@ -168,10 +168,7 @@ async fn a_database_that_is_gone_is_503_until_it_is_back() {
     limiter.cut_all(Cut::Reset);
     let answer = server.client().get("/read").await;
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
-    let problem = answer.problem(
-        StatusCode::SERVICE_UNAVAILABLE,
-        "urn:problem:database-unavailable",
-    );
+    let problem = answer.problem(StatusCode::SERVICE_UNAVAILABLE, "/problems/database-unavailable");
     assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
     limiter.come_back().await;
     eventually(async || server.client().get("/read").await.status == StatusCode::OK).await;
@@ -207,7 +204,7 @@ fn routes(table: &mut ServiceConfig) {
         .route("/twice", web::post().to(twice));
 }
 
-async fn read(session: Session) -> Result<HttpResponse, ApiError> {
+async fn read(session: Session) -> Result<HttpResponse, Error> {
     run(&session, "select 1").await?;
     Ok(HttpResponse::Ok().json(json!({})))
 }
@@ -216,18 +213,18 @@ async fn panic() -> HttpResponse {
     panic!("mother's name")
 }
 
-async fn statement(session: Session) -> Result<HttpResponse, ApiError> {
+async fn statement(session: Session) -> Result<HttpResponse, Error> {
     run(&session, "select * from hidden_table").await?;
     Ok(HttpResponse::Ok().finish())
 }
 
-async fn twice(session: Session) -> Result<HttpResponse, ApiError> {
+async fn twice(session: Session) -> Result<HttpResponse, Error> {
     run(&session, "create table hidden_table (id integer primary key)").await?;
     run(&session, "insert into hidden_table values (1), (1)").await?;
     Ok(HttpResponse::Ok().finish())
 }
 
-async fn run(session: &Session, statement: &str) -> Result<(), ApiError> {
+async fn run(session: &Session, statement: &str) -> Result<(), Error> {
     session
         .execute_unprepared(statement)
         .await

@@ -7,10 +7,9 @@ use std::time::Duration;
 use actix_web::web::ServiceConfig;
 use api::app::Application;
 use api::settings::{Settings, Sources};
-use api::startup::{self, StartError};
 use berth_database::Database;
 use berth_testkit::{Cluster, TestDatabase};
-use service::Services;
+use berth_web::{StartError, startup};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -100,20 +99,20 @@ impl Server {
     ) -> Self {
         let mut settings = store.settings();
         adjust(&mut settings);
-        let database = startup::database(&settings).await.expect("the database answers");
-        startup::migrations(&settings, &database)
+        let database = startup::database(&settings.web())
+            .await
+            .expect("the database answers");
+        startup::migrations(&settings.web(), &database, api::app::MIGRATIONS)
             .await
             .expect("the migrations apply");
-        let services = Services::new();
-        let services = services.with_chat_model(startup::responder(&settings.responder).unwrap()); // sample
-        let application = Application::new(settings, database.clone(), services);
-        let listening = application
+        let application = Application::new(&settings, &database).expect("the services start");
+        let bound = application
             .with_routes(more_routes)
-            .listen()
+            .bind()
             .expect("a port is free");
         let (stop, stopped) = oneshot::channel();
-        let address = listening.address();
-        let running = tokio::spawn(listening.run_until(async {
+        let address = bound.server.address();
+        let running = tokio::spawn(bound.run_until(async {
             let _ = stopped.await;
         }));
         Self {

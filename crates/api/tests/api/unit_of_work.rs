@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
-use api::error::ApiError;
-use api::extract::Session;
 use api::settings::Settings;
 use berth_database::{Outcome, SessionOptions};
+use berth_web::Error;
+use berth_web::extract::Session;
 use reqwest::{Method, StatusCode};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::Value;
@@ -52,7 +52,7 @@ on_each_store! {
     async fn a_commit_that_fails_becomes_the_answer(store: Store) {
         let server = start(store, |_| {}).await;
         let answer = server.client().post("/deferred", Value::Null).await;
-        answer.problem(StatusCode::CONFLICT, "urn:problem:conflict");
+        answer.problem(StatusCode::CONFLICT, "/problems/conflict");
         assert_eq!(stored(&server).await, 0);
     }
 
@@ -70,7 +70,7 @@ on_each_store! {
         let server = start(store, hasty).await;
         let answer = server.client().post("/forever", Value::Null).await;
         assert_eq!(answer.header("retry-after"), "1");
-        answer.problem(StatusCode::SERVICE_UNAVAILABLE, "urn:problem:took-too-long");
+        answer.problem(StatusCode::SERVICE_UNAVAILABLE, "/problems/timeout");
         assert_eq!(stored(&server).await, 0);
     }
 
@@ -98,7 +98,7 @@ fn routes(routes: &mut ServiceConfig) {
         .route("/forever", web::post().to(forever));
 }
 
-type Answer = Result<HttpResponse, ApiError>;
+type Answer = Result<HttpResponse, Error>;
 
 async fn status(session: Session) -> Answer {
     store(&session).await?;
@@ -107,7 +107,7 @@ async fn status(session: Session) -> Answer {
 
 async fn error(session: Session) -> Answer {
     store(&session).await?;
-    Err(ApiError::NoSuchAddress)
+    Err(Error::NoRoute)
 }
 
 async fn panic(session: Session) -> Answer {
@@ -119,7 +119,7 @@ async fn committed(session: Session) -> Answer {
     store(&session).await?;
     session.commit().await?;
     store(&session).await?;
-    Err(ApiError::NoSuchAddress)
+    Err(Error::NoRoute)
 }
 
 async fn redirect(session: Session) -> Answer {
@@ -148,11 +148,11 @@ async fn forever(session: Session) -> Answer {
     std::future::pending().await
 }
 
-async fn store(session: &Session) -> Result<(), ApiError> {
+async fn store(session: &Session) -> Result<(), Error> {
     run(session, "insert into stored values ('half-done')").await
 }
 
-async fn run(session: &Session, statement: &str) -> Result<(), ApiError> {
+async fn run(session: &Session, statement: &str) -> Result<(), Error> {
     session
         .execute_unprepared(statement)
         .await

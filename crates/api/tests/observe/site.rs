@@ -6,16 +6,15 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use api::app::Application;
-use api::error::ApiError;
-use api::extract::Session;
 use api::settings::{Settings, Sources};
-use api::startup;
 use berth_database::Database;
 use berth_testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
+use berth_web::Error;
+use berth_web::extract::Session;
+use berth_web::startup;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
-use service::Services;
 use tokio::sync::oneshot;
 
 /// How many clients the limiter admits.
@@ -49,14 +48,14 @@ impl Site {
         let limiter = Limiter::start(&store, LimiterOptions::limit(LIMIT));
         let mut settings = settings(&limiter.url());
         adjust(&mut settings);
-        let database = startup::database(&settings).await.expect("the database answers");
-        let services = Services::new();
-        let services = services.with_chat_model(startup::responder(&settings.responder).unwrap()); // sample
-        let application = Application::new(settings, database.clone(), services);
-        let listening = application.with_routes(routes).listen().expect("a port is free");
-        let (address, metrics) = (listening.address(), listening.metrics_address());
+        let database = startup::database(&settings.web())
+            .await
+            .expect("the database answers");
+        let application = Application::new(&settings, &database).expect("the services start");
+        let bound = application.with_routes(routes).bind().expect("a port is free");
+        let (address, metrics) = (bound.server.address(), bound.server.metrics_address());
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(listening.run_until(async {
+        tokio::spawn(bound.run_until(async {
             let _ = stopped.await;
         }));
         Self {
@@ -186,11 +185,11 @@ fn routes(routes: &mut ServiceConfig) {
         .route("/dawdle", web::post().to(dawdle));
 }
 
-async fn read(session: Session) -> Result<HttpResponse, ApiError> {
+async fn read(session: Session) -> Result<HttpResponse, Error> {
     run(&session, "SELECT 1").await
 }
 
-async fn write(session: Session) -> Result<HttpResponse, ApiError> {
+async fn write(session: Session) -> Result<HttpResponse, Error> {
     run(&session, "CREATE TEMPORARY TABLE ships (name text)").await?;
     run(&session, "INSERT INTO ships VALUES ('Argo')").await?;
     run(&session, "SELECT name FROM ships").await
@@ -199,31 +198,31 @@ async fn write(session: Session) -> Result<HttpResponse, ApiError> {
 /// Asks somebody else, whose address is the query, as a service of ours would.
 async fn ask(request: HttpRequest) -> HttpResponse {
     let mut asking = http().get(request.query_string());
-    for (name, value) in api::observe::outgoing() {
+    for (name, value) in berth_web::telemetry::outgoing() {
         asking = asking.header(name, value);
     }
     asking.send().await.expect("it answers");
     HttpResponse::Ok().finish()
 }
 
-async fn slow(session: Session) -> Result<HttpResponse, ApiError> {
+async fn slow(session: Session) -> Result<HttpResponse, Error> {
     run(&session, "SELECT pg_sleep(0.3)").await
 }
 
 /// Holds a transaction until its client leaves.
-async fn leak(session: Session) -> Result<HttpResponse, ApiError> {
+async fn leak(session: Session) -> Result<HttpResponse, Error> {
     run(&session, "SELECT 'leaked'").await?;
     std::future::pending().await
 }
 
 /// Does something slow that is not the database, with a transaction open.
-async fn dawdle(session: Session) -> Result<HttpResponse, ApiError> {
+async fn dawdle(session: Session) -> Result<HttpResponse, Error> {
     run(&session, "SELECT 'before'").await?;
     tokio::time::sleep(Duration::from_millis(120)).await;
     run(&session, "SELECT 'after'").await
 }
 
-async fn run(session: &Session, statement: &str) -> Result<HttpResponse, ApiError> {
+async fn run(session: &Session, statement: &str) -> Result<HttpResponse, Error> {
     session
         .execute_unprepared(statement)
         .await

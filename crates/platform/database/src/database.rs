@@ -11,6 +11,7 @@ use crate::pool::status::{Holder, Server, Status, StillHeld};
 use crate::session::{Outcome, Session, SessionOptions};
 use crate::settings::{Settings, SettingsError};
 use crate::stats::statement_stats::StatementTimings;
+use crate::status_handle::StatusHandle;
 
 /// How often the closure form runs a transaction whose way another one keeps crossing.
 const ATTEMPTS: u32 = 5;
@@ -102,6 +103,11 @@ impl Database {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Returns a handle that reads the pool's numbers and makes no sessions.
+    pub fn status_handle(&self) -> StatusHandle {
+        StatusHandle::new(self.pool.clone())
     }
 
     /// One consistent snapshot; never waits and uses no slot.

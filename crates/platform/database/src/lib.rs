@@ -7,6 +7,7 @@ mod pool;
 mod session;
 mod settings;
 mod stats;
+mod status_handle;
 
 pub use berth_pool::{CircuitBreaker, Outage, SlotCounts};
 pub use connect::clients::DatabaseClient;
@@ -24,3 +25,4 @@ pub use stats::activity::Usage;
 pub use stats::counters::Counters;
 pub use stats::histogram::{BOUNDS_MICROS, Histogram};
 pub use stats::statement_stats::StatementTimings;
+pub use status_handle::StatusHandle;

@@ -62,6 +62,31 @@ pub enum Migrate {
     Skip,
 }
 
+/// The platform's sections of the configuration.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The service itself.
+    pub app: App,
+    /// The HTTP server.
+    pub server: Server,
+    /// What happens before it listens.
+    pub startup: Startup,
+    /// The connections to the database.
+    pub database: berth_database::Settings,
+    /// The log.
+    pub log: Log,
+    /// What makes the process ready.
+    pub health: Health,
+    /// Warnings.
+    pub monitor: Monitor,
+    /// Metrics.
+    pub metrics: Metrics,
+    /// Who may see the pool page.
+    pub debug: Debug,
+    /// Traces.
+    pub telemetry: Telemetry,
+}
+
 /// The secret that `config/default.toml` ships, so that a first run needs none.
 const DEVELOPMENT_SECRET: &str = "development-only-secret-never-deploy-me";
 

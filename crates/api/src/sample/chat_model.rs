@@ -1,0 +1,30 @@
+//! What answers posted messages.
+
+use std::sync::Arc;
+
+use berth_web::{StartError, telemetry};
+use service::sample::{ChatModel, ChatModelSettings, HttpChatModel, OfflineChatModel};
+
+use crate::settings;
+
+/// Chooses what answers posted messages: an API where one is set, otherwise a fixed text.
+///
+/// # Errors
+///
+/// The API's address or key cannot be used.
+pub(crate) fn chat_model(settings: &settings::Responder) -> Result<Arc<dyn ChatModel>, StartError> {
+    let Some(url) = &settings.url else {
+        return Ok(Arc::new(OfflineChatModel));
+    };
+    let model = HttpChatModel::new(ChatModelSettings {
+        url: url.clone(),
+        key: settings.key.as_ref().map(|key| key.reveal().to_owned()),
+        model: settings.model.clone(),
+        timeout: settings.timeout,
+    });
+    let model = model.map_err(|source| StartError::Service {
+        what: "the responder",
+        source: source.into(),
+    })?;
+    Ok(Arc::new(model.with_headers(telemetry::outgoing)))
+}

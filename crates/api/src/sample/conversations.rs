@@ -1,0 +1,188 @@
+//! The caller's conversations.
+
+use actix_web::{HttpResponse, web};
+use berth_web::Problem;
+use berth_web::extract::{Json, Path, Query, Session};
+use berth_web::response::{Listing, PageQuery, created};
+use chrono::{DateTime, Utc};
+use entity::sample::conversation;
+use serde::{Deserialize, Serialize};
+use service::Services;
+use service::sample::{ConversationChange, NewConversation};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::CurrentUser;
+use crate::error::ApiResult;
+
+/// A conversation, as clients see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Conversation {
+    id: Uuid,
+    title: String,
+    /// Whether everyone may read it.
+    is_public: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+/// The fields of a new conversation.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CreateConversation {
+    #[schema(min_length = 1, max_length = 200)]
+    title: String,
+    #[serde(default)]
+    is_public: bool,
+}
+
+/// The fields to change; absent ones stay as they are.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateConversation {
+    #[schema(min_length = 1, max_length = 200)]
+    title: Option<String>,
+    is_public: Option<bool>,
+}
+
+/// Lists your conversations, newest first
+#[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations", params(PageQuery),
+    responses(
+        (status = 200, body = Listing<Conversation>),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
+    ))]
+pub(crate) async fn list(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<web::Json<Listing<Conversation>>> {
+    let limit = query.limit;
+    let page = services
+        .conversations(&session)
+        .list(user.id().await?, query.into())
+        .await?;
+    Ok(web::Json(Listing::new(page, "/api/v1/conversations", limit)))
+}
+
+/// Creates a conversation
+#[utoipa::path(post, path = "/api/v1/conversations", tag = "conversations", request_body = CreateConversation,
+    responses(
+        (status = 201, body = Conversation, headers(("location" = String, description = "The address of the conversation"))),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
+    ))]
+pub(crate) async fn create(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Json(new): Json<CreateConversation>,
+) -> ApiResult<HttpResponse> {
+    let made = services
+        .conversations(&session)
+        .create(user.id().await?, new.into())
+        .await?;
+    Ok(created(
+        &format!("/api/v1/conversations/{}", made.id),
+        &Conversation::from(made),
+    ))
+}
+
+/// Reads one conversation
+#[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
+    params(("conversation_id" = Uuid, Path)),
+    responses(
+        (status = 200, body = Conversation),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Not found, or not yours"),
+    ))]
+pub(crate) async fn read(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path(id): Path<Uuid>,
+) -> ApiResult<web::Json<Conversation>> {
+    let found = services
+        .conversations(&session)
+        .find(user.id().await?, id)
+        .await?;
+    Ok(web::Json(found.into()))
+}
+
+/// Changes a conversation
+#[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
+    params(("conversation_id" = Uuid, Path)), request_body = UpdateConversation,
+    responses(
+        (status = 200, body = Conversation),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Not found, or not yours"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
+    ))]
+pub(crate) async fn update(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path(id): Path<Uuid>,
+    Json(change): Json<UpdateConversation>,
+) -> ApiResult<web::Json<Conversation>> {
+    let changed = services
+        .conversations(&session)
+        .update(user.id().await?, id, change.into())
+        .await?;
+    Ok(web::Json(changed.into()))
+}
+
+/// Deletes a conversation with its messages
+#[utoipa::path(delete, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
+    params(("conversation_id" = Uuid, Path)),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Not found, or not yours"),
+    ))]
+pub(crate) async fn delete(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path(id): Path<Uuid>,
+) -> ApiResult<HttpResponse> {
+    services
+        .conversations(&session)
+        .delete(user.id().await?, id)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+impl From<conversation::Model> for Conversation {
+    fn from(row: conversation::Model) -> Self {
+        let conversation::Model {
+            id,
+            title,
+            is_public,
+            created_at,
+            updated_at,
+            ..
+        } = row;
+        Self {
+            id,
+            title,
+            is_public,
+            created_at,
+            updated_at,
+        }
+    }
+}
+
+impl From<CreateConversation> for NewConversation {
+    fn from(body: CreateConversation) -> Self {
+        Self {
+            title: body.title,
+            is_public: body.is_public,
+        }
+    }
+}
+
+impl From<UpdateConversation> for ConversationChange {
+    fn from(body: UpdateConversation) -> Self {
+        Self {
+            title: body.title,
+            is_public: body.is_public,
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Messages of a conversation, and the answers to them.
+
+use actix_web::web::Bytes;
+use actix_web::{HttpResponse, web};
+use berth_web::Problem;
+use berth_web::error::with_causes;
+use berth_web::extract::{Json, Path, Query, Session};
+use berth_web::response::{Listing, PageQuery, created};
+use chrono::{DateTime, Utc};
+use entity::sample::message;
+use futures_util::TryStreamExt;
+use serde::{Deserialize, Serialize};
+use service::Services;
+use service::sample::{MessageChange, NewMessage};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::CurrentUser;
+use crate::error::{ApiError, ApiResult};
+
+/// A message, as clients see it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Message {
+    id: Uuid,
+    role: Role,
+    body: String,
+    created_at: DateTime<Utc>,
+}
+
+/// The author of a message.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Role {
+    User,
+    Assistant,
+    System,
+}
+
+/// The text of a message.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WriteMessage {
+    #[schema(min_length = 1)]
+    body: String,
+}
+
+/// A posted message and its answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct QuestionAndAnswer {
+    /// The id of the posted message.
+    id: Uuid,
+    question: Message,
+    answer: Message,
+}
+
+/// Lists a conversation's messages, oldest first
+#[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages", tag = "messages",
+    params(("conversation_id" = Uuid, Path), PageQuery),
+    responses(
+        (status = 200, body = Listing<Message>),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Conversation not found"),
+    ))]
+pub(crate) async fn list(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path(conversation): Path<Uuid>,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<web::Json<Listing<Message>>> {
+    let limit = query.limit;
+    let page = services
+        .conversations(&session)
+        .messages(user.id().await?, conversation, query.into())
+        .await?;
+    let path = format!("/api/v1/conversations/{conversation}/messages");
+    Ok(web::Json(Listing::new(page, &path, limit)))
+}
+
+/// Posts a message and waits for its answer
+///
+/// The message is stored before the responder is called, and stays stored if the responder fails.
+#[utoipa::path(post, path = "/api/v1/conversations/{conversation_id}/messages", tag = "messages",
+    params(("conversation_id" = Uuid, Path)), request_body = WriteMessage,
+    responses(
+        (status = 201, body = QuestionAndAnswer, headers(("location" = String, description = "The address of the message"))),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Conversation not found"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "The service that answers messages failed"),
+    ))]
+pub(crate) async fn create(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path(conversation): Path<Uuid>,
+    Json(new): Json<WriteMessage>,
+) -> ApiResult<HttpResponse> {
+    let said = services
+        .conversations(&session)
+        .ask(user.id().await?, conversation, new.into())
+        .await?;
+    let location = format!(
+        "/api/v1/conversations/{conversation}/messages/{}",
+        said.question.id
+    );
+    Ok(created(&location, &QuestionAndAnswer::from(said)))
+}
+
+/// Reads one message
+#[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages",
+    params(("conversation_id" = Uuid, Path), ("message_id" = Uuid, Path)),
+    responses(
+        (status = 200, body = Message),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Message not found"),
+    ))]
+pub(crate) async fn read(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path((conversation, id)): Path<(Uuid, Uuid)>,
+) -> ApiResult<web::Json<Message>> {
+    let found = services
+        .conversations(&session)
+        .message(user.id().await?, conversation, id)
+        .await?;
+    Ok(web::Json(found.into()))
+}
+
+/// Changes the text of a message
+#[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages",
+    params(("conversation_id" = Uuid, Path), ("message_id" = Uuid, Path)), request_body = WriteMessage,
+    responses(
+        (status = 200, body = Message),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Message not found"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
+    ))]
+pub(crate) async fn update(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path((conversation, id)): Path<(Uuid, Uuid)>,
+    Json(change): Json<WriteMessage>,
+) -> ApiResult<web::Json<Message>> {
+    let changed = services
+        .conversations(&session)
+        .update_message(user.id().await?, conversation, id, change.into())
+        .await?;
+    Ok(web::Json(changed.into()))
+}
+
+/// Deletes a message
+#[utoipa::path(delete, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages",
+    params(("conversation_id" = Uuid, Path), ("message_id" = Uuid, Path)),
+    responses(
+        (status = 204, description = "Deleted"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Message not found"),
+    ))]
+pub(crate) async fn delete(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path((conversation, id)): Path<(Uuid, Uuid)>,
+) -> ApiResult<HttpResponse> {
+    services
+        .conversations(&session)
+        .delete_message(user.id().await?, conversation, id)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Sends all messages of a conversation, oldest first, one JSON object a line
+///
+/// They are read page by page while they are sent, so that no connection is held for a slow reader.
+#[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages/export", tag = "messages",
+    params(("conversation_id" = Uuid, Path)),
+    responses(
+        (status = 200, body = Message, content_type = "application/x-ndjson", description = "One message a line"),
+        (status = 404, body = Problem, content_type = "application/problem+json", description = "Conversation not found"),
+    ))]
+pub(crate) async fn export(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path(conversation): Path<Uuid>,
+) -> ApiResult<HttpResponse> {
+    let owner = user.id().await?;
+    services.conversations(&session).find(owner, conversation).await?;
+    let body = session.into_streaming().await?;
+    let rows = services.conversations(&body).export(owner, conversation);
+    // Once the body has begun an error can only cut it off; the client sees that, for the last chunk is missing.
+    let lines = rows
+        .try_ready_chunks(100)
+        .map_ok(lines)
+        .map_err(|cut| ApiError::from(cut.1));
+    let lines = lines.inspect_err(|error| tracing::error!(error = with_causes(error), "export cut off"));
+    Ok(HttpResponse::Ok()
+        .content_type("application/x-ndjson")
+        .streaming(lines))
+}
+
+fn lines(rows: Vec<message::Model>) -> Bytes {
+    let mut text = Vec::new();
+    for row in rows {
+        // Writing these fields into memory has no way to fail.
+        let _ = serde_json::to_writer(&mut text, &Message::from(row));
+        text.push(b'\n');
+    }
+    text.into()
+}
+
+impl From<message::Model> for Message {
+    fn from(row: message::Model) -> Self {
+        let message::Model {
+            id,
+            role,
+            body,
+            created_at,
+            ..
+        } = row;
+        Self {
+            id,
+            role: role.into(),
+            body,
+            created_at,
+        }
+    }
+}
+
+impl From<message::Role> for Role {
+    fn from(role: message::Role) -> Self {
+        match role {
+            message::Role::User => Self::User,
+            message::Role::Assistant => Self::Assistant,
+            message::Role::System => Self::System,
+        }
+    }
+}
+
+impl From<service::sample::QuestionAndAnswer> for QuestionAndAnswer {
+    fn from(said: service::sample::QuestionAndAnswer) -> Self {
+        Self {
+            id: said.question.id,
+            question: said.question.into(),
+            answer: said.answer.into(),
+        }
+    }
+}
+
+impl From<WriteMessage> for NewMessage {
+    fn from(body: WriteMessage) -> Self {
+        Self { body: body.body }
+    }
+}
+
+impl From<WriteMessage> for MessageChange {
+    fn from(body: WriteMessage) -> Self {
+        Self { body: body.body }
+    }
+}

@@ -1,0 +1,48 @@
+//! A handle that reads the pool's numbers and cannot run SQL.
+
+use std::sync::Arc;
+
+use crate::pool::Pool;
+use crate::pool::status::{Holder, Status};
+use crate::settings::Settings;
+use crate::stats::statement_stats::StatementTimings;
+
+/// Reads the pool's numbers; makes no session.
+///
+/// For code that may see the pool and not use it, such as request handlers. Slot cost: none, ever.
+#[derive(Clone, Debug)]
+pub struct StatusHandle {
+    pool: Arc<Pool>,
+}
+
+impl StatusHandle {
+    pub(crate) fn new(pool: Arc<Pool>) -> Self {
+        Self { pool }
+    }
+
+    /// Returns one consistent snapshot.
+    pub fn status(&self) -> Status {
+        self.pool.status()
+    }
+
+    /// Returns a snapshot and the sessions that hold a connection in it, of the same moment.
+    pub fn snapshot(&self) -> (Status, Vec<Holder>) {
+        self.pool.snapshot()
+    }
+
+    /// Returns how long statements took so far, by kind and table; some two hundred entries at most.
+    pub fn statements(&self) -> Vec<StatementTimings> {
+        self.pool.statements.all()
+    }
+
+    /// Returns the settings in force.
+    pub fn settings(&self) -> &Settings {
+        &self.pool.settings
+    }
+
+    /// Returns the name of this instance in the server's activity view, where it has one.
+    pub fn instance(&self) -> Option<&str> {
+        let name = self.pool.instance_name.as_ref();
+        name.map(crate::connect::instances::InstanceName::name)
+    }
+}

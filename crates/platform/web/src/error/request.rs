@@ -1,0 +1,67 @@
+//! What can be wrong with a request before a rule of the service looks at it.
+
+use std::fmt::Display;
+
+use actix_web::http::StatusCode;
+
+use crate::problem::{self, Field, Problem};
+
+/// Why a request cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The body is not JSON.
+    #[error("the body is not JSON")]
+    Syntax(#[source] serde_json::Error),
+    /// The body is JSON of another shape.
+    #[error("the body has another shape")]
+    Content(#[source] serde_path_to_error::Error<serde_json::Error>),
+    /// The query has another shape.
+    #[error("the query has another shape")]
+    Query(#[source] serde_path_to_error::Error<serde::de::value::Error>),
+    /// A variable part of the path has another form.
+    #[error("the path has another form: {0}")]
+    Path(String),
+    /// The content type is not `application/json`.
+    #[error("the content type is not application/json")]
+    ContentType,
+    /// The body is larger than `server.body_limit`.
+    #[error("the body has more than {limit} bytes")]
+    TooLarge {
+        /// The largest allowed body, in bytes.
+        limit: usize,
+    },
+    /// The body ended early.
+    #[error("the body could not be read: {0}")]
+    Unreadable(String),
+}
+
+impl RequestError {
+    /// What the client sees.
+    pub fn problem(&self) -> Problem {
+        match self {
+            Self::Syntax(error) => Problem::of(&problem::MALFORMED_JSON).detail(error.to_string()),
+            Self::Content(error) => invalid(error),
+            Self::Query(error) => invalid(error),
+            Self::Path(detail) => Problem::of(&problem::INVALID_PATH).detail(detail.clone()),
+            Self::ContentType => Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+                .detail("Send the body as `content-type: application/json`."),
+            Self::TooLarge { limit } => Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE)
+                .detail(format!("The body may have at most {limit} bytes.")),
+            Self::Unreadable(_) => {
+                Problem::of_status(StatusCode::BAD_REQUEST).detail("The body could not be read to its end.")
+            }
+        }
+    }
+}
+
+fn invalid<E: Display>(error: &serde_path_to_error::Error<E>) -> Problem {
+    Problem::of(&problem::INVALID_INPUT).errors(vec![field(error)])
+}
+
+fn field<E: Display>(error: &serde_path_to_error::Error<E>) -> Field {
+    let path = error.path().to_string();
+    Field::new(
+        if path == "." { String::new() } else { path },
+        error.inner().to_string(),
+    )
+}

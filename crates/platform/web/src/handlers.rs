@@ -1,0 +1,11 @@
+//! The handlers of the platform's own routes.
+
+pub mod debug;
+pub mod health;
+pub mod home;
+mod metrics;
+pub mod openapi;
+
+pub use self::home::{docs, home, not_found};
+pub use self::metrics::metrics;
+pub use crate::problem::explain as problem_type;

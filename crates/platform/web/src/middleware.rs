@@ -1,0 +1,25 @@
+//! What every request passes through. The service's `app.rs` wraps them; from the outside in:
+//!
+//! | middleware | what it does |
+//! |---|---|
+//! | [`telemetry::request_span`](crate::telemetry::request_span) | opens the request's span in the log |
+//! | actix's `Compress` | compresses answers |
+//! | [`request_metrics`] | counts and times the request by its route |
+//! | [`access_log`] | logs one line for the answer |
+//! | [`error_response`] | turns errors into problems, adds the request id |
+//! | [`catch_unwind`] | turns a panic into an error |
+//! | [`unit_of_work`] | gives the request a session and ends it |
+
+mod access_log;
+mod catch_unwind;
+mod error_response;
+mod request_log;
+mod request_metrics;
+mod unit_of_work;
+
+pub use self::access_log::access_log;
+pub use self::catch_unwind::catch_unwind;
+pub use self::error_response::error_response;
+pub use self::request_metrics::request_metrics;
+pub(crate) use self::unit_of_work::UnitOfWork;
+pub use self::unit_of_work::{Sessions, unit_of_work};

@@ -1,0 +1,70 @@
+//! Turns every error into a problem.
+
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, HttpResponse};
+
+use crate::problem::{Cause, MEDIA_TYPE, Problem};
+use crate::request_id::{self, RequestId};
+
+/// Writes the body of every error answer as a problem and adds the request id to every answer.
+///
+/// An error answer with a body that a handler wrote itself keeps that body.
+///
+/// # Errors
+///
+/// An error of an inner middleware, with its answer complete: only actix can join it to its request.
+pub async fn error_response(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let known = request.extensions().get::<RequestId>().cloned();
+    let id = known.unwrap_or_else(|| RequestId::of(request.headers()));
+    let path = request.path().to_owned();
+    match next.call(request).await {
+        Ok(response) => {
+            let (request, response) = response.into_parts();
+            let response = finish(response.map_into_boxed_body(), &id, &path);
+            Ok(ServiceResponse::new(request, response))
+        }
+        Err(error) => {
+            let response = finish(HttpResponse::from_error(error), &id, &path);
+            Err(InternalError::from_response(cause(&response).unwrap_or_default(), response).into())
+        }
+    }
+}
+
+fn finish(mut response: HttpResponse, id: &RequestId, path: &str) -> HttpResponse {
+    if let Some(mut problem) = problem(&response) {
+        path.clone_into(&mut problem.instance);
+        id.as_str().clone_into(&mut problem.request_id);
+        let body = serde_json::to_vec(&problem).unwrap_or_default();
+        response = response.set_body(BoxBody::new(body));
+        let media_type = HeaderValue::from_static(MEDIA_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
+    }
+    if let Some(id) = id.to_header() {
+        response.headers_mut().insert(request_id::HEADER, id);
+    }
+    response
+}
+
+/// The problem that the error itself made, or one of the status for an error answer without a body worth keeping.
+fn problem(response: &HttpResponse) -> Option<Problem> {
+    let known = response.extensions().get::<Problem>().cloned();
+    let status = response.status();
+    let is_error = status.is_client_error() || status.is_server_error();
+    let is_empty = || matches!(response.body().size(), BodySize::None | BodySize::Sized(0));
+    let plain =
+        || (response.error().is_some() || (is_error && is_empty())).then(|| Problem::of_status(status));
+    known.or_else(plain)
+}
+
+/// The error behind an answer, with its causes, for the log.
+pub(super) fn cause<B>(response: &HttpResponse<B>) -> Option<String> {
+    let known = response.extensions().get::<Cause>().map(|cause| cause.0.clone());
+    known.or_else(|| response.error().map(ToString::to_string))
+}

@@ -1,0 +1,66 @@
+//! What the log says about one request.
+
+use std::time::Instant;
+
+use actix_web::dev::ServiceRequest;
+use actix_web::http::StatusCode;
+
+/// The target of the line for a request that succeeded, so that it can be switched off by itself.
+const ACCESS: &str = "access";
+
+/// A request under way. Dropped unanswered, it is logged as one whose client left.
+#[derive(Debug)]
+pub(super) struct RequestLog {
+    routine: bool,
+    started: Instant,
+    answered: bool,
+}
+
+impl RequestLog {
+    pub(super) fn begin(request: &ServiceRequest) -> Self {
+        Self {
+            routine: is_routine(request.path()),
+            started: Instant::now(),
+            answered: false,
+        }
+    }
+
+    pub(super) fn answered(&mut self, status: StatusCode, error: Option<&str>) {
+        self.answered = true;
+        let (code, ms) = (status.as_u16(), self.milliseconds());
+        if self.routine {
+            tracing::debug!(status = code, duration_ms = ms, error, "request answered");
+        } else if status == StatusCode::SERVICE_UNAVAILABLE {
+            tracing::warn!(status = code, duration_ms = ms, error, "request not served");
+        } else if status.is_server_error() {
+            tracing::error!(status = code, duration_ms = ms, error, "request failed");
+        } else if status.is_client_error() {
+            tracing::info!(status = code, duration_ms = ms, error, "request answered");
+        } else {
+            tracing::info!(target: ACCESS, status = code, duration_ms = ms, "request answered");
+        }
+    }
+
+    /// Since the request's head arrived, to a tenth.
+    fn milliseconds(&self) -> f64 {
+        (self.started.elapsed().as_secs_f64() * 1e4).round() / 10.0
+    }
+}
+
+impl Drop for RequestLog {
+    fn drop(&mut self) {
+        if !self.answered {
+            let ms = self.milliseconds();
+            tracing::info!(
+                duration_ms = ms,
+                "request cancelled: the client left before the answer"
+            );
+        }
+    }
+}
+
+/// Probes and scrapes arrive every few seconds: a line each would bury the others.
+fn is_routine(path: &str) -> bool {
+    let prefixes = ["/health", "/debug/"];
+    path == "/metrics" || prefixes.iter().any(|prefix| path.starts_with(prefix))
+}

@@ -1,0 +1,167 @@
+//! Gives each request one session and ends it before the answer leaves.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::Next;
+use actix_web::{HttpMessage, web};
+use berth_database::{Database, Outcome, Session, SessionOptions, Usage};
+
+use crate::Error;
+use crate::request_id::RequestId;
+use crate::route_pattern::RoutePattern;
+
+/// Makes the sessions of requests. Only [`unit_of_work`] can use it: a handler that takes it from the app's data can do
+/// nothing with it.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    database: Database,
+    request_timeout: Duration,
+}
+
+impl Sessions {
+    pub(crate) fn new(database: Database, request_timeout: Duration) -> Self {
+        Self {
+            database,
+            request_timeout,
+        }
+    }
+}
+
+/// Gives the request one session and ends it before the answer leaves.
+///
+/// A status below 400 commits; an error status, an error and a timeout roll back. A commit that fails becomes the
+/// answer. A panic and a client that leaves drop this future, and with it the session, which rolls back.
+///
+/// # Errors
+///
+/// [`Error::Timeout`] after `server.request_timeout`, and those of the inner middleware.
+pub async fn unit_of_work(
+    sessions: web::Data<Sessions>,
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
+    let unit = UnitOfWork::of(&request, &sessions);
+    request.extensions_mut().insert(unit.clone());
+    let Ok(outcome) = tokio::time::timeout(sessions.request_timeout, next.call(request)).await else {
+        unit.end(Outcome::Rollback).await.ok();
+        return Err(Error::Timeout(sessions.request_timeout).into());
+    };
+    let response = outcome?;
+    match unit.end(outcome_of(&response)).await {
+        Ok(()) => Ok(response.map_into_left_body()),
+        Err(error) => Ok(failed(error, response).map_into_right_body()),
+    }
+}
+
+/// The database work of one request, from its first statement to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct UnitOfWork(Rc<Unit>);
+
+#[derive(Debug)]
+struct Unit {
+    sessions: web::Data<Sessions>,
+    label: Cow<'static, str>,
+    request_id: Option<RequestId>,
+    reads_only: bool,
+    /// Empty until a handler asks: most addresses outside the API need no session at all.
+    session: OnceCell<Session>,
+    streaming: OnceCell<()>,
+}
+
+impl UnitOfWork {
+    fn of(request: &ServiceRequest, sessions: &web::Data<Sessions>) -> Self {
+        Self(Rc::new(Unit {
+            sessions: sessions.clone(),
+            label: format!("{} {}", request.method(), RoutePattern::of(request).as_str()).into(),
+            request_id: request.extensions().get::<RequestId>().cloned(),
+            reads_only: is_safe(request.method()),
+            session: OnceCell::new(),
+            streaming: OnceCell::new(),
+        }))
+    }
+
+    /// The request's session, made when it is first needed. Its deadline is the request's.
+    pub(crate) fn session(&self) -> &Session {
+        self.0.session.get_or_init(|| {
+            let options = self.options().deadline(self.0.sessions.request_timeout);
+            let options = match self.0.reads_only {
+                true => options.autocommit_reads(),
+                false => options,
+            };
+            self.0.sessions.database.session(options)
+        })
+    }
+
+    /// Commits and ends the request's session, and makes the one from which the body of the answer is read.
+    ///
+    /// It reads in autocommit and has no deadline but that of each statement: a body takes as long as its reader.
+    ///
+    /// # Errors
+    ///
+    /// The commit's; [`berth_database::Error::SessionClosed`] where the session has ended before.
+    pub(crate) async fn into_streaming(self) -> Result<Session, berth_database::Error> {
+        self.0
+            .streaming
+            .set(())
+            .map_err(|()| berth_database::Error::SessionClosed)?;
+        self.session().end(Outcome::Commit).await?;
+        Ok(self
+            .0
+            .sessions
+            .database
+            .session(self.options().autocommit_reads()))
+    }
+
+    /// What it has cost in the database so far, if it used the database.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        self.0.session.get().map(Session::usage)
+    }
+
+    fn options(&self) -> SessionOptions {
+        let options = SessionOptions::new(self.0.label.clone());
+        match &self.0.request_id {
+            Some(id) => options.request_id(id.as_str()),
+            None => options,
+        }
+    }
+
+    async fn end(&self, outcome: Outcome) -> Result<(), berth_database::Error> {
+        match self.0.session.get() {
+            Some(session) if self.0.streaming.get().is_none() => session.end(outcome).await,
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_safe(method: &Method) -> bool {
+    [Method::GET, Method::HEAD, Method::OPTIONS].contains(method)
+}
+
+fn outcome_of<B>(response: &ServiceResponse<B>) -> Outcome {
+    let status = response.status();
+    let success = status.as_u16() < 400;
+    if success && response.response().error().is_none() {
+        Outcome::Commit
+    } else {
+        Outcome::Rollback
+    }
+}
+
+/// An error answer stays what it is, even if the rollback failed too.
+fn failed<B: MessageBody + 'static>(
+    error: berth_database::Error,
+    response: ServiceResponse<B>,
+) -> ServiceResponse<BoxBody> {
+    if outcome_of(&response) == Outcome::Rollback {
+        tracing::debug!(error = %error, "rollback failed; the connection was dropped");
+        return response.map_into_boxed_body();
+    }
+    let (request, _) = response.into_parts();
+    ServiceResponse::from_err(Error::Database(error), request)
+}

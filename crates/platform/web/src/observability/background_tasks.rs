@@ -1,0 +1,86 @@
+//! What runs beside the server: the monitor, the check for pending migrations, metrics on a port of their own.
+
+use std::io;
+use std::net::TcpListener;
+
+use actix_web::dev::ServerHandle;
+use actix_web::{App, HttpServer};
+use tokio::task::JoinSet;
+
+use super::pending_migrations;
+use crate::startup::Migrations;
+use crate::{AppState, routing};
+
+/// The tasks that run beside the server; dropped, they end.
+#[derive(Debug)]
+pub(crate) struct BackgroundTasks {
+    _tasks: JoinSet<()>,
+    metrics: Option<ServerHandle>,
+}
+
+impl BackgroundTasks {
+    /// Starts them.
+    ///
+    /// # Errors
+    ///
+    /// The metrics' port cannot be served.
+    pub(crate) async fn start(
+        state: &AppState,
+        migrations: Migrations,
+        metrics: Option<TcpListener>,
+    ) -> io::Result<Self> {
+        let mut tasks = JoinSet::new();
+        if state.settings.monitor.enabled {
+            let monitor = state.monitor.get_ref().clone();
+            tasks.spawn(monitor.run(state.database.clone()));
+        }
+        if state.settings.health.require_migrations {
+            let readiness = state.readiness.get_ref().clone();
+            pending_migrations::first_check(&state.database, migrations, &readiness).await;
+            tasks.spawn(pending_migrations::watch(
+                state.database.clone(),
+                migrations,
+                readiness,
+            ));
+        }
+        let metrics = metrics
+            .map(|listener| serve_metrics(state, listener, &mut tasks))
+            .transpose()?;
+        Ok(Self {
+            _tasks: tasks,
+            metrics,
+        })
+    }
+}
+
+fn serve_metrics(
+    state: &AppState,
+    listener: TcpListener,
+    tasks: &mut JoinSet<()>,
+) -> io::Result<ServerHandle> {
+    let metrics = state.metrics.clone();
+    let address = listener.local_addr()?;
+    let app = move || App::new().app_data(metrics.clone()).configure(routing::metrics);
+    let server = HttpServer::new(app)
+        .workers(1)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    let handle = server.handle();
+    tasks.spawn(async move {
+        if let Err(error) = server.await {
+            tracing::warn!(error = %error, "the metrics server failed: metrics are no longer served");
+        }
+    });
+    tracing::info!("metrics on http://{address}/metrics");
+    Ok(handle)
+}
+
+impl Drop for BackgroundTasks {
+    fn drop(&mut self) {
+        if let Some(metrics) = &self.metrics {
+            // The call itself stops the server; its future only waits for that.
+            drop(metrics.stop(false));
+        }
+    }
+}

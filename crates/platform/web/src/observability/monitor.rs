@@ -1,0 +1,96 @@
+//! Looks at the pool at an interval and logs warnings.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use berth_database::{Database, Usage};
+
+use super::alert::{Cause, seconds};
+use super::alerts::{AlertRules, Warning};
+use super::history::History;
+use super::throttle::Throttle;
+use crate::settings::Monitor as Settings;
+
+/// Warns of what an operator should know before users tell.
+///
+/// Each warning says what is seen, what to do, and where more about it stands; each cause warns once a minute, and each
+/// route of its own causes, with the count of what was left out.
+#[derive(Clone, Debug)]
+pub struct Monitor {
+    settings: Settings,
+    began: Instant,
+    throttle: Arc<Mutex<Throttle>>,
+    history: Arc<History>,
+}
+
+impl Monitor {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            began: Instant::now(),
+            throttle: Arc::default(),
+            history: Arc::default(),
+        }
+    }
+
+    /// The pool over the last minutes.
+    pub(crate) fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// What counts as high use, and as held for long.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Looks at the pool until it is dropped. A look takes one lock for some microseconds and no slot.
+    pub(crate) async fn run(self, database: Database) {
+        let mut rules = AlertRules::new(self.settings.clone());
+        let mut ticks = tokio::time::interval(self.settings.interval);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        loop {
+            ticks.tick().await;
+            let (status, holders) = database.snapshot();
+            self.history.record(&status);
+            for warning in rules.check(self.began.elapsed(), &status, &holders) {
+                warn(&warning);
+            }
+        }
+    }
+
+    /// Notes how long a request took, and where it was slow, what it cost in the database.
+    pub(crate) fn request_ended(
+        &self,
+        method: &str,
+        route: &str,
+        took: Duration,
+        usage: impl FnOnce() -> Option<Usage>,
+    ) {
+        if !self.settings.enabled || took < self.settings.slow_request {
+            return;
+        }
+        let whose = format!("{method} {route}");
+        let mut throttle = self.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+        let admitted = throttle.admit(self.began.elapsed(), Cause::SlowRequest, &whose, 1);
+        drop(throttle);
+        if let Some(left_out) = admitted {
+            let cost = usage().as_ref().map(cost).unwrap_or_default();
+            let seen = format!("{whose} took {}{cost}", seconds(took));
+            warn(&Warning::new(Cause::SlowRequest, seen, left_out));
+        }
+    }
+}
+
+fn cost(usage: &Usage) -> String {
+    let (waited, held) = (seconds(usage.waited), seconds(usage.held));
+    format!(
+        ": waited {waited} for a connection, held one for {held}, statements: {}, round trips: {}",
+        usage.statements, usage.round_trips
+    )
+}
+
+fn warn(warning: &Warning) {
+    let (alert, left_out) = (&warning.alert, warning.left_out);
+    let (cause, see) = (alert.cause.name(), alert.see);
+    tracing::warn!(cause, left_out, see, "{}. {}", alert.seen, alert.remedy);
+}

@@ -1,0 +1,259 @@
+//! The metrics of the pool.
+
+use std::fmt::Error;
+
+use berth_database::{BOUNDS_MICROS, Histogram, Outage, Status, StatusHandle};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+/// The pool's numbers, all from one snapshot, taken when somebody scrapes and not before.
+///
+/// What OpenTelemetry has a name for is called so, written as Prometheus writes it; the rest is `berth_`.
+#[derive(Debug)]
+pub(super) struct PoolMetrics {
+    pool: StatusHandle,
+}
+
+impl PoolMetrics {
+    pub(super) fn new(pool: StatusHandle) -> Self {
+        Self { pool }
+    }
+}
+
+impl Collector for PoolMetrics {
+    fn encode(&self, encoder: DescriptorEncoder) -> Result<(), Error> {
+        let status = self.pool.status();
+        let mut families = Families(encoder);
+        connections(&mut families, &status)?;
+        events(&mut families, &status)?;
+        trouble(&mut families, &status)?;
+        self.statements(&mut families)
+    }
+}
+
+impl PoolMetrics {
+    fn statements(&self, families: &mut Families<'_>) -> Result<(), Error> {
+        let all = self.pool.statements();
+        let mut family = families.family(
+            "db_client_operation_duration_seconds",
+            "From sending a statement to its last row, by kind and first table",
+            MetricType::Histogram,
+        )?;
+        for one in &all {
+            let labels = [
+                ("db_operation_name", one.operation),
+                ("db_collection_name", &*one.table),
+            ];
+            histogram(family.encode_family(&labels)?, &one.timings)?;
+        }
+        Ok(())
+    }
+}
+
+fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
+    let slots = status.slots;
+    let states = [
+        ("used", slots.leased),
+        ("idle", slots.idle),
+        ("opening", slots.opening),
+        ("closing", slots.closing),
+        ("resting", slots.cooling_down),
+    ];
+    families.gauges(
+        "db_client_connection_count",
+        "Slots occupied, by state; their sum stays within the share",
+        "db_client_connection_state",
+        &states,
+    )?;
+    let plain = [
+        (
+            "db_client_connection_max",
+            "Connections that this process may have at present: its share",
+            status.share,
+        ),
+        (
+            "db_client_connection_pending_requests",
+            "Callers that wait for a connection",
+            status.waiting + status.waiting_background,
+        ),
+        (
+            "berth_share",
+            "This process's present part of limit minus reserve",
+            status.share,
+        ),
+        (
+            "berth_limit",
+            "Clients that the pooler or server admits, over all instances",
+            status.limit as usize,
+        ),
+        (
+            "berth_reserve",
+            "Connections of the limit left to others",
+            status.reserve as usize,
+        ),
+        (
+            "berth_instances",
+            "Instances that share the limit, as far as known",
+            status.instances as usize,
+        ),
+    ];
+    for (name, help, value) in plain {
+        families.gauge(name, help, value as f64)?;
+    }
+    families.gauge(
+        "berth_eldest_wait_seconds",
+        "How long the eldest waiting caller has waited",
+        status.oldest_wait.as_secs_f64(),
+    )?;
+    families.histogram(
+        "db_client_connection_wait_time_seconds",
+        "How long callers waited for a connection",
+        &status.waits,
+    )?;
+    families.histogram(
+        "db_client_connection_use_time_seconds",
+        "How long connections were held",
+        &status.uses,
+    )?;
+    families.histogram(
+        "db_client_connection_create_time_seconds",
+        "How long opening a connection took",
+        &status.opens,
+    )
+}
+
+fn events(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
+    let totals = status.counters;
+    families.counter(
+        "db_client_connection_timeouts",
+        "Callers that got no connection within their time",
+        totals.timed_out,
+    )?;
+    families.counter(
+        "berth_turned_away",
+        "Callers turned away at once because too many waited",
+        totals.rejected,
+    )?;
+    families.counter(
+        "berth_refusals",
+        "Attempts to connect that the pooler or server refused",
+        totals.refused,
+    )?;
+    let connections = [
+        ("opened", totals.opened),
+        ("failed", totals.failed),
+        ("leased", totals.leased),
+        ("returned", totals.returned),
+        ("closed", totals.closed),
+        ("recycled", totals.recycled),
+        ("dead", totals.dead),
+        ("cancelled", totals.cancelled),
+    ];
+    families.counters(
+        "berth_connection_events",
+        "What happened to connections",
+        "event",
+        &connections,
+    )?;
+    let transactions = [
+        ("committed", totals.committed),
+        ("rolled_back", totals.rolled_back),
+        ("unknown", totals.commit_unknown),
+    ];
+    families.counters(
+        "berth_transactions",
+        "How transactions ended",
+        "outcome",
+        &transactions,
+    )?;
+    families.counter(
+        "berth_retries",
+        "Statements run again because their connection was found dead",
+        totals.retried,
+    )?;
+    families.counter(
+        "berth_idle_in_transaction",
+        "Times a connection lay idle inside a transaction for more than 50 ms",
+        totals.idle_in_transaction,
+    )
+}
+
+fn trouble(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
+    let open = |verdict| usize::from(status.breaker == Some(verdict));
+    let verdicts = [
+        ("unreachable", open(Outage::Unreachable)),
+        ("misconfigured", open(Outage::Permanent)),
+        ("banned", open(Outage::Banned)),
+    ];
+    families.gauges(
+        "berth_breaker_open",
+        "1 while callers fail at once, by what they are told",
+        "verdict",
+        &verdicts,
+    )?;
+    families.gauge(
+        "berth_refusals_in_a_row",
+        "Refusals since an opening last succeeded",
+        f64::from(status.consecutive_refusals),
+    )?;
+    families.gauge(
+        "berth_draining",
+        "1 once no more callers are taken",
+        f64::from(u8::from(status.draining)),
+    )
+}
+
+/// What is being written.
+struct Families<'e>(DescriptorEncoder<'e>);
+
+impl Families<'_> {
+    fn family<'s>(
+        &'s mut self,
+        name: &'s str,
+        help: &str,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'s>, Error> {
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+        ConstGauge::new(value).encode(self.family(name, help, MetricType::Gauge)?)
+    }
+
+    fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, usize)]) -> Result<(), Error> {
+        let mut family = self.family(name, help, MetricType::Gauge)?;
+        for (value, number) in values {
+            ConstGauge::new(*number as f64).encode(family.encode_family(&[(label, *value)])?)?;
+        }
+        Ok(())
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
+        ConstCounter::new(value).encode(self.family(name, help, MetricType::Counter)?)
+    }
+
+    fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> Result<(), Error> {
+        let mut family = self.family(name, help, MetricType::Counter)?;
+        for (value, number) in values {
+            ConstCounter::new(*number).encode(family.encode_family(&[(label, *value)])?)?;
+        }
+        Ok(())
+    }
+
+    fn histogram(&mut self, name: &str, help: &str, timings: &Histogram) -> Result<(), Error> {
+        histogram(self.family(name, help, MetricType::Histogram)?, timings)
+    }
+}
+
+fn histogram(mut encoder: MetricEncoder<'_>, timings: &Histogram) -> Result<(), Error> {
+    let bounds = BOUNDS_MICROS
+        .iter()
+        .map(|bound| *bound as f64 / 1e6)
+        .chain([f64::INFINITY]);
+    let buckets: Vec<_> = bounds.zip(timings.buckets).collect();
+    let sum = timings.sum_micros as f64 / 1e6;
+    encoder.encode_histogram::<NoLabelSet>(sum, timings.count(), &buckets, None)
+}

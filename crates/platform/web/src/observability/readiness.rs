@@ -1,0 +1,129 @@
+//! Whether the process should receive requests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use berth_database::{Database, Outage, Status};
+use serde::Serialize;
+
+/// Evidence older than this is refreshed when somebody asks. A connection that lay idle for longer than
+/// `database.validate_after_idle` (30 s) is asked for a sign of life before it counts as evidence.
+const STALE: Duration = Duration::from_secs(35);
+/// The longest that refreshing may take; nobody waits for it.
+const PROBE: Duration = Duration::from_secs(5);
+
+/// Whether this process should be sent requests, judged by what is known already.
+///
+/// Asking leases nothing and waits for nobody. Saturation alone is no reason to be sent nothing: the other
+/// instances would only get more.
+#[derive(Clone, Debug)]
+pub struct Readiness {
+    database: Database,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stopping: AtomicBool,
+    pending: AtomicBool,
+    probing: AtomicBool,
+}
+
+/// Why not.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NotReady {
+    ShuttingDown,
+    MigrationsPending,
+    NeverConnected,
+    Unreachable,
+    Permanent,
+    Banned,
+}
+
+impl Readiness {
+    pub(crate) fn new(database: Database) -> Self {
+        Self {
+            database,
+            state: Arc::default(),
+        }
+    }
+
+    /// From now on this process is not ready, however well it does.
+    pub(crate) fn stop(&self) {
+        self.state.stopping.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn set_pending(&self, pending: bool) {
+        self.state.pending.store(pending, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.state.pending.load(Ordering::Relaxed)
+    }
+
+    /// What keeps it from being ready, if anything does.
+    pub(crate) fn check(&self, status: &Status) -> Option<NotReady> {
+        if self.state.stopping.load(Ordering::Relaxed) || status.draining {
+            return Some(NotReady::ShuttingDown);
+        }
+        if let Some(trouble) = evidence(status) {
+            return Some(trouble);
+        }
+        self.is_pending().then_some(NotReady::MigrationsPending)
+    }
+
+    /// Sees to it that the next one who asks finds fresh evidence. A process without requests has none.
+    pub(crate) fn refresh(&self, status: &Status) {
+        let stale = status.last_success.is_none_or(|age| age > STALE);
+        if !stale || status.waiting > 0 || self.state.probing.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let (database, state) = (self.database.clone(), self.state.clone());
+        tokio::spawn(async move {
+            // What comes of it stands in the next status.
+            let _ = database.ready(PROBE).await;
+            state.probing.store(false, Ordering::Relaxed);
+        });
+    }
+}
+
+/// An opening that failed is no reason yet: callers wait through the breaker's grace.
+fn evidence(status: &Status) -> Option<NotReady> {
+    let connected = status.slots.idle + status.slots.leased > 0;
+    // Between two attempts that failed for good the breaker is closed, and nothing is better for it.
+    let failing = || {
+        status
+            .last_connect_error
+            .filter(|_| !connected)
+            .map(berth_database::Reason::outage)
+    };
+    let lasting = || failing().filter(|verdict| *verdict != Outage::Unreachable);
+    match status.breaker.or_else(lasting) {
+        Some(Outage::Unreachable) => Some(NotReady::Unreachable),
+        Some(Outage::Permanent) => Some(NotReady::Permanent),
+        Some(Outage::Banned) => Some(NotReady::Banned),
+        None => status.last_success.is_none().then_some(NotReady::NeverConnected),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_database::Reason;
+
+    use super::super::idle_pool;
+    use super::*;
+
+    #[tokio::test]
+    async fn a_wrong_password_is_no_better_between_two_attempts() {
+        let mut status = idle_pool();
+        status.last_success = Some(Duration::from_secs(1));
+        status.last_connect_error = Some(Reason::Credentials);
+        assert_eq!(evidence(&status), Some(NotReady::Permanent));
+        status.slots.idle = 1;
+        assert_eq!(evidence(&status), None, "what is open still serves");
+        (status.slots.idle, status.last_connect_error) = (0, Some(Reason::NoAnswer));
+        assert_eq!(evidence(&status), None, "callers wait through the grace");
+    }
+}

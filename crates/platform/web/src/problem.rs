@@ -1,0 +1,171 @@
+//! The form of every error answer: RFC 9457, `application/problem+json`.
+
+mod types;
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::{StatusCode, header};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+pub use self::types::*;
+pub use crate::error::of_database;
+use crate::error::with_causes;
+
+/// The media type of a problem.
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
+/// What went wrong, for the client: never SQL, hosts or a driver's text.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// The type of problem, for programs: a URL of this service that explains it, or `about:blank` where the
+    /// status says it all.
+    #[serde(rename = "type")]
+    #[schema(value_type = String, example = "/problems/invalid-input")]
+    pub kind: Cow<'static, str>,
+    /// The type of problem, for people.
+    #[schema(value_type = String, example = "Invalid input")]
+    pub title: Cow<'static, str>,
+    /// The HTTP status, for clients that keep only the body.
+    #[schema(example = 422)]
+    pub status: u16,
+    /// What is wrong this time, and what to do about it.
+    #[schema(value_type = Option<String>, example = "Correct the fields and send the request again.")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<Cow<'static, str>>,
+    /// The path of the request.
+    #[schema(example = "/api/v1/things")]
+    pub instance: String,
+    /// The id of the request in the service's logs: quote it when you report the problem.
+    #[schema(example = "0198f2f1b1c27c2a9d0f3f6f4f1f2a3b")]
+    pub request_id: String,
+    /// The invalid fields.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Field>,
+    /// Sent as the header `Retry-After`.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
+}
+
+/// An invalid field.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Field {
+    /// Where it is, as in `items[2].title`.
+    #[schema(example = "title")]
+    pub path: String,
+    /// The rule it breaks.
+    #[schema(example = "must not be empty")]
+    pub message: String,
+}
+
+impl Problem {
+    /// A problem of one of the types that `/problems/{name}` explains.
+    pub fn of(kind: &'static ProblemType) -> Self {
+        Self {
+            kind: format!("/problems/{}", kind.name).into(),
+            detail: kind.detail.map(Cow::Borrowed),
+            ..Self::bare(kind.status, kind.title)
+        }
+    }
+
+    /// A problem whose status says it all.
+    pub fn of_status(status: StatusCode) -> Self {
+        let title = status.canonical_reason().unwrap_or("Unknown status");
+        Self::bare(status.as_u16(), title)
+    }
+
+    /// 404 for something that does not exist or that the caller may not see.
+    pub fn not_found() -> Self {
+        Self::of(&NOT_FOUND)
+    }
+
+    /// 422 with the invalid fields.
+    pub fn invalid_input(errors: Vec<Field>) -> Self {
+        Self::of(&INVALID_INPUT).errors(errors)
+    }
+
+    /// 500: the cause is in the log, under the request id.
+    pub fn internal() -> Self {
+        Self::of_status(StatusCode::INTERNAL_SERVER_ERROR)
+            .detail("Internal error; quote the request id when you report it.")
+    }
+
+    fn bare(status: u16, title: &'static str) -> Self {
+        Self {
+            kind: "about:blank".into(),
+            title: title.into(),
+            status,
+            detail: None,
+            instance: String::new(),
+            request_id: String::new(),
+            errors: Vec::new(),
+            retry_after: None,
+        }
+    }
+
+    /// Sets what is wrong this time.
+    #[must_use]
+    pub fn detail(self, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            detail: Some(detail.into()),
+            ..self
+        }
+    }
+
+    /// Sets the invalid fields.
+    #[must_use]
+    pub fn errors(self, errors: Vec<Field>) -> Self {
+        Self { errors, ..self }
+    }
+
+    /// Sets after how long a retry may succeed; rounded up to whole seconds in the header.
+    #[must_use]
+    pub fn retry_after(self, after: Duration) -> Self {
+        Self {
+            retry_after: Some(after),
+            ..self
+        }
+    }
+
+    /// The HTTP status.
+    pub fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl Field {
+    /// A field and the rule it breaks.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// The error behind an answer, for the log only.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause(pub(crate) String);
+
+/// The head of the answer to `error`, for an `actix_web::ResponseError`. The middleware
+/// [`error_response`](crate::middleware::error_response) writes the body, because it knows the request.
+pub fn response(error: &(dyn Error + 'static), problem: Problem) -> HttpResponse {
+    let mut response = HttpResponse::build(problem.status_code()).finish();
+    if let Some(after) = problem.retry_after {
+        let seconds = header::HeaderValue::from(whole_seconds(after));
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    let mut extensions = response.extensions_mut();
+    extensions.insert(Cause(with_causes(error)));
+    extensions.insert(problem);
+    drop(extensions);
+    response
+}
+
+/// Rounded up, and at least one: a client that returns too early is refused again.
+fn whole_seconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis().div_ceil(1000).max(1)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,192 @@
+//! The types of problems that the platform has, and the pages that explain them.
+
+use actix_web::{HttpResponse, web};
+
+use super::Problem;
+use crate::Error;
+
+/// A type of problem: `/problems/{name}` explains it.
+#[derive(Debug)]
+pub struct ProblemType {
+    /// The last part of its URL.
+    pub name: &'static str,
+    /// The HTTP status it comes with.
+    pub status: u16,
+    /// A short text for people, the same each time.
+    pub title: &'static str,
+    /// What its problems say unless they have something of their own to say.
+    pub detail: Option<&'static str>,
+    /// What it means and what a client can do about it.
+    pub explanation: &'static str,
+}
+
+/// The types of problems that a service explains: the platform's and its own.
+#[derive(Clone, Debug)]
+pub struct ProblemTypes(Vec<&'static ProblemType>);
+
+/// 409: a unique, foreign key or exclusion constraint refuses the change.
+pub static CONFLICT: ProblemType = ProblemType {
+    name: "conflict",
+    status: 409,
+    title: "Conflict",
+    detail: None,
+    explanation: "The request contradicts what is stored: something with the same key exists already, or it refers \
+        to something that does not exist, or something still refers to it. Nothing was stored. Read the present \
+        state and send a request that fits it.",
+};
+
+/// 409: a concurrent transaction changed the same data.
+pub static CONCURRENT_CHANGE: ProblemType = ProblemType {
+    name: "concurrent-change",
+    status: 409,
+    title: "Concurrent change",
+    detail: None,
+    explanation: "Another request changed the same data at the same time. Nothing was stored. Send the request again.",
+};
+
+/// 503: the database cannot be reached.
+pub static DATABASE_UNAVAILABLE: ProblemType = ProblemType {
+    name: "database-unavailable",
+    status: 503,
+    title: "Database unavailable",
+    detail: None,
+    explanation: "The service cannot reach its database at present and looks for it by itself. Send the request \
+        again after the seconds in the Retry-After header.",
+};
+
+/// 422: the input breaks rules.
+pub static INVALID_INPUT: ProblemType = ProblemType {
+    name: "invalid-input",
+    status: 422,
+    title: "Invalid input",
+    detail: None,
+    explanation: "The request can be read and breaks rules. Where they are known, `errors` lists the fields and the \
+        rules. Correct them and send the request again.",
+};
+
+/// 400: a variable part of the path cannot be parsed.
+pub static INVALID_PATH: ProblemType = ProblemType {
+    name: "invalid-path",
+    status: 400,
+    title: "Invalid path",
+    detail: None,
+    explanation: "A variable part of the path has the wrong form, for example an id that is not a UUID.",
+};
+
+/// 400: the body is not JSON.
+pub static MALFORMED_JSON: ProblemType = ProblemType {
+    name: "malformed-json",
+    status: 400,
+    title: "Malformed JSON",
+    detail: None,
+    explanation: "The body of the request is not JSON. The detail names the line and column where parsing stopped.",
+};
+
+/// 404: it does not exist, or the caller may not see it.
+pub static NOT_FOUND: ProblemType = ProblemType {
+    name: "not-found",
+    status: 404,
+    title: "Not found",
+    detail: Some("It does not exist, or it belongs to someone else."),
+    explanation: "What the address names does not exist, or it belongs to someone else: the answer does not say which.",
+};
+
+/// 500: the connection was lost during COMMIT.
+pub static OUTCOME_UNKNOWN: ProblemType = ProblemType {
+    name: "outcome-unknown",
+    status: 500,
+    title: "Outcome unknown",
+    detail: None,
+    explanation: "The database connection was lost while the change was being committed, so it may or may not be \
+        stored. Read the data before you send the request again.",
+};
+
+/// 503: all connections are in use.
+pub static SATURATED: ProblemType = ProblemType {
+    name: "saturated",
+    status: 503,
+    title: "All database connections are in use",
+    detail: None,
+    explanation: "The request waited for a database connection and none came free in time. Send it again after the \
+        seconds in the Retry-After header, which follow the rate at which connections come free.",
+};
+
+/// 503: the process is about to end.
+pub static SHUTTING_DOWN: ProblemType = ProblemType {
+    name: "shutting-down",
+    status: 503,
+    title: "Shutting down",
+    detail: None,
+    explanation: "This instance of the service is shutting down. Send the request again; another instance answers it.",
+};
+
+/// 502: a service that this one depends on failed.
+pub static UPSTREAM_FAILED: ProblemType = ProblemType {
+    name: "upstream-failed",
+    status: 502,
+    title: "Upstream service failed",
+    detail: None,
+    explanation: "This service depends on another one, which failed. The detail says what was stored all the same.",
+};
+
+/// 503: the request took longer than allowed.
+pub static TIMEOUT: ProblemType = ProblemType {
+    name: "timeout",
+    status: 503,
+    title: "Timeout",
+    detail: Some("The request was stopped because it took too long."),
+    explanation: "The request took longer than the service allows. It was stopped and rolled back.",
+};
+
+const PLATFORM: [&ProblemType; 12] = [
+    &CONCURRENT_CHANGE,
+    &CONFLICT,
+    &DATABASE_UNAVAILABLE,
+    &INVALID_INPUT,
+    &INVALID_PATH,
+    &MALFORMED_JSON,
+    &NOT_FOUND,
+    &OUTCOME_UNKNOWN,
+    &SATURATED,
+    &SHUTTING_DOWN,
+    &TIMEOUT,
+    &UPSTREAM_FAILED,
+];
+
+impl ProblemTypes {
+    /// The platform's types and these.
+    pub fn new(own: &[&'static ProblemType]) -> Self {
+        Self(PLATFORM.iter().chain(own).copied().collect())
+    }
+
+    fn find(&self, name: &str) -> Option<&'static ProblemType> {
+        self.0.iter().copied().find(|kind| kind.name == name)
+    }
+}
+
+/// `GET /problems/{name}`: explains a type of problem.
+///
+/// # Errors
+///
+/// [`Error::NoRoute`] for a name that is not a type.
+pub async fn explain(types: web::Data<ProblemTypes>, name: web::Path<String>) -> Result<HttpResponse, Error> {
+    let kind = types.find(&name).ok_or(Error::NoRoute)?;
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
+         <title>{title}</title><style>body{{font:16px/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;\
+         padding:0 1rem;color-scheme:light dark}}</style><h1>{title}</h1><p>HTTP status {status}</p><p>{explanation}</p>\n",
+        title = kind.title,
+        status = kind.status,
+        explanation = kind.explanation,
+    );
+    Ok(HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .body(page))
+}
+
+impl Problem {
+    /// Whether the problem is of this type.
+    pub fn is(&self, kind: &ProblemType) -> bool {
+        self.kind.strip_prefix("/problems/") == Some(kind.name)
+    }
+}

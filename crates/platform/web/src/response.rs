@@ -1,0 +1,66 @@
+//! Answers that many handlers give.
+
+use actix_web::HttpResponse;
+use actix_web::http::header::LOCATION;
+use berth_service::{Page, PageRequest};
+use serde::{Deserialize, Serialize};
+use url::form_urlencoded;
+use utoipa::{IntoParams, ToSchema};
+
+/// Which page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// The largest number of items on the page.
+    #[param(minimum = 1, maximum = 100)]
+    pub limit: Option<u64>,
+    /// Where the page begins: the `cursor` of the previous page's `next`.
+    pub cursor: Option<String>,
+}
+
+/// One page of a list, and the address of the next.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Listing<T> {
+    items: Vec<T>,
+    /// The address of the next page; null on the last.
+    #[schema(example = "/api/v1/things?limit=20&cursor=0198f2f1")]
+    next: Option<String>,
+}
+
+impl<T> Listing<T> {
+    /// The rows as clients see them, and the address of the next page; `path` is the address of the list.
+    pub fn new<M>(page: Page<M>, path: &str, limit: Option<u64>) -> Self
+    where
+        T: From<M>,
+    {
+        let next = page.next.map(|cursor| {
+            let start = format!("{path}?");
+            let mut query = form_urlencoded::Serializer::for_suffix(start.clone(), start.len());
+            if let Some(limit) = limit {
+                query.append_pair("limit", &limit.to_string());
+            }
+            query.append_pair("cursor", &cursor).finish()
+        });
+        Self {
+            items: page.items.into_iter().map(T::from).collect(),
+            next,
+        }
+    }
+}
+
+impl From<PageQuery> for PageRequest {
+    fn from(query: PageQuery) -> Self {
+        Self {
+            limit: query.limit,
+            cursor: query.cursor,
+        }
+    }
+}
+
+/// 201 with the address of the new resource.
+pub fn created(location: &str, body: &impl Serialize) -> HttpResponse {
+    HttpResponse::Created()
+        .insert_header((LOCATION, location))
+        .json(body)
+}

@@ -1,0 +1,145 @@
+//! The HTTP server: takes its port, serves, and stops gracefully.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::net::{SocketAddr, TcpListener};
+
+use actix_http::{Request, Response};
+use actix_service::IntoServiceFactory;
+use actix_web::HttpServer;
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, Service, ServiceFactory};
+
+use crate::AppState;
+use crate::observability::BackgroundTasks;
+use crate::startup::{Migrations, StartError};
+
+/// A server whose port is taken: connections are accepted, and answered once it runs.
+#[derive(Debug)]
+#[must_use]
+pub struct Server {
+    state: AppState,
+    migrations: Migrations,
+    address: SocketAddr,
+    listener: TcpListener,
+    metrics: Option<TcpListener>,
+}
+
+impl Server {
+    /// Takes the port, and that of the metrics where they have their own.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Listen`]: the address is not this machine's, or the port is taken.
+    pub fn bind(state: AppState, migrations: Migrations) -> Result<Self, StartError> {
+        let settings = &state.settings;
+        let listener = listen(SocketAddr::new(settings.server.host, settings.server.port))?;
+        let metrics = settings.metrics.port.filter(|_| settings.metrics.enabled);
+        let metrics = metrics.map(|port| listen(SocketAddr::new(settings.server.host, port)));
+        Ok(Self {
+            address: listener.local_addr().map_err(StartError::Serve)?,
+            listener,
+            metrics: metrics.transpose()?,
+            state,
+            migrations,
+        })
+    }
+
+    /// The address it listens on, with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The address of the metrics, where they have a port of their own.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Serves `app` until `stop`, then lets requests under way finish.
+    ///
+    /// A request whose client leaves is dropped rather than served to no client, so that its connection is released
+    /// at once (`h1_allow_half_closed(false)`).
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Serve`]: the server failed.
+    pub async fn run<F, I, S, B>(
+        self,
+        app: F,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), StartError>
+    where
+        F: Fn() -> I + Send + Clone + 'static,
+        I: IntoServiceFactory<S, Request>,
+        S: ServiceFactory<Request, Config = AppConfig> + 'static,
+        S::Error: Into<actix_web::Error> + 'static,
+        S::InitError: Debug,
+        S::Response: Into<Response<B>> + 'static,
+        <S::Service as Service<Request>>::Future: 'static,
+        S::Service: 'static,
+        B: MessageBody + 'static,
+    {
+        let Self {
+            state,
+            migrations,
+            address,
+            listener,
+            metrics,
+        } = self;
+        tracing::info!("listening on http://{address}, docs at http://{address}/docs/");
+        let _tasks = BackgroundTasks::start(&state, migrations, metrics)
+            .await
+            .map_err(StartError::Serve)?;
+        let server = http_server(
+            listener,
+            &state.settings.server.clone(),
+            app,
+            announce(state, stop),
+        );
+        server
+            .map_err(|source| StartError::Listen { address, source })?
+            .await
+            .map_err(StartError::Serve)
+    }
+}
+
+/// Not async: the builder is not `Send`, the server is.
+fn http_server<F, I, S, B>(
+    listener: TcpListener,
+    settings: &crate::settings::Server,
+    app: F,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<actix_web::dev::Server>
+where
+    F: Fn() -> I + Send + Clone + 'static,
+    I: IntoServiceFactory<S, Request>,
+    S: ServiceFactory<Request, Config = AppConfig> + 'static,
+    S::Error: Into<actix_web::Error> + 'static,
+    S::InitError: Debug,
+    S::Response: Into<Response<B>> + 'static,
+    <S::Service as Service<Request>>::Future: 'static,
+    S::Service: 'static,
+    B: MessageBody + 'static,
+{
+    let mut server = HttpServer::new(app)
+        .h1_allow_half_closed(false)
+        .shutdown_timeout(settings.shutdown_timeout.as_secs_f64().ceil() as u64)
+        .shutdown_signal(stop);
+    if settings.workers > 0 {
+        server = server.workers(settings.workers);
+    }
+    Ok(server.listen(listener)?.run())
+}
+
+/// Waits for `stop`, makes the process unready, and gives the load balancer time to notice.
+async fn announce(state: AppState, stop: impl Future<Output = ()>) {
+    stop.await;
+    state.readiness.stop();
+    tokio::time::sleep(state.settings.server.drain_delay).await;
+}
+
+fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|source| StartError::Listen { address, source })
+}

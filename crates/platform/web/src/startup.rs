@@ -1,0 +1,121 @@
+//! What has to be in order before the server listens: the database and its schema.
+
+use std::error::Error;
+use std::net::SocketAddr;
+
+use berth_database::{Database, Session, SessionOptions};
+use futures_util::future::BoxFuture;
+
+use crate::settings::{Migrate, Settings};
+
+/// The service's migrations, as the platform uses them.
+#[derive(Clone, Copy, Debug)]
+pub struct Migrations {
+    /// Applies those that are pending, under a lock, and returns their names.
+    pub apply: fn(berth_database::Settings) -> BoxFuture<'static, Result<Vec<String>, StartFailure>>,
+    /// Returns the names of those that are pending.
+    pub pending: fn(Session) -> BoxFuture<'static, Result<Vec<String>, berth_database::Error>>,
+}
+
+/// Any error that stops the start.
+pub type StartFailure = Box<dyn Error + Send + Sync>;
+
+/// Why the service does not start, or does not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings of the database contradict each other.
+    #[error("the settings of the database are refused")]
+    Settings(#[from] berth_database::SettingsError),
+    /// The database did not answer in time, or refuses the login.
+    #[error("the database at {url} (setting database.url, DATABASE_URL) cannot be used")]
+    Database {
+        /// Where, without the password.
+        url: String,
+        /// Why.
+        source: berth_database::Error,
+    },
+    /// A migration failed.
+    #[error("the migrations failed")]
+    Migrations(#[source] StartFailure),
+    /// The table of applied migrations cannot be read.
+    #[error("cannot read which migrations are applied")]
+    Pending(#[source] berth_database::Error),
+    /// A part of the service itself cannot be set up.
+    #[error("cannot set up {what}")]
+    Service {
+        /// Which part.
+        what: &'static str,
+        /// Why.
+        source: StartFailure,
+    },
+    /// The port is taken, or the address is not this machine's.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The server ended without being asked to.
+    #[error("the server stopped by itself")]
+    Serve(#[source] std::io::Error),
+    /// Connections were still in use at the end.
+    #[error("database connections were still in use when the time to close them was over: {0}")]
+    Close(berth_database::StillHeld),
+}
+
+/// Makes the pool and waits until the database answers, for at most `startup.database_timeout`.
+///
+/// # Errors
+///
+/// [`StartError::Database`]: it did not answer in time, or never will: a wrong password, an unknown database.
+pub async fn database(settings: &Settings) -> Result<Database, StartError> {
+    let database = Database::new(settings.database.clone())?;
+    tracing::info!(database.url = %settings.database.url, "connecting to the database");
+    let server = database
+        .ready(settings.startup.database_timeout)
+        .await
+        .map_err(|source| StartError::Database {
+            url: settings.database.url.to_string(),
+            source,
+        })?;
+    tracing::info!(database.server = %server, "connected to the database");
+    Ok(database)
+}
+
+/// Applies pending migrations, or warns of them, as `startup.migrate` says.
+///
+/// # Errors
+///
+/// A migration failed, or the table of applied migrations cannot be read.
+pub async fn migrations(
+    settings: &Settings,
+    database: &Database,
+    migrations: Migrations,
+) -> Result<(), StartError> {
+    match settings.startup.migrate {
+        Migrate::Skip => Ok(()),
+        Migrate::Apply => apply(settings, migrations).await,
+        Migrate::Check => check(database, migrations).await,
+    }
+}
+
+async fn apply(settings: &Settings, migrations: Migrations) -> Result<(), StartError> {
+    let applied = (migrations.apply)(settings.database.clone()).await;
+    for name in applied.map_err(StartError::Migrations)? {
+        tracing::info!(migration = name, "migration applied");
+    }
+    Ok(())
+}
+
+async fn check(database: &Database, migrations: Migrations) -> Result<(), StartError> {
+    let session = database.session(SessionOptions::new("pending migrations").autocommit_reads());
+    let pending = (migrations.pending)(session).await.map_err(StartError::Pending)?;
+    if !pending.is_empty() {
+        tracing::warn!(
+            migrations = pending.join(", "),
+            "migrations are pending: apply them with `migration up`"
+        );
+    }
+    Ok(())
+}
