@@ -12,6 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
+use crate::connect::address::AddressChooser;
 use crate::connect::instances::{InstanceName, counts_instances};
 use crate::connect::tls_relay::{self, Relay};
 use crate::settings::{PoolerMode, Settings};
@@ -86,6 +87,7 @@ pub(crate) struct Connector {
 enum Target {
     Postgres {
         options: Box<PgConnectOptions>,
+        addresses: AddressChooser,
         set_up: String,
     },
     Sqlite(Box<SqliteConnectOptions>),
@@ -97,6 +99,7 @@ impl Connector {
             Some(file) => Target::Sqlite(Box::new(sqlite_options(settings, file))),
             None => Target::Postgres {
                 options: Box::new(postgres_options(settings)?),
+                addresses: AddressChooser::default(),
                 set_up: set_up(settings, instance_name),
             },
         };
@@ -109,8 +112,12 @@ impl Connector {
     /// Dropping the future drops the socket; the server notices by itself.
     pub(crate) async fn open(&self, logged_in: impl FnOnce() + Send) -> Result<Opened, SqlxError> {
         match &self.target {
-            Target::Postgres { options, set_up } => {
-                let (mut connection, relay) = tls_relay::connect(options).await?;
+            Target::Postgres {
+                options,
+                addresses,
+                set_up,
+            } => {
+                let (mut connection, relay) = tls_relay::connect(options, addresses).await?;
                 logged_in();
                 // A PgBouncer whose pool is full lets clients in and makes this statement wait.
                 let row = raw_sql(sqlx::AssertSqlSafe(set_up.as_str()))

@@ -10,9 +10,11 @@
 
 #![allow(clippy::disallowed_methods, reason = "the connector's own way to connect")]
 
-use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
 use sqlx::{Connection as _, Error as SqlxError};
 use tokio::task::JoinSet;
+
+use crate::connect::address::AddressChooser;
 
 /// The task beside a connection. Dropped, it ends, and the connection with it.
 #[derive(Debug, Default)]
@@ -37,38 +39,71 @@ impl Relay {
 ///
 /// # Cancel safety
 /// Dropping the future drops both sockets.
-pub(crate) async fn connect(options: &PgConnectOptions) -> Result<(PgConnection, Relay), SqlxError> {
+pub(crate) async fn connect(
+    options: &PgConnectOptions,
+    addresses: &AddressChooser,
+) -> Result<(PgConnection, Relay), SqlxError> {
     #[cfg(target_os = "linux")]
     if linux::is_wanted(options) {
-        return linux::connect(options).await;
+        return linux::connect(options, addresses).await;
     }
-    Ok((PgConnection::connect_with(options).await?, Relay::default()))
+    Ok((connect_directly(options, addresses).await?, Relay::default()))
+}
+
+/// Connects without a relay. With TLS sqlx needs the host's name for the certificate and tries the addresses in turn.
+async fn connect_directly(
+    options: &PgConnectOptions,
+    addresses: &AddressChooser,
+) -> Result<PgConnection, SqlxError> {
+    let chosen = if speaks_tls(options) || is_local_socket(options) {
+        None
+    } else {
+        addresses.choose(options.get_host(), options.get_port()).await?
+    };
+    let Some(address) = chosen else {
+        return PgConnection::connect_with(options).await;
+    };
+    // Until it has succeeded: an attempt that is given up says as much against the address as one that fails.
+    addresses.forget();
+    let connection = PgConnection::connect_with(&options.clone().host(&address.to_string())).await?;
+    addresses.remember(address);
+    Ok(connection)
+}
+
+fn speaks_tls(options: &PgConnectOptions) -> bool {
+    !matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow)
+}
+
+fn is_local_socket(options: &PgConnectOptions) -> bool {
+    options.get_socket().is_some() || options.get_host().starts_with('/')
 }
 
 /// Linux has names for sockets that are no files: nothing to find a place for, nothing to leave behind.
 #[cfg(target_os = "linux")]
 mod linux {
-    use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+    use sqlx::postgres::{PgConnectOptions, PgConnection};
     use sqlx::{Connection as _, Error as SqlxError};
     use tokio::io::{AsyncWriteExt, copy, sink};
     use tokio::net::{TcpStream, UnixListener, UnixStream};
 
     use super::Relay;
+    use crate::connect::address::AddressChooser;
 
     pub(super) fn is_wanted(options: &PgConnectOptions) -> bool {
-        let plain = matches!(options.get_ssl_mode(), PgSslMode::Disable | PgSslMode::Allow);
-        let socket = options.get_socket().is_some() || options.get_host().starts_with('/');
-        !plain && !socket
+        super::speaks_tls(options) && !super::is_local_socket(options)
     }
 
-    pub(super) async fn connect(options: &PgConnectOptions) -> Result<(PgConnection, Relay), SqlxError> {
+    pub(super) async fn connect(
+        options: &PgConnectOptions,
+        addresses: &AddressChooser,
+    ) -> Result<(PgConnection, Relay), SqlxError> {
         // A name that begins with NUL is no file's. sqlx appends what PostgreSQL calls its sockets.
         let folder = format!("\0berth-{:016x}", fastrand::u64(..));
         let Ok(listener) = UnixListener::bind(format!("{folder}/.s.PGSQL.{}", options.get_port())) else {
             // Some sandbox has none of these: slower is better than not at all.
             return Ok((PgConnection::connect_with(options).await?, Relay::default()));
         };
-        let server = TcpStream::connect((options.get_host(), options.get_port())).await?;
+        let server = addresses.connect(options.get_host(), options.get_port()).await?;
         server.set_nodelay(true)?;
         let mut relay = Relay::default();
         relay.0.spawn(async move {
