@@ -4,7 +4,9 @@
     reason = "a test library reports its failures by panicking in the test that uses it"
 )]
 
+mod backend_sampler;
 mod binaries;
+mod black_hole;
 mod certificates;
 mod cluster;
 mod cluster_info;
@@ -17,11 +19,13 @@ mod test_database;
 mod user;
 mod watchdog;
 
+pub use backend_sampler::BackendSampler;
+pub use black_hole::BlackHole;
 pub use cluster::{CLUSTER_VARIABLE, Cluster, ClusterOptions, Shutdown};
 pub use eventually::{eventually, eventually_within};
 pub use limiter::{
-    Action, ArmedFault, Certificate, Counts, Cut, Limiter, LimiterOptions, Phase, PoolerKind, Refusal,
-    Trigger,
+    Action, ArmedFault, CancelRequests, Certificate, Counts, Cut, Limiter, LimiterOptions, Phase, PoolerKind,
+    Refusal, Times, Trigger,
 };
 pub use pgbouncer::{Authentication, PgBouncer, PgBouncerOptions, PoolMode};
 pub use port::free_port;

@@ -133,7 +133,7 @@ impl TestDatabase {
         &self.place
     }
 
-    fn ours(&self) -> String {
+    pub(crate) fn ours(&self) -> String {
         format!("datname = '{}' and usename = '{ROLE}'", self.name)
     }
 }

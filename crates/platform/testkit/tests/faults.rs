@@ -86,7 +86,7 @@ async fn a_connection_falls_silent_at_a_message_and_goes_on_when_healed() {
 async fn an_error_is_answered_in_the_servers_place() {
     let (_database, limiter, mut connection) = prepared().await;
     let error = Refusal::new("57P01", "terminating connection due to administrator command");
-    limiter.arm(Trigger::Statement("select 1"), Action::Answer(error));
+    limiter.arm(Trigger::Statement("select 1"), Action::Fatal(error));
     let seen = connection.execute("select 1").await.unwrap_err();
     let seen = seen.into_database_error().unwrap().downcast::<PgDatabaseError>();
     assert_eq!(seen.code(), "57P01");

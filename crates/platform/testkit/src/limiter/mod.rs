@@ -3,6 +3,7 @@
 mod clock;
 mod connection_state;
 mod delayed_stream;
+mod error_text;
 mod fault;
 mod listener;
 mod options;
@@ -19,8 +20,8 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 pub use connection_state::Cut;
-pub use fault::{Action, ArmedFault, Trigger};
-pub use options::{Certificate, LimiterOptions};
+pub use fault::{Action, ArmedFault, Times, Trigger};
+pub use options::{CancelRequests, Certificate, LimiterOptions};
 pub use pooler_kind::{Phase, PoolerKind, Refusal};
 pub use state::Counts;
 
@@ -180,12 +181,79 @@ impl Limiter {
 
     /// Arms a fault, which strikes once, at the first connection where its message passes.
     pub fn arm(&self, trigger: Trigger, action: Action) -> ArmedFault {
-        self.state.faults.arm(trigger, action)
+        self.arm_times(trigger, action, Times::Once)
     }
 
-    /// Disarms all faults that have not struck.
+    /// Arms a fault that strikes more than once.
+    ///
+    /// # Panics
+    ///
+    /// When `action` is [`Action::Error`] and `trigger` is neither a statement nor the startup packet.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use berth_testkit::{Action, Limiter, Refusal, Times, Trigger};
+    ///
+    /// # fn example(limiter: &Limiter) {
+    /// // For ten seconds every login is refused, as by a pooler whose handler exited.
+    /// let exited = Refusal::new("XX000", "(EDBHANDLEREXITED) connection to database closed");
+    /// limiter.arm_times(Trigger::Startup, Action::Fatal(exited), Times::For(Duration::from_secs(10)));
+    ///
+    /// // Each third connection logs in and is told to go at its first statement.
+    /// let late = Refusal::new("08P01", "server login has been failing");
+    /// limiter.arm_times(Trigger::FirstStatement, Action::Fatal(late), Times::Every(3));
+    ///
+    /// // A statement that reads from another server fails as that server does; the connection goes on.
+    /// let foreign = Refusal::new("08006", "could not connect to server \"other\"");
+    /// let failed = limiter.arm_times(Trigger::Statement("from foreign_rows"), Action::Error(foreign), Times::Always);
+    ///
+    /// // Updates take 200 ms longer; deletes wait for `disarm`.
+    /// limiter.arm_times(Trigger::Statement("update"), Action::Delay(Duration::from_millis(200)), Times::Always);
+    /// limiter.arm_times(Trigger::Statement("delete"), Action::Hold, Times::Always);
+    /// limiter.disarm();
+    /// assert!(failed.strikes() < 2);
+    /// # }
+    /// ```
+    pub fn arm_times(&self, trigger: Trigger, action: Action, times: Times) -> ArmedFault {
+        self.state.faults.arm(trigger, action, times)
+    }
+
+    /// Disarms all faults, and passes on what [`Action::Hold`] holds.
     pub fn disarm(&self) {
         self.state.faults.disarm();
+    }
+
+    /// Replaces `from` by `to` in the errors that the server sends, as a server in another language would.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(limiter: &berth_testkit::Limiter) {
+    /// limiter.translate_errors(
+    ///     "cached plan must not change result type",
+    ///     "der zwischengespeicherte Plan darf den Ergebnistyp nicht ändern",
+    /// );
+    /// # }
+    /// ```
+    pub fn translate_errors(&self, from: &str, to: &str) {
+        self.state.faults.translate(from, to);
+    }
+
+    /// Sets what becomes of CancelRequests. Default: they are forwarded. [`Counts::cancels`] counts them.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # fn example(limiter: &berth_testkit::Limiter) {
+    /// limiter.set_cancel_requests(berth_testkit::CancelRequests::Dropped);
+    /// // ... a caller leaves in the middle of a statement ...
+    /// assert_eq!(limiter.counts().cancels, 1);
+    /// # }
+    /// ```
+    pub fn set_cancel_requests(&self, cancel_requests: CancelRequests) {
+        self.state.set_cancel_requests(cancel_requests);
     }
 }
 

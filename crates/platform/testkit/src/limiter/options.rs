@@ -14,6 +14,16 @@ pub enum Certificate {
     Strange,
 }
 
+/// What becomes of the CancelRequests that clients send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CancelRequests {
+    /// They reach the server.
+    #[default]
+    Forwarded,
+    /// They are counted and dropped, as some poolers do.
+    Dropped,
+}
+
 /// What a limiter starts with; all but the last two can be changed later.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -22,6 +22,11 @@ impl Refusal {
             message: message.into(),
         }
     }
+
+    /// The refusal as an ErrorResponse.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        wire::error("FATAL", &self.code, &self.message)
+    }
 }
 
 /// When a refusal is sent.
@@ -132,12 +137,5 @@ impl PoolerKind {
             PoolerKind::Other(_, phase) => *phase,
             _ => Phase::BeforeAuthentication,
         }
-    }
-}
-
-impl Refusal {
-    /// The refusal as an ErrorResponse.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        wire::error("FATAL", &self.code, &self.message)
     }
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connection_state::{ConnectionState, Fate};
-use super::fault::{Action, Sender};
+use super::fault::{Action, Passing, Sender};
 use super::state::State;
 use super::wire;
 
@@ -59,7 +59,6 @@ struct Watch<'a> {
 /// One direction.
 ///
 /// `sent <= cleared <= filled` are places in the buffer; `next`, where the next message begins, may lie beyond.
-#[derive(Debug)]
 struct Conduit {
     sender: Sender,
     buffer: Vec<u8>,
@@ -69,6 +68,9 @@ struct Conduit {
     next: usize,
     unflushed: bool,
     struck: Option<Action>,
+    /// Ends when the message before `next` may be sent.
+    pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    statements: u64,
 }
 
 impl Conduit {
@@ -83,6 +85,8 @@ impl Conduit {
             next: 0,
             unflushed: false,
             struck: None,
+            pause: None,
+            statements: 0,
         }
     }
 
@@ -132,6 +136,12 @@ impl Conduit {
         }
         if ready!(self.send(context, writer, watch)).is_err() {
             return Poll::Ready(Some(self.end_of_writer()));
+        }
+        if let Some(pause) = &mut self.pause {
+            ready!(pause.as_mut().poll(context));
+            self.pause = None;
+            self.inspect(watch);
+            return Poll::Ready(None);
         }
         if let Some(action) = self.struck.take_if(|_| !self.unflushed) {
             if action != Action::Silence {
@@ -197,29 +207,61 @@ impl Conduit {
 
     /// Follows the messages and clears them for sending; while faults are armed, only whole ones, one by one.
     fn inspect(&mut self, watch: &Watch<'_>) {
-        let faults = &watch.state.faults;
-        let armed = faults.are_armed();
+        let each = watch.state.faults.watch_each_message();
         let mut last = None;
         while let Some(end) = self.end_of_message() {
-            if armed {
-                if end > self.filled {
-                    break;
-                }
-                if let Some(action) = faults.look(self.sender, &self.buffer[self.next..end]) {
-                    self.struck = Some(action);
-                    break;
-                }
+            if each && end > self.filled {
+                break;
             }
-            last = Some(self.buffer[self.next]);
-            self.next = end;
+            let tag = self.buffer[self.next];
+            self.statements += u64::from(self.sender == Sender::Client && matches!(tag, b'Q' | b'P'));
+            if each && !self.show(end, watch) {
+                break;
+            }
+            last = Some(tag);
+            self.next = self.end_of_message().unwrap_or(end);
         }
-        self.cleared = self.next.min(self.filled);
+        if self.pause.is_none() {
+            self.cleared = self.next.min(self.filled);
+        }
         match self.sender {
             Sender::Client => watch.flow.set_busy(true),
             // ReadyForQuery with nothing behind it answers all requests that the client has sent.
             Sender::Server if last == Some(b'Z') && self.next <= self.filled => watch.flow.set_busy(false),
             Sender::Server => {}
         }
+    }
+
+    /// Shows the whole message at `next` to the faults; returns whether it passes, perhaps in other words.
+    fn show(&mut self, end: usize, watch: &Watch<'_>) -> bool {
+        let faults = &watch.state.faults;
+        let message = &self.buffer[self.next..end];
+        let is_statement = matches!(message[0], b'Q' | b'P');
+        let action = faults.look(Passing::Message {
+            sender: self.sender,
+            bytes: message,
+            is_first_statement: is_statement && self.statements == 1,
+        });
+        let replacement = match action {
+            None if self.sender == Sender::Server => faults.texts.replaced(message),
+            None => None,
+            Some(Action::Error(error)) => Some(faults.texts.failing(message, error)),
+            Some(action @ (Action::Delay(_) | Action::Hold)) => {
+                self.pause = Some(Box::pin(faults.pause(&action)));
+                self.cleared = self.next;
+                self.next = end;
+                return false;
+            }
+            Some(action) => {
+                self.struck = Some(action);
+                return false;
+            }
+        };
+        if let Some(replacement) = replacement {
+            self.filled = self.filled - (end - self.next) + replacement.len();
+            self.buffer.splice(self.next..end, replacement);
+        }
+        true
     }
 
     /// Where the message at `next` ends, if its head is here.

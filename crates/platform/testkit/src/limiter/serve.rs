@@ -12,10 +12,11 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsAcceptor;
 
-use super::connection_state::Cut;
+use super::connection_state::{Cut, Fate};
 use super::delayed_stream::DelayedStream;
-use super::fault::Action;
-use super::pooler_kind::{Phase, PoolerKind, Refusal};
+use super::fault::{Action, Passing};
+use super::options::CancelRequests;
+use super::pooler_kind::{Phase, PoolerKind};
 use super::relay::{End, relay};
 use super::state::{Admission, Entry, Place, State};
 use super::stream::{Client, Upstream};
@@ -56,15 +57,41 @@ impl Service {
                 Opening::Startup(packet) => break packet,
             }
         };
+        match self.state.faults.look(Passing::Startup) {
+            Some(action @ (Action::Delay(_) | Action::Hold)) => self.state.faults.pause(&action).await,
+            Some(action) => return self.strike_startup(entry, client, action).await,
+            None => {}
+        }
         match self.state.admit() {
             Admission::Admitted(place) => self.admit(entry, client, &startup, place).await,
-            Admission::Refused(refusal, phase) => refuse(client, &refusal, phase).await,
+            Admission::Refused(refusal, phase) => refuse(client, &refusal.encode(), phase).await,
             Admission::Waits(timeout) => self.wait(entry, client, &startup, timeout).await,
         }
     }
 
+    /// Does to a client that sent its startup packet what a fault says.
+    async fn strike_startup(&self, entry: &Entry, mut client: Client, action: Action) -> io::Result<()> {
+        let error = match &action {
+            Action::Fatal(error) => error.encode(),
+            Action::Error(error) => wire::error("ERROR", &error.code, &error.message),
+            Action::Silence => {
+                entry.flow.set(Fate::Silent);
+                return client.read_to_end(&mut Vec::new()).await.map(drop);
+            }
+            Action::Reset => {
+                entry.cut(Cut::Reset);
+                return Ok(());
+            }
+            Action::Cut | Action::Delay(_) | Action::Hold => return Ok(()),
+        };
+        let phase = self.state.refuse_startup();
+        refuse(client, &error, phase).await
+    }
+
     async fn cancel(&self, packet: &[u8]) -> io::Result<()> {
-        self.state.count_cancel();
+        if self.state.count_cancel() == CancelRequests::Dropped {
+            return Ok(());
+        }
         let mut server = self.upstream.connect().await?;
         server.write_all(packet).await?;
         // The server closes when it has passed the request on, and the client waits for our close.
@@ -133,21 +160,21 @@ impl Service {
         match end {
             End::ClientLeft => {}
             End::ServerLeft => close(&mut client).await,
-            End::Struck(Action::Answer(error)) => {
+            End::Struck(Action::Fatal(error)) => {
                 let _ = client.write_all(&error.encode()).await;
                 close(&mut client).await;
             }
             End::Struck(Action::Reset) => entry.cut(Cut::Reset),
-            End::Struck(Action::Cut | Action::Silence) => entry.cut(Cut::Close),
+            End::Struck(_) => entry.cut(Cut::Close),
         }
     }
 }
 
-async fn refuse(mut client: Client, refusal: &Refusal, phase: Phase) -> io::Result<()> {
+async fn refuse(mut client: Client, error: &[u8], phase: Phase) -> io::Result<()> {
     if phase == Phase::AfterAuthentication {
         client.write_all(wire::AUTHENTICATION_OK).await?;
     }
-    say(&mut client, &refusal.encode()).await?;
+    say(&mut client, error).await?;
     client.shutdown().await
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use super::clock::Clock;
 use super::connection_state::{ConnectionState, Cut, Fate};
 use super::fault::Faults;
+use super::options::CancelRequests;
 use super::pooler_kind::{Phase, PoolerKind, Refusal};
 
 /// What the limiter has seen, at one moment.
@@ -28,7 +29,7 @@ pub struct Counts {
     pub refused: u64,
     /// Clients that left their place, counted when both sides are closed, before the release delay.
     pub closed: u64,
-    /// Cancel requests.
+    /// Cancel requests, forwarded or dropped.
     pub cancels: u64,
     /// Places occupied now, those that rest after a close included.
     pub concurrent: usize,
@@ -62,6 +63,7 @@ struct Books {
     phase: Option<Phase>,
     release_delay: Duration,
     swallows_new: bool,
+    cancel_requests: CancelRequests,
     waiters: VecDeque<oneshot::Sender<Place>>,
     flows: HashMap<u64, Arc<ConnectionState>>,
 }
@@ -98,6 +100,7 @@ impl State {
             phase: None,
             release_delay: Duration::ZERO,
             swallows_new: false,
+            cancel_requests: CancelRequests::Forwarded,
             waiters: VecDeque::new(),
             flows: HashMap::new(),
         };
@@ -220,8 +223,23 @@ impl State {
         }
     }
 
-    pub(super) fn count_cancel(&self) {
-        self.lock().counts.cancels += 1;
+    /// Counts a cancel request, and returns what becomes of it.
+    pub(super) fn count_cancel(&self) -> CancelRequests {
+        let mut books = self.lock();
+        books.counts.cancels += 1;
+        books.cancel_requests
+    }
+
+    pub(super) fn set_cancel_requests(&self, cancel_requests: CancelRequests) {
+        self.lock().cancel_requests = cancel_requests;
+    }
+
+    /// Counts a client that a fault refuses, and returns when.
+    pub(super) fn refuse_startup(&self) -> Phase {
+        let mut books = self.lock();
+        books.counts.startups += 1;
+        books.counts.refused += 1;
+        books.phase.unwrap_or(Phase::BeforeAuthentication)
     }
 
     pub(super) fn count_bytes(&self, sender: super::fault::Sender, bytes: usize) {

@@ -69,10 +69,15 @@ pub(super) async fn read_until_ready<R: AsyncRead + Unpin>(server: &mut R) -> io
 }
 
 /// An ErrorResponse.
-pub(super) fn error(severity: &str, code: &str, message: &str) -> Vec<u8> {
-    let body = format!("S{severity}\0V{severity}\0C{code}\0M{message}\0\0");
-    let length = u32::try_from(body.len() + 4).expect("errors are short");
-    [b"E".as_slice(), &length.to_be_bytes(), body.as_bytes()].concat()
+pub(super) fn error(severity: &str, code: &str, text: &str) -> Vec<u8> {
+    let body = format!("S{severity}\0V{severity}\0C{code}\0M{text}\0\0");
+    message(b'E', body.as_bytes())
+}
+
+/// A message with this tag and body.
+pub(super) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).expect("messages are short");
+    [&[tag], length.to_be_bytes().as_slice(), body].concat()
 }
 
 /// The big-endian number at the start of `bytes`, which are at least four.
