@@ -146,6 +146,11 @@ impl Pool {
         self.advance(state);
     }
 
+    /// The SQL that clears a session's state after its transaction.
+    pub(crate) fn reset(&self) -> Option<&str> {
+        self.connector.reset()
+    }
+
     /// Counts an event that belongs to no slot.
     pub(crate) fn record(&self, event: &Event<'_>) {
         self.lock().counters.record(event);

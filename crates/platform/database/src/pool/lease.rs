@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, Row, raw_sql};
 
-use crate::connect::connector::{Connection, Interrupt};
+use crate::connect::connector::{Connection, Ended, Interrupt, TransactionEnd};
 use crate::connect::tls_relay::Relay;
 use crate::pool::{Pool, spawn};
 use berth_pool::{ReleaseOutcome, SlotId};
@@ -146,12 +146,14 @@ impl Lease {
             tainted: self.tainted,
         };
         spawn(&self.pool.runtime.clone(), async move {
+            let pool = lease.pool.clone();
             let Some(connection) = lease.begin() else { return };
-            let done = tokio::time::timeout(limit, connection.run("ROLLBACK")).await;
-            lease.finish(if matches!(done, Ok(Ok(()))) {
-                ConnectionState::Clean
-            } else {
-                ConnectionState::Dead
+            let ending = connection.end_transaction(TransactionEnd::Rollback, pool.reset());
+            let ended = tokio::time::timeout(limit, ending).await;
+            lease.finish(match ended {
+                Ok(Ok(Ended::Clean)) => ConnectionState::Clean,
+                Ok(Ok(Ended::Unclean)) => ConnectionState::Busy,
+                Ok(Err(_)) | Err(_) => ConnectionState::Dead,
             });
         });
     }

@@ -11,8 +11,11 @@ pub(crate) struct StatementKind {
     pub(crate) plain_read: bool,
     /// BEGIN, COMMIT, SAVEPOINT and their kin.
     pub(crate) control: bool,
-    /// Session settings, advisory locks, LISTEN, temporary tables.
+    /// Session settings, advisory locks, LISTEN, temporary tables: what a session pooler's connection keeps until it
+    /// is reset, and what has no place behind a transaction pooler.
     pub(crate) taints: bool,
+    /// State that the reset at the end of a transaction does not clear, so that the connection is closed afterwards.
+    pub(crate) survives_reset: bool,
 }
 
 const READERS: &[&str] = &["SELECT", "VALUES", "WITH"];
@@ -38,13 +41,15 @@ const SETTINGS: &[&str] = &[
     "ATTACH",
 ];
 const TAINTING: &[&str] = &[
-    "SET_CONFIG",
     "PG_ADVISORY_LOCK",
     "PG_ADVISORY_LOCK_SHARED",
     "PG_TRY_ADVISORY_LOCK",
     "PG_TRY_ADVISORY_LOCK_SHARED",
     "DBLINK_CONNECT",
 ];
+
+/// Of what taints, what `RESET ALL` and its companions leave alone: the driver's own prepared statements count on it.
+const SURVIVING: &[&str] = &["PREPARE", "DEALLOCATE", "DISCARD", "LOAD", "PRAGMA", "ATTACH"];
 
 /// Words that may stand before a parenthesis in a plain read: keywords, and functions without effects.
 const HARMLESS: &[&str] = &[
@@ -158,6 +163,8 @@ pub(crate) fn read(sql: &str) -> StatementKind {
     let mut start = true;
     // The first word of the present statement, and the word just before the present token.
     let (mut first, mut last) = ("", "");
+    // How many parentheses are open, and how many were when a call of set_config began.
+    let (mut depth, mut set_config) = (0_usize, None);
     for token in Tokens(sql.as_bytes()) {
         match token {
             Token::Word(word) if start => {
@@ -166,6 +173,7 @@ pub(crate) fn read(sql: &str) -> StatementKind {
                 reading &= READERS.has(word);
                 traits.control |= CONTROL.has(word);
                 traits.taints |= SETTINGS.has(word);
+                traits.survives_reset |= SURVIVING.has(word);
                 (first, last) = (word, word);
             }
             Token::Word(word) => {
@@ -182,6 +190,20 @@ pub(crate) fn read(sql: &str) -> StatementKind {
             Token::Open => {
                 reading &= last.is_empty() || HARMLESS.has(last);
                 traits.taints |= TAINTING.has(last);
+                traits.survives_reset |= ["DBLINK_CONNECT"].has(last);
+                depth += 1;
+                if ["SET_CONFIG"].has(last) {
+                    set_config.get_or_insert(depth);
+                }
+                last = "";
+            }
+            Token::Close => {
+                // The idiom of row-level security, `set_config(name, value, true)`, ends with the transaction.
+                if set_config == Some(depth) {
+                    traits.taints |= !["TRUE"].has(last);
+                    set_config = None;
+                }
+                depth = depth.saturating_sub(1);
                 last = "";
             }
             Token::Identifier => {
@@ -194,6 +216,8 @@ pub(crate) fn read(sql: &str) -> StatementKind {
         }
     }
     traits.plain_read = reading && statements == 1;
+    // The body of a DO block is a string here.
+    traits.survives_reset |= ["DO"].has(first) && sql.to_ascii_lowercase().contains("prepare");
     traits
 }
 
@@ -212,6 +236,7 @@ enum Token<'a> {
     Word(&'a str),
     Identifier,
     Open,
+    Close,
     End,
     Other,
 }
@@ -244,6 +269,10 @@ impl<'a> Iterator for Tokens<'a> {
                 b'(' => {
                     self.0 = rest;
                     return Some(Token::Open);
+                }
+                b')' => {
+                    self.0 = rest;
+                    return Some(Token::Close);
                 }
                 b';' => {
                     self.0 = rest;
@@ -407,6 +436,8 @@ mod tests {
             "LISTEN x",
             "SELECT 1 AS x INTO TEMP t",
             "DECLARE c CURSOR WITH HOLD FOR SELECT 1",
+            "SELECT set_config('app.tenant', $1, false)",
+            "SELECT set_config('app.tenant', $1, $2)",
         ] {
             assert!(read(sql).taints, "{sql}");
         }
@@ -415,6 +446,8 @@ mod tests {
             "UPDATE a SET b = 1",
             "SELECT pg_advisory_xact_lock(1)",
             "SELECT temp FROM weather",
+            "SELECT set_config('app.tenant', $1, true)",
+            "SELECT set_config('a', lower($1), true), (SELECT 1)",
         ] {
             assert!(!read(sql).taints, "{sql}");
         }

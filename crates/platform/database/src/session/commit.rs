@@ -8,7 +8,7 @@ use tracing::Instrument;
 use super::in_flight::TransactionState;
 use super::inner::{SessionInner, is_final};
 use crate::connect::connect_error::{Loss, loss};
-use crate::connect::connector::Connection;
+use crate::connect::connector::{Ended, TransactionEnd};
 use crate::error::Error;
 use crate::pool::lease::{ConnectionState, Lease};
 use crate::pool::status::HolderState;
@@ -163,24 +163,22 @@ async fn commit(
 ) -> Result<(), Error> {
     let begun = Instant::now();
     let connection = lease.begin().ok_or(Error::ConnectionLost)?;
-    let postgres = matches!(connection, Connection::Postgres(_));
-    let (condition, outcome) = match tokio::time::timeout(limit, connection.run("COMMIT")).await {
-        Ok(Ok(())) => (ConnectionState::Clean, Ok(())),
+    let (condition, outcome) = match tokio::time::timeout(
+        limit,
+        connection.end_transaction(TransactionEnd::Commit, pool.reset()),
+    )
+    .await
+    {
+        Ok(Ok(Ended::Clean)) => (ConnectionState::Clean, Ok(())),
+        Ok(Ok(Ended::Unclean)) => (ConnectionState::Busy, Ok(())),
         // The server ended the session before it read COMMIT: nothing was stored.
         Ok(Err(error)) if loss(&error) == Some(Loss::ThisConnection) => {
             (ConnectionState::Busy, Err(Error::ConnectionLost))
         }
         Ok(Err(error)) if loss(&error).is_some() => (ConnectionState::Dead, Err(Error::CommitUnknown)),
         Ok(Err(error)) if is_final(&error) => (ConnectionState::Busy, Err(Error::CommitUnknown)),
-        // PostgreSQL has rolled back; SQLite keeps the transaction open for another try.
-        Ok(Err(error)) => (
-            if postgres {
-                ConnectionState::Clean
-            } else {
-                ConnectionState::Open
-            },
-            Err(Error::from_sqlx(error)),
-        ),
+        // PostgreSQL has rolled back and not reset; SQLite keeps the transaction open for another try.
+        Ok(Err(error)) => (ConnectionState::Open, Err(Error::from_sqlx(error))),
         Err(_) => (ConnectionState::Busy, Err(Error::CommitUnknown)),
     };
     pool.statements.record("COMMIT", begun.elapsed());

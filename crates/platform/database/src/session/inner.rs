@@ -181,7 +181,7 @@ impl SessionInner {
             self.lease_for(work, traits).await?;
         }
         // Only now: where BEGIN went again, this is another lease than the first.
-        if let Some(lease) = work.lease.as_mut().filter(|_| traits.taints) {
+        if let Some(lease) = work.lease.as_mut().filter(|_| traits.survives_reset) {
             lease.taint();
         }
         Ok(())
@@ -295,7 +295,7 @@ impl SessionInner {
         self.prepare(
             &mut work,
             StatementKind {
-                taints: true,
+                survives_reset: true,
                 ..StatementKind::default()
             },
         )

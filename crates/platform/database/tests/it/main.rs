@@ -13,6 +13,7 @@
 mod begin_options;
 mod bounded;
 mod cancellation;
+mod clean_state;
 mod commits;
 mod faults;
 mod fixture;
