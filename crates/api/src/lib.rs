@@ -5,8 +5,10 @@
 
 pub mod app;
 pub mod command;
+mod current_user;
 pub mod doctor;
 pub mod error;
+mod handlers;
 pub mod openapi;
 pub mod routes;
 mod sample; // sample

@@ -4,14 +4,17 @@ use berth_web::handlers::openapi::with_platform;
 use berth_web::problem::ProblemType;
 use utoipa::OpenApi;
 
-use crate::sample::{conversations, messages}; // sample
+use crate::handlers::me;
+use crate::sample; // sample
 
 /// The types of problems that this service has beside the platform's; `/problems/{name}` explains them.
 pub const PROBLEM_TYPES: &[&ProblemType] = &[];
 
 /// The description: this service's routes and the platform's.
 pub fn api() -> utoipa::openapi::OpenApi {
-    with_platform(Api::openapi())
+    let api = Api::openapi();
+    let api = api.merge_from(sample::Api::openapi()); // sample
+    with_platform(api)
 }
 
 /// The document as it is committed in `docs/openapi.json`.
@@ -27,16 +30,7 @@ pub fn text() -> Result<String, serde_json::Error> {
 #[openapi(
     info(title = "Berth", description = "A service that stays within its database connections. Every error is an \
         RFC 9457 problem, and every answer carries `x-request-id`."),
-    // sample begins
-    tags(
-        (name = "conversations", description = "Your conversations"),
-        (name = "messages", description = "The messages of a conversation, and the answers"),
-    ),
-    paths(
-        conversations::list, conversations::create, conversations::read, conversations::update,
-        conversations::delete,
-        messages::list, messages::create, messages::export, messages::read, messages::update, messages::delete,
-    ),
-    // sample ends
+    tags((name = "users", description = "Users")),
+    paths(me::read),
 )]
 struct Api;

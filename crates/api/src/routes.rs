@@ -2,12 +2,12 @@
 
 use actix_web::Scope;
 use actix_web::web::{self, ServiceConfig, resource, scope};
-use actix_web::web::{delete, patch, post}; // sample
 use berth_web::AppState;
 use berth_web::handlers::{debug, docs, health, home, not_found, openapi, problem_type};
 use berth_web::routing::{self, get};
 
-use crate::sample::{conversations as c, messages as m}; // sample
+use crate::handlers::me;
+use crate::sample; // sample
 
 /// The whole table. Every other address is answered with 404, and a method that an address does not take with 405.
 pub fn configure(table: &mut ServiceConfig, state: &AppState) {
@@ -31,30 +31,6 @@ pub fn configure(table: &mut ServiceConfig, state: &AppState) {
 
 /// The API itself. Every new address goes here.
 fn v1(api: Scope) -> Scope {
-    api
-        // sample begins
-        .service(
-            resource("/conversations")
-                .route(get(c::list))
-                .route(post().to(c::create)),
-        )
-        .service(
-            resource("/conversations/{conversation_id}")
-                .route(get(c::read))
-                .route(patch().to(c::update))
-                .route(delete().to(c::delete)),
-        )
-        .service(
-            resource("/conversations/{conversation_id}/messages")
-                .route(get(m::list))
-                .route(post().to(m::create)),
-        )
-        .service(resource("/conversations/{conversation_id}/messages/export").route(get(m::export)))
-        .service(
-            resource("/conversations/{conversation_id}/messages/{message_id}")
-                .route(get(m::read))
-                .route(patch().to(m::update))
-                .route(delete().to(m::delete)),
-        )
-    // sample ends
+    api.service(resource("/me").route(get(me::read)))
+        .configure(sample::routes) // sample
 }

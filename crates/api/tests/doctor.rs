@@ -250,14 +250,12 @@ async fn strangers_beyond_the_reserve_are_named() {
     assert_found(&reserved, "connected", Level::Pass, "3 reports");
 }
 
-// sample begins
 #[tokio::test]
 async fn pending_migrations_fail_and_are_named() {
     let database = Cluster::shared().await.database().await;
     let report = report(&database.url(), &[]).await;
     assert_found(&report, "migrations", Level::Fail, "create_users");
 }
-// sample ends
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_is_not_made_by_looking_for_it() {

@@ -1,4 +1,4 @@
-//! What answers posted messages.
+//! The chat model of the settings.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use service::sample::{ChatModel, ChatModelSettings, HttpChatModel, OfflineChatMo
 
 use crate::settings;
 
-/// Chooses what answers posted messages: an API where one is set, otherwise a fixed text.
+/// Makes the chat model: an API if `responder.url` is set, otherwise the offline one.
 ///
 /// # Errors
 ///
-/// The API's address or key cannot be used.
+/// The API's URL or key is not usable.
 pub(crate) fn chat_model(settings: &settings::Responder) -> Result<Arc<dyn ChatModel>, StartError> {
     let Some(url) = &settings.url else {
         return Ok(Arc::new(OfflineChatModel));
@@ -23,7 +23,7 @@ pub(crate) fn chat_model(settings: &settings::Responder) -> Result<Arc<dyn ChatM
         timeout: settings.timeout,
     });
     let model = model.map_err(|source| StartError::Service {
-        what: "the responder",
+        what: "the chat model",
         source: source.into(),
     })?;
     Ok(Arc::new(model.with_headers(telemetry::outgoing)))

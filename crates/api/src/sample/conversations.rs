@@ -12,7 +12,7 @@ use service::sample::{ConversationChange, NewConversation};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::CurrentUser;
+use crate::current_user::CurrentUser;
 use crate::error::ApiResult;
 
 /// A conversation, as clients see it.

@@ -15,7 +15,7 @@ use service::sample::{MessageChange, NewMessage};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::CurrentUser;
+use crate::current_user::CurrentUser;
 use crate::error::{ApiError, ApiResult};
 
 /// A message, as clients see it.
@@ -44,10 +44,10 @@ pub(crate) struct WriteMessage {
     body: String,
 }
 
-/// A posted message and its answer.
+/// A question and its answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct QuestionAndAnswer {
-    /// The id of the posted message.
+    /// The id of the question.
     id: Uuid,
     question: Message,
     answer: Message,
@@ -76,16 +76,16 @@ pub(crate) async fn list(
     Ok(web::Json(Listing::new(page, &path, limit)))
 }
 
-/// Posts a message and waits for its answer
+/// Asks a question and waits for its answer
 ///
-/// The message is stored before the responder is called, and stays stored if the responder fails.
+/// The question is stored before the chat model is called, and stays stored if the chat model fails.
 #[utoipa::path(post, path = "/api/v1/conversations/{conversation_id}/messages", tag = "messages",
     params(("conversation_id" = Uuid, Path)), request_body = WriteMessage,
     responses(
-        (status = 201, body = QuestionAndAnswer, headers(("location" = String, description = "The address of the message"))),
+        (status = 201, body = QuestionAndAnswer, headers(("location" = String, description = "The address of the question"))),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "Conversation not found"),
         (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
-        (status = 502, body = Problem, content_type = "application/problem+json", description = "The service that answers messages failed"),
+        (status = 502, body = Problem, content_type = "application/problem+json", description = "The chat model did not answer"),
     ))]
 pub(crate) async fn create(
     session: Session,
@@ -94,15 +94,15 @@ pub(crate) async fn create(
     Path(conversation): Path<Uuid>,
     Json(new): Json<WriteMessage>,
 ) -> ApiResult<HttpResponse> {
-    let said = services
+    let asked = services
         .conversations(&session)
         .ask(user.id().await?, conversation, new.into())
         .await?;
     let location = format!(
         "/api/v1/conversations/{conversation}/messages/{}",
-        said.question.id
+        asked.question.id
     );
-    Ok(created(&location, &QuestionAndAnswer::from(said)))
+    Ok(created(&location, &QuestionAndAnswer::from(asked)))
 }
 
 /// Reads one message
@@ -186,7 +186,7 @@ pub(crate) async fn export(
     services.conversations(&session).find(owner, conversation).await?;
     let body = session.into_streaming().await?;
     let rows = services.conversations(&body).export(owner, conversation);
-    // Once the body has begun an error can only cut it off; the client sees that, for the last chunk is missing.
+    // After the body has begun, an error can only cut it off; the client notices the missing last chunk.
     let lines = rows
         .try_ready_chunks(100)
         .map_ok(lines)
@@ -200,7 +200,7 @@ pub(crate) async fn export(
 fn lines(rows: Vec<message::Model>) -> Bytes {
     let mut text = Vec::new();
     for row in rows {
-        // Writing these fields into memory has no way to fail.
+        // Writing these fields into memory cannot fail.
         let _ = serde_json::to_writer(&mut text, &Message::from(row));
         text.push(b'\n');
     }
@@ -236,11 +236,11 @@ impl From<message::Role> for Role {
 }
 
 impl From<service::sample::QuestionAndAnswer> for QuestionAndAnswer {
-    fn from(said: service::sample::QuestionAndAnswer) -> Self {
+    fn from(stored: service::sample::QuestionAndAnswer) -> Self {
         Self {
-            id: said.question.id,
-            question: said.question.into(),
-            answer: said.answer.into(),
+            id: stored.question.id,
+            question: stored.question.into(),
+            answer: stored.answer.into(),
         }
     }
 }

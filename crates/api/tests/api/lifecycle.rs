@@ -8,9 +8,10 @@ use berth_testkit::{Cluster, PgBouncer, PgBouncerOptions};
 use berth_web::extract::Session;
 use reqwest::{Method, StatusCode};
 use sea_orm::ConnectionTrait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use crate::client::Answer;
 use crate::process::Process;
 use crate::server::{Server, Store};
 
@@ -29,7 +30,7 @@ async fn with_nothing_set_it_serves_on_sqlite_and_says_so() {
     for part in ["sqlite://data/berth.sqlite", "/docs/"] {
         assert!(said.contains(part), "nothing about {part}: {said}");
     }
-    assert!(said.contains("migration applied"), "{said}"); // sample
+    assert!(said.contains("migration applied"), "{said}");
     process.signal("TERM").await;
     assert!(process.ended().await.0.success());
 }
@@ -85,6 +86,45 @@ async fn production_leaves_out_requests_that_went_well_unless_it_is_told_not_to(
         assert!(has("went-wrong"), "{log:#?}");
         assert_eq!(has("went-well"), told, "{log:#?}");
     }
+}
+
+#[tokio::test]
+async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migrations() {
+    let set = [
+        ANY_PORT,
+        ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("APP_ENV", "production"),
+        ("SERVER_HOST", "127.0.0.1"),
+    ];
+    let mut process = Process::start(&[], &set);
+    let client = process.listening().await;
+    let seen: Vec<Value> = process
+        .seen
+        .iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert!(
+        seen.iter()
+            .any(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains("pending"))
+    );
+    let request = client
+        .request(Method::GET, "/api/v1/me")
+        .header("x-request-id", "find-me");
+    let answer = Answer::to(request).await;
+    answer.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");
+    let line: Value = serde_json::from_str(&process.logs("request failed").await).unwrap();
+    assert_eq!(
+        (&line["span"]["request_id"], &line["level"]),
+        (&json!("find-me"), &json!("ERROR"))
+    );
+    assert_eq!(
+        (&line["status"], &line["span"]["http.route"]),
+        (&json!(500), &json!("/api/v1/me"))
+    );
+    process.signal("TERM").await;
+    let (_, _, log) = process.ended().await;
+    let failures = log.iter().filter(|line| line.contains("find-me")).count();
+    assert_eq!(failures, 1, "one failure, one line: {log:#?}");
 }
 
 #[tokio::test]
@@ -187,10 +227,10 @@ async fn it_serves_through_pgbouncer_in_session_mode_as_it_comes() {
     let mut process = Process::start(&[], &set);
     let client = process.listening().await;
     assert_eq!(client.get("/health/ready").await.ok()["status"], "ready");
-    // sample begins
-    let place = client.conversation("through the pooler").await;
-    assert_eq!(client.get(&place).await.ok()["title"], "through the pooler");
-    // sample ends
+    assert_eq!(
+        client.get("/api/v1/me").await.ok()["email"],
+        "developer@localhost"
+    );
     process.signal("TERM").await;
     assert!(process.ended().await.0.success());
 }

@@ -45,14 +45,12 @@ macro_rules! on_each_store {
 mod client;
 mod server;
 
-mod answers; // sample
-mod conversations; // sample
 mod docs;
 mod lifecycle;
-mod messages; // sample
+mod me;
 mod openapi;
 mod problems;
 mod process;
-mod responder; // sample
+mod sample; // sample
 mod settings;
 mod unit_of_work;

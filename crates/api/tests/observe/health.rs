@@ -47,7 +47,6 @@ async fn an_outage_makes_it_unready_without_telling_where_the_database_is() {
     eventually(async || site.get("/health/ready").await.status() == StatusCode::OK).await;
 }
 
-// sample begins
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_migrations_make_it_unready_until_they_are_applied() {
     let empty = Cluster::shared().await.database().await;
@@ -61,7 +60,6 @@ async fn pending_migrations_make_it_unready_until_they_are_applied() {
     })
     .await;
 }
-// sample ends
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pending_migrations_do_not_matter_where_they_are_not_required() {

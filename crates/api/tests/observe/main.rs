@@ -13,6 +13,7 @@ mod load;
 mod log;
 mod metrics;
 mod peer;
+mod sample; // sample
 mod site;
 mod traces;
 mod warnings;

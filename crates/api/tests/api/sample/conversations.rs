@@ -1,12 +1,11 @@
-//! Conversations from their beginning to their end.
+//! Conversations: create, read, change, delete and list.
 
 use std::panic::Location;
 
-use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use reqwest::StatusCode;
+use serde_json::json;
 
-use crate::client::{Answer, Client};
-use crate::lifecycle::ANY_PORT;
+use crate::client::Client;
 use crate::process::Process;
 
 const ALL: &str = "/api/v1/conversations";
@@ -28,7 +27,7 @@ on_each_database! {
         client.delete(&place).await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
-    async fn pages_go_on_by_their_next_link_and_end(server: Server) {
+    async fn pages_are_linked_by_next_and_end(server: Server) {
         let client = server.client();
         for title in ["one", "two", "three", "four", "five"] {
             client.conversation(title).await;
@@ -50,14 +49,14 @@ on_each_database! {
             client.conversation(title).await;
         }
         let first = client.get(&format!("{ALL}?limit=2")).await.ok();
-        client.conversation("newcomer").await;
+        client.conversation("new").await;
         client.delete(&old).await.no_content();
         let second = client.get(first["next"].as_str().unwrap()).await.ok();
         assert_eq!(second["items"].as_array().unwrap().len(), 1);
         assert_eq!(second["items"][0]["title"], "a");
     }
 
-    async fn a_title_that_breaks_rules_is_told_by_its_path(server: Server) {
+    async fn an_invalid_title_is_reported_by_its_path(server: Server) {
         let client = server.client();
         for title in [json!(""), json!("   "), json!("x".repeat(201)), json!("nul\u{0}")] {
             let problem = client.post(ALL, json!({ "title": title })).await;
@@ -71,7 +70,7 @@ on_each_database! {
         assert_eq!(client.get(&place).await.ok()["title"], "kept");
     }
 
-    async fn a_page_that_cannot_be_is_told_by_its_parameter(server: Server) {
+    async fn an_invalid_page_is_reported_by_its_parameter(server: Server) {
         let client = server.client();
         for (query, path) in [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("cursor=x", "cursor")] {
             let problem = client.get(&format!("{ALL}?{query}")).await;
@@ -82,7 +81,7 @@ on_each_database! {
 }
 
 #[tokio::test]
-async fn what_was_stored_is_there_after_a_restart() {
+async fn stored_conversations_survive_a_restart() {
     let mut first = Process::start(&["serve", "--port", "0"], &[]);
     let place = first.listening().await.conversation("kept").await;
     first.signal("INT").await;
@@ -95,47 +94,8 @@ async fn what_was_stored_is_there_after_a_restart() {
     assert!(first.ended().await.0.success());
 }
 
-#[tokio::test]
-async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migrations() {
-    let set = [
-        ANY_PORT,
-        ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
-        ("APP_ENV", "production"),
-        ("SERVER_HOST", "127.0.0.1"),
-    ];
-    let mut process = Process::start(&[], &set);
-    let client = process.listening().await;
-    let seen: Vec<Value> = process
-        .seen
-        .iter()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert!(
-        seen.iter()
-            .any(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains("pending"))
-    );
-    let request = client
-        .request(Method::GET, "/api/v1/conversations")
-        .header("x-request-id", "find-me");
-    let answer = Answer::to(request).await;
-    answer.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");
-    let line: Value = serde_json::from_str(&process.logs("request failed").await).unwrap();
-    assert_eq!(
-        (&line["span"]["request_id"], &line["level"]),
-        (&json!("find-me"), &json!("ERROR"))
-    );
-    assert_eq!(
-        (&line["status"], &line["span"]["http.route"]),
-        (&json!(500), &json!("/api/v1/conversations"))
-    );
-    process.signal("TERM").await;
-    let (_, _, log) = process.ended().await;
-    let failures = log.iter().filter(|line| line.contains("find-me")).count();
-    assert_eq!(failures, 1, "one failure, one line: {log:#?}");
-}
-
 impl Client {
-    /// Begins a conversation and tells where it is.
+    /// Creates a conversation and returns its path.
     #[track_caller]
     pub(crate) fn conversation(&self, title: &str) -> impl Future<Output = String> {
         let (place, client, title) = (Location::caller(), self.clone(), title.to_owned());

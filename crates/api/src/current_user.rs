@@ -1,4 +1,4 @@
-//! The caller of a request.
+//! The user who sends a request, for handlers to extract.
 
 use std::future::{Ready, ready};
 
@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use crate::error::ApiError;
 
-/// Who asks: for now the one user of development, made at first need.
+/// The user who sends the request: without authentication, the development user.
 ///
-/// The database is asked by [`id`](Self::id) and not by the extractor: extractors of one handler run side by
-/// side, and the first that fails drops the others, perhaps in the middle of a statement.
+/// The extractor runs no statement; [`id`](Self::id) does. The extractors of a handler run concurrently, and the first
+/// that fails drops the others, possibly in the middle of a statement.
 #[derive(Clone, Debug)]
 pub(crate) struct CurrentUser {
     session: Session,
@@ -21,11 +21,11 @@ pub(crate) struct CurrentUser {
 }
 
 impl CurrentUser {
-    /// The key of whoever asks.
+    /// Returns the user's key.
     ///
     /// # Errors
     ///
-    /// What the database answers.
+    /// The database's.
     pub(crate) async fn id(&self) -> Result<Uuid, ApiError> {
         Ok(self.services.users(&self.session).development_user().await?.id)
     }

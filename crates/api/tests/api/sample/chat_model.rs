@@ -1,4 +1,4 @@
-//! An API that answers when a test says so.
+//! A chat model's API that answers when the test says so.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex, mpsc};
 
-/// Speaks just enough HTTP for one question at a time.
+/// A server that speaks enough HTTP for one question at a time.
 #[derive(Clone, Debug)]
-pub(crate) struct Responder {
+pub(crate) struct ChatModel {
     url: String,
     questions: Arc<Mutex<mpsc::Receiver<TcpStream>>>,
     asked: Arc<Mutex<Option<TcpStream>>>,
 }
 
-impl Responder {
+impl ChatModel {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let url = format!("http://{}/v1", listener.local_addr().expect("it has an address"));
@@ -59,8 +59,8 @@ impl Responder {
         self.respond("500 Internal Server Error", &Value::Null).await;
     }
 
-    /// Waits until whoever asked has hung up.
-    pub(crate) async fn left_alone(&self) {
+    /// Waits until the client of the question has disconnected.
+    pub(crate) async fn client_disconnected(&self) {
         let mut stream = self.asked.lock().await.take().expect("a question was asked");
         while stream.read(&mut [0; 64]).await.is_ok_and(|length| length > 0) {}
     }
@@ -75,11 +75,11 @@ impl Responder {
         stream
             .write_all(format!("{head}{body}").as_bytes())
             .await
-            .expect("the question waits");
+            .expect("the connection is open");
     }
 }
 
-/// Reads a request to the end of its body, whose length it tells.
+/// Reads a request to the end of its body, by its content-length.
 async fn read(stream: &mut TcpStream) {
     let mut text = Vec::new();
     loop {

@@ -12,7 +12,7 @@ use crate::client::Answer;
 use crate::server::Server;
 
 on_each_database! {
-    async fn a_posted_message_is_stored_with_its_answer(server: Server) {
+    async fn a_question_is_stored_with_its_answer(server: Server) {
         let client = server.client();
         let all = format!("{}/messages", client.conversation("talk").await);
         let (said, place) = client.post(&all, json!({ "body": "Hello?" })).await.created();
@@ -34,7 +34,7 @@ on_each_database! {
         client.get(&place).await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
-    async fn messages_go_with_their_conversation(server: Server) {
+    async fn messages_are_deleted_with_their_conversation(server: Server) {
         let client = server.client();
         let conversation = client.conversation("talk").await;
         let (_, place) = client.post(&format!("{conversation}/messages"), json!({ "body": "Hi" })).await.created();
@@ -42,13 +42,13 @@ on_each_database! {
         client.get(&place).await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
-    async fn a_message_needs_a_conversation(server: Server) {
+    async fn a_message_to_an_unknown_conversation_is_not_found(server: Server) {
         let nowhere = "/api/v1/conversations/0198f2f1-b1c2-7c2a-9d0f-3f6f4f1f2a3b/messages";
         let answer = server.client().post(nowhere, json!({ "body": "Hi" })).await;
         answer.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
-    async fn an_export_has_every_message_a_line_in_order(server: Server) {
+    async fn an_export_has_one_line_for_each_message_in_order(server: Server) {
         let client = server.client();
         let conversation = client.conversation("long").await;
         // More than one page of what an export reads at once.
@@ -61,7 +61,7 @@ on_each_database! {
         assert_eq!(exported, bodies);
     }
 
-    async fn an_export_that_nobody_reads_holds_no_connection(server: Server) {
+    async fn an_export_that_no_client_reads_holds_no_connection(server: Server) {
         let client = server.client();
         let conversation = client.conversation("long").await;
         let bodies = vec!["x".repeat(32_000); 900];
@@ -80,12 +80,12 @@ on_each_database! {
         assert!(rest > 20_000_000, "{rest}");
     }
 
-    async fn an_export_of_nothing_is_a_problem_and_no_half_file(server: Server) {
+    async fn an_export_of_an_unknown_conversation_is_a_problem(server: Server) {
         let nowhere = "/api/v1/conversations/0198f2f1-b1c2-7c2a-9d0f-3f6f4f1f2a3b/messages/export";
         server.client().get(nowhere).await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
-    async fn an_export_is_compressed_for_who_asks(server: Server) {
+    async fn an_export_is_compressed_on_request(server: Server) {
         let conversation = server.client().conversation("small").await;
         say(&server, &conversation, &["Hi".to_owned()]).await;
         let request = server.client().as_it_comes().request(Method::GET, &format!("{conversation}/messages/export"));
@@ -94,7 +94,7 @@ on_each_database! {
     }
 }
 
-/// Stores messages past the API, which would answer each.
+/// Stores messages without the API, which would answer each.
 async fn say(server: &Server, conversation: &str, bodies: &[String]) {
     let conversation: Uuid = conversation.rsplit('/').next().unwrap().parse().unwrap();
     let session = server

@@ -1,0 +1,6 @@
+//! The example over HTTP.
+
+mod ask;
+mod chat_model;
+mod conversations;
+mod messages;
