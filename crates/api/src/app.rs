@@ -28,13 +28,13 @@ pub const MIGRATIONS: Migrations = Migrations {
 ///
 /// Anything that keeps it from starting, or from ending with every connection closed.
 pub async fn serve(settings: Settings) -> Result<(), StartError> {
-    let database = startup::database(&settings.web()).await?;
+    let database = startup::database(&settings.platform).await?;
     let served = serve_on(&database, &settings).await;
     served.and(shutdown::close(&database).await)
 }
 
 async fn serve_on(database: &Database, settings: &Settings) -> Result<(), StartError> {
-    startup::migrations(&settings.web(), database, MIGRATIONS).await?;
+    startup::migrations(&settings.platform, database, MIGRATIONS).await?;
     let application = Application::new(settings, database)?;
     application.bind()?.run_until(shutdown::requested()).await
 }
@@ -78,7 +78,7 @@ impl Application {
         let services = Services::new();
         let services = services.with_chat_model(crate::sample::chat_model(&settings.responder)?); // sample
         Ok(Self {
-            state: AppState::new(settings.web(), database, env!("CARGO_PKG_VERSION")),
+            state: AppState::new(settings.platform.clone(), database, env!("CARGO_PKG_VERSION")),
             services: Data::new(services),
             more_routes: |_| {},
         })

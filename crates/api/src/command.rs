@@ -2,11 +2,12 @@
 
 use std::process::ExitCode;
 
+use berth_settings::{ConfigError, Loaded, Sources};
 use berth_web::command_line::{Failure, Options, print, report, runtime};
 use berth_web::{health_check, telemetry};
 use clap::{Parser, Subcommand};
 
-use crate::settings::{Invalid, Loaded, Sources};
+use crate::settings::{self, Settings};
 use crate::{app, doctor, openapi};
 
 /// A service that stays within its database connections.
@@ -42,33 +43,38 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => serve(&cli.options),
-        Command::Config => load(&cli.options).and_then(|loaded| print(&loaded)),
+        Command::Config => load(&cli.options).and_then(|(_, loaded)| print(&loaded)),
         Command::Openapi => openapi::text()
             .map_err(Failure::from)
             .and_then(|text| print(&text)),
         Command::Doctor(arguments) => examine(&cli.options, arguments),
         Command::Health { probe } => health(&cli.options, probe),
     };
-    outcome.unwrap_or_else(|failure| match failure.downcast_ref::<Invalid>() {
+    outcome.unwrap_or_else(|failure| match failure.downcast_ref::<ConfigError>() {
         Some(invalid) => report("api: invalid setting", invalid, 2),
         None => report("api", failure.as_ref(), 1),
     })
 }
 
-fn load(options: &Options) -> Result<Loaded, Failure> {
-    let sources = Sources::of_process(options.config_dir.clone(), options.arguments())?;
-    Ok(sources.load()?)
+fn load(options: &Options) -> Result<(Settings, Loaded), Failure> {
+    let built_in = settings::sources().built_in;
+    let sources = Sources::of_process(built_in, options.config_dir.clone(), options.arguments())?;
+    let mut loaded = sources.load()?;
+    Ok((Settings::read(&mut loaded)?, loaded))
 }
 
 fn serve(options: &Options) -> Result<ExitCode, Failure> {
-    let settings = load(options)?.settings;
-    let _telemetry = telemetry::init(&settings.web(), env!("CARGO_PKG_VERSION"))?;
+    let (settings, loaded) = load(options)?;
+    let _telemetry = telemetry::init(&settings.platform, env!("CARGO_PKG_VERSION"))?;
+    for warning in loaded.warnings() {
+        tracing::warn!("setting: {warning}");
+    }
     runtime()?.block_on(app::serve(settings))?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn examine(options: &Options, arguments: doctor::Arguments) -> Result<ExitCode, Failure> {
-    let settings = load(options)?.settings;
+    let (settings, _) = load(options)?;
     let report = runtime()?.block_on(doctor::examine(&settings, arguments));
     match arguments.json {
         true => print(&report.json()?)?,
@@ -78,6 +84,6 @@ fn examine(options: &Options, arguments: doctor::Arguments) -> Result<ExitCode, 
 }
 
 fn health(options: &Options, probe: health_check::ProbeKind) -> Result<ExitCode, Failure> {
-    health_check::probe(&load(options)?.settings.server, probe)?;
+    health_check::probe(&load(options)?.0.server, probe)?;
     Ok(ExitCode::SUCCESS)
 }

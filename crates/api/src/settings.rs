@@ -1,74 +1,53 @@
-//! What can be set, and what may not be combined. `config/default.toml` documents every key.
+//! The settings of the service: the platform's sections and those of its own. `config/default.toml` documents them.
 
-mod layer;
-mod load;
-mod name;
-mod report;
 mod responder; // sample
 
-pub use berth_web::settings::{
-    App, Debug, Environment, Health, Log, LogFormat, Metrics, Migrate, Monitor, Secret, Server, Startup,
-    Telemetry,
-};
-use berth_web::settings::{Broken, require, seconds, within};
-use serde::{Deserialize, Serialize};
+use std::ops::{Deref, DerefMut};
 
-pub use self::load::{Invalid, Loaded, Sources};
+use berth_settings::{ConfigError, Loaded, Sources};
+pub use berth_web::settings::*;
+
 pub use self::responder::Responder; // sample
 
-/// Everything that can be set, read and checked before anything listens.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
+/// All settings, read and checked before the service listens.
+#[derive(Clone, Debug)]
 pub struct Settings {
-    pub app: App,
-    pub server: Server,
-    pub startup: Startup,
-    pub database: berth_database::Settings,
-    pub log: Log,
+    /// The platform's sections.
+    pub platform: berth_web::settings::Settings,
     pub responder: Responder, // sample
-    pub health: Health,
-    pub monitor: Monitor,
-    pub metrics: Metrics,
-    pub debug: Debug,
-    pub telemetry: Telemetry,
+}
+
+/// Returns the places that settings are read from, with the files of `config` built in.
+pub fn sources() -> Sources {
+    Sources::new(berth_settings::built_in!("../../../config"))
 }
 
 impl Settings {
-    /// The platform's sections.
-    pub fn web(&self) -> berth_web::Settings {
-        berth_web::Settings {
-            app: self.app.clone(),
-            server: self.server.clone(),
-            startup: self.startup.clone(),
-            database: self.database.clone(),
-            log: self.log.clone(),
-            health: self.health.clone(),
-            monitor: self.monitor.clone(),
-            metrics: self.metrics.clone(),
-            debug: self.debug.clone(),
-            telemetry: self.telemetry.clone(),
-        }
+    /// Reads all sections and checks the rules between them.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that has the wrong type, is out of range or contradicts another.
+    pub fn read(loaded: &mut Loaded) -> Result<Self, ConfigError> {
+        let platform = berth_web::settings::Settings::read(loaded)?;
+        let responder = Responder::read(loaded, &platform.server)?; // sample
+        Ok(Self {
+            platform,
+            responder, // sample
+        })
     }
+}
 
-    /// Refuses what is out of range or contradicts itself, naming the key and the rule.
-    fn check(&self) -> Result<(), Broken> {
-        self.app.check()?;
-        self.server.check()?;
-        self.log.check()?;
-        within(
-            "startup.database_timeout",
-            self.startup.database_timeout,
-            0.0,
-            3600.0,
-        )?;
-        self.database.validate().map_err(|error| Broken {
-            value: Some(error.value),
-            ..Broken::new(error.key, error.rule)
-        })?;
-        self.monitor.check()?;
-        self.metrics.check(&self.server)?;
-        self.debug.check()?;
-        self.responder.check(&self.server)?; // sample
-        self.telemetry.check()
+impl Deref for Settings {
+    type Target = berth_web::settings::Settings;
+
+    fn deref(&self) -> &Self::Target {
+        &self.platform
+    }
+}
+
+impl DerefMut for Settings {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.platform
     }
 }

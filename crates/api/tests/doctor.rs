@@ -10,7 +10,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use api::doctor::{Arguments, Finding, Level, Report, examine};
-use api::settings::{Settings, Sources};
+use api::settings::{self, Settings};
+use berth_settings::Sources;
 use berth_testkit::{
     Cluster, Limiter, LimiterOptions, PgBouncer, PgBouncerOptions, PoolMode, PoolerKind, TestDatabase,
     eventually, free_port,
@@ -28,9 +29,10 @@ fn settings(url: &str, set: &[(&str, &str)]) -> Settings {
     );
     let sources = Sources {
         environment,
-        ..Sources::default()
+        ..settings::sources()
     };
-    sources.load().expect("the settings of tests are valid").settings
+    let mut loaded = sources.load().expect("the settings of tests are known");
+    Settings::read(&mut loaded).expect("the settings of tests are valid")
 }
 
 async fn report(url: &str, set: &[(&str, &str)]) -> Report {

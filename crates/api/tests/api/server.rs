@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use actix_web::web::ServiceConfig;
 use api::app::Application;
-use api::settings::{Settings, Sources};
+use api::settings::{self, Settings};
 use berth_database::Database;
+use berth_settings::Sources;
 use berth_testkit::{Cluster, TestDatabase};
 use berth_web::{StartError, startup};
 use tokio::sync::oneshot;
@@ -80,9 +81,10 @@ impl Store {
             .collect();
         let sources = Sources {
             environment,
-            ..Sources::default()
+            ..settings::sources()
         };
-        sources.load().expect("the settings of tests are valid").settings
+        let mut loaded = sources.load().expect("the settings of tests are known");
+        Settings::read(&mut loaded).expect("the settings of tests are valid")
     }
 }
 
@@ -99,10 +101,10 @@ impl Server {
     ) -> Self {
         let mut settings = store.settings();
         adjust(&mut settings);
-        let database = startup::database(&settings.web())
+        let database = startup::database(&settings.platform)
             .await
             .expect("the database answers");
-        startup::migrations(&settings.web(), &database, api::app::MIGRATIONS)
+        startup::migrations(&settings.platform, &database, api::app::MIGRATIONS)
             .await
             .expect("the migrations apply");
         let application = Application::new(&settings, &database).expect("the services start");

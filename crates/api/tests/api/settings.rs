@@ -1,15 +1,15 @@
-//! What can be set, in which order places win, and what stops the start.
+//! Settings of the service: precedence, refused values, and the reference compared with the code.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use api::settings::{Environment, Invalid, Loaded, Migrate, Sources};
-use serde_json::Value;
+use api::settings::{Environment, Migrate, Settings, sources};
+use berth_settings::{ConfigError, Entry, Loaded, Reference, Sources};
+use tempfile::TempDir;
 
 #[test]
 fn nothing_set_means_sqlite_in_development() {
-    let settings = Sources::default().load().unwrap().settings;
+    let settings = read(&sources()).unwrap();
     assert_eq!(settings.app.environment, Environment::Development);
     assert_eq!(settings.startup.migrate, Migrate::Apply);
     assert!(settings.database.url.to_string().starts_with("sqlite://"));
@@ -22,12 +22,13 @@ fn later_places_win_and_each_value_tells_its_place() {
         "[server]\nport = 1\nbody_limit = 2000\nworkers = 1\n",
     );
     let sources = Sources {
-        folder: folder.0.clone(),
+        folder: folder.path().to_owned(),
         dotenv: pairs(&[("SERVER_PORT", "2"), ("DB_LIMIT", "20"), ("LOG_LEVEL", "debug")]),
         environment: pairs(&[("APP__SERVER__PORT", "3"), ("DB_LIMIT", "30")]),
         arguments: pairs(&[("server.port", "4")]),
+        ..sources()
     };
-    let shown = sources.load().unwrap().to_string();
+    let shown = loaded(&sources).unwrap().to_string();
     assert_line(&shown, "port = 4", "command line");
     assert_line(&shown, "limit = 30", "environment DB_LIMIT");
     assert_line(&shown, "level = \"debug\"", ".env LOG_LEVEL");
@@ -59,7 +60,7 @@ fn every_short_name_sets_its_key() {
         ("LOG_LEVEL", "warn", "level = \"warn\""),
     ];
     let variables: Vec<(&str, &str)> = short.iter().map(|(name, value, _)| (*name, *value)).collect();
-    let shown = with_environment(&variables).load().unwrap().to_string();
+    let shown = loaded(&with_environment(&variables)).unwrap().to_string();
     for (name, _, line) in short {
         assert_line(&shown, line, &format!("environment {name}"));
     }
@@ -67,10 +68,7 @@ fn every_short_name_sets_its_key() {
 
 #[test]
 fn an_empty_variable_counts_as_not_set() {
-    let settings = with_environment(&[("DATABASE_URL", ""), ("SERVER_PORT", "")])
-        .load()
-        .unwrap()
-        .settings;
+    let settings = read(&with_environment(&[("DATABASE_URL", ""), ("SERVER_PORT", "")])).unwrap();
     assert_eq!(settings.server.port, 8080);
 }
 
@@ -81,7 +79,7 @@ fn an_unknown_key_stops_the_start_wherever_it_stands() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "server.prot: is no setting (from environment APP__SERVER__PROT); did you mean `server.port`?"
+        "server.prot: is not a setting (from environment APP__SERVER__PROT); did you mean `server.port`?"
     );
     assert_eq!(
         with_argument("pool.size", "3").load().unwrap_err().key,
@@ -89,8 +87,8 @@ fn an_unknown_key_stops_the_start_wherever_it_stands() {
     );
     let folder = folder_with("development.toml", "[server]\nporrt = 1\n");
     let error = Sources {
-        folder: folder.0.clone(),
-        ..Sources::default()
+        folder: folder.path().to_owned(),
+        ..sources()
     }
     .load()
     .unwrap_err();
@@ -110,7 +108,7 @@ fn a_wrong_type_stops_the_start_with_key_value_and_rule() {
     assert_refused("database.limit", "-1", "-1", "whole number");
     assert_refused("server.host", "here", "\"here\"", "IP address");
     assert_refused("app.environment", "staging", "\"staging\"", "development");
-    assert_refused("server.request_timeout", "-1", "-1", "not negative");
+    assert_refused("server.request_timeout", "-1", "-1", "from 0.1 to 3600");
 }
 
 #[test]
@@ -138,6 +136,7 @@ fn contradictions_stop_the_start() {
         ("DB_INSTANCES", "1"),
     ])
     .load()
+    .and_then(|mut loaded| Settings::read(&mut loaded))
     .unwrap_err();
     assert_eq!(error.key, "database.strategy");
     assert!(error.rule.contains("transaction"), "{error}");
@@ -150,31 +149,28 @@ fn contradictions_stop_the_start() {
         ("APP__RESPONDER__URL", "https://r.example.org/v1"),
         ("APP__RESPONDER__TIMEOUT", "90"),
     ];
-    assert_eq!(
-        with_environment(&slow).load().unwrap_err().key,
-        "responder.timeout"
-    );
+    let error = read(&with_environment(&slow)).unwrap_err();
+    assert_eq!(error.key, "responder.timeout");
     // sample ends
 }
 
 #[test]
 fn production_refuses_the_development_secret() {
-    let error = with_environment(&[("APP_ENV", "production")]).load().unwrap_err();
+    let error = read(&with_environment(&[("APP_ENV", "production")])).unwrap_err();
     assert_eq!(error.key, "app.secret");
     assert!(error.rule.contains("openssl rand -hex 32"), "{error}");
     let secret = "0123456789abcdef0123456789abcdef";
-    let started = with_environment(&[("APP_ENV", "production"), ("APP__APP__SECRET", secret)])
-        .load()
-        .unwrap();
-    assert_eq!(started.settings.app.environment, Environment::Production);
+    let production = [("APP_ENV", "production"), ("APP__APP__SECRET", secret)];
+    let settings = read(&with_environment(&production)).unwrap();
+    assert_eq!(settings.app.environment, Environment::Production);
 }
 
 #[test]
 fn a_file_cannot_choose_which_file_is_read() {
     let folder = folder_with("development.toml", "[app]\nenvironment = \"production\"\n");
     let error = Sources {
-        folder: folder.0.clone(),
-        ..Sources::default()
+        folder: folder.path().to_owned(),
+        ..sources()
     }
     .load()
     .unwrap_err();
@@ -188,7 +184,7 @@ fn secrets_are_shown_nowhere() {
         ("APP__RESPONDER__KEY", "hush-key"), // sample
         ("DATABASE_URL", "postgres://user:hush-password@localhost/db"),
     ];
-    let loaded = with_environment(&secrets).load().unwrap();
+    let loaded = loaded(&with_environment(&secrets)).unwrap();
     assert!(!loaded.to_string().contains("hush"), "{loaded}");
     assert!(!format!("{loaded:?}").contains("hush"), "{loaded:?}");
     let refused = [
@@ -196,7 +192,7 @@ fn secrets_are_shown_nowhere() {
         ("DATABASE_URL", "postgres://user:hush@[::1/db"),
     ];
     for (name, value) in refused {
-        let error = with_environment(&[(name, value)]).load().unwrap_err();
+        let error = read(&with_environment(&[(name, value)])).unwrap_err();
         assert!(!error.to_string().contains("hush"), "{error}");
         assert!(!format!("{error:?}").contains("hush"), "{error:?}");
     }
@@ -204,38 +200,143 @@ fn secrets_are_shown_nowhere() {
 
 #[test]
 fn the_reference_documents_every_key_and_no_other() {
-    let text = reference();
-    let documented: BTreeSet<String> = documented(&text).into_keys().collect();
-    let known: BTreeSet<String> = keys(&Sources::default().load().unwrap()).into_keys().collect();
+    let documented: BTreeSet<String> = reference().entries().map(|(key, _)| key.to_owned()).collect();
+    let shown = loaded(&sources()).unwrap().to_string();
+    let mut section = "";
+    let mut known = BTreeSet::new();
+    for line in shown.lines() {
+        match line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            Some(name) => section = name,
+            None => known.extend(line.split_once(" =").map(|(name, _)| {
+                let name = name.trim_start_matches("# ");
+                format!("{section}.{name}")
+            })),
+        }
+    }
     assert_eq!(documented, known);
 }
 
 #[test]
 fn the_reference_explains_each_key() {
-    for (key, explained) in documented(&reference()) {
-        assert!(explained, "config/default.toml says nothing above `{key}`");
+    for (key, entry) in reference().entries() {
+        let words = entry.text.split_whitespace().count();
+        assert!(words >= 8, "config/default.toml says too little about `{key}`");
     }
 }
 
 #[test]
 fn the_reference_has_the_database_crates_own_defaults() {
-    let settings = Sources::default().load().unwrap().settings;
-    let ours = serde_json::to_value(settings.database).unwrap();
+    let settings = read(&sources()).unwrap();
+    let ours = serde_json::to_value(&settings.database).unwrap();
     let theirs = serde_json::to_value(berth_database::Settings::default()).unwrap();
     assert_eq!(ours, theirs);
+}
+
+/// The values around each range of the reference: inside it is accepted, outside refused with key, value and rule.
+#[test]
+fn each_range_of_the_reference_is_the_one_of_the_code() {
+    let reference = reference();
+    let ranges = reference
+        .entries()
+        .filter_map(|(key, entry)| Some((key, entry, Range::of(entry)?)));
+    let mut compared = 0;
+    for (key, entry, range) in ranges {
+        for inside in range.ends() {
+            // At its ends a value may contradict the defaults of other keys, but not its own range.
+            if let Err(error) = read(&with_argument(key, &inside)) {
+                assert!(!error.rule.contains(&range.rule), "{key} = {inside}: {error}");
+            }
+        }
+        for outside in range.neighbors(entry) {
+            let error = read(&with_argument(key, &outside)).expect_err(key);
+            assert_eq!(error.key, key, "{error}");
+            let shown = error.value.as_deref().unwrap_or_default();
+            assert_eq!(shown.trim_matches('"'), outside, "{key}: {error}");
+            assert!(
+                error.rule.contains(&range.rule),
+                "{key}: {error} does not say {}",
+                range.rule
+            );
+        }
+        compared += 1;
+    }
+    assert!(compared >= 30, "{compared} ranges");
+}
+
+#[test]
+fn each_number_has_a_range() {
+    for (key, entry) in reference().entries() {
+        let is_number = entry.example().parse::<f64>().is_ok();
+        assert_eq!(
+            is_number,
+            Range::of(entry).is_some_and(|range| !range.is_length),
+            "{key}"
+        );
+    }
+}
+
+/// The range that a paragraph of the reference states.
+struct Range {
+    min: f64,
+    max: f64,
+    /// The range is the number of characters of a text.
+    is_length: bool,
+    rule: String,
+}
+
+impl Range {
+    fn of(entry: &Entry) -> Option<Self> {
+        let stated = entry.fact("Range")?;
+        let (min, rest) = stated.split_once(" to ").expect("a range from a to b");
+        let (max, unit) = rest.split_once(' ').unwrap_or((rest, ""));
+        let is_length = unit == "characters";
+        Some(Self {
+            min: min.parse().expect("a number"),
+            max: max
+                .split(';')
+                .next()
+                .and_then(|max| max.parse().ok())
+                .expect("a number"),
+            is_length,
+            rule: match (is_length, unit) {
+                (true, _) => format!("{min} to {max} characters"),
+                (false, "seconds") => format!("from {min} to {max} seconds"),
+                (false, _) => format!("from {min} to {max}"),
+            },
+        })
+    }
+
+    fn ends(&self) -> [String; 2] {
+        [self.written(self.min), self.written(self.max)]
+    }
+
+    /// The nearest values below and above; fractions where the code takes them.
+    fn neighbors(&self, entry: &Entry) -> [String; 2] {
+        let is_whole =
+            !matches!(entry.fact("Range"), Some(range) if range.ends_with(" seconds") || range.contains('.'));
+        let step = if is_whole { 1.0 } else { 0.0005 };
+        [self.written(self.min - step), self.written(self.max + step)]
+    }
+
+    fn written(&self, value: f64) -> String {
+        match self.is_length {
+            true => "x".repeat(value as usize),
+            false => value.to_string(),
+        }
+    }
 }
 
 fn with_environment(variables: &[(&str, &str)]) -> Sources {
     Sources {
         environment: pairs(variables),
-        ..Sources::default()
+        ..sources()
     }
 }
 
 fn with_argument(key: &str, value: &str) -> Sources {
     Sources {
         arguments: pairs(&[(key, value)]),
-        ..Sources::default()
+        ..sources()
     }
 }
 
@@ -248,19 +349,14 @@ fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 #[track_caller]
 fn assert_refused(key: &str, value: &str, shown: &str, rule: &str) {
-    let Invalid {
-        key: named,
-        value: told,
-        origin,
-        rule: given,
-    } = with_argument(key, value).load().unwrap_err();
-    assert_eq!(named, key);
+    let error = read(&with_argument(key, value)).unwrap_err();
+    assert_eq!(error.key, key);
     assert!(
-        told.as_deref().unwrap_or_default().contains(shown),
-        "{key}: {told:?}"
+        error.value.as_deref().unwrap_or_default().contains(shown),
+        "{error}"
     );
-    assert_eq!(origin.as_deref(), Some("command line"));
-    assert!(given.contains(rule), "{key}: {given}");
+    assert_eq!(error.origin.as_deref(), Some("command line"));
+    assert!(error.rule.contains(rule), "{error}");
 }
 
 #[track_caller]
@@ -271,53 +367,22 @@ fn assert_line(shown: &str, start: &str, place: &str) {
     assert!(found, "no line `{start}` from {place} in\n{shown}");
 }
 
-fn reference() -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/default.toml")).unwrap()
+fn reference() -> Reference {
+    Reference::parse(sources().built_in.default).unwrap()
 }
 
-/// The keys of the reference, those commented out included, and whether text stands above each.
-fn documented(text: &str) -> std::collections::BTreeMap<String, bool> {
-    let (mut section, mut words, mut found) = (String::new(), 0, std::collections::BTreeMap::new());
-    for line in text.lines() {
-        let setting = line.strip_prefix("# ").unwrap_or(line);
-        let name = setting.split_once(" = ").map(|(name, _)| name);
-        let name = name.filter(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '_'));
-        if let Some(of) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
-            section = of.to_owned();
-        } else if let Some(name) = name {
-            found.insert(format!("{section}.{name}"), words >= 8);
-            words = 0;
-        } else if line.starts_with('#') {
-            words += line.split_whitespace().count() - 1;
-        } else {
-            words = 0;
-        }
-    }
-    found
+fn loaded(sources: &Sources) -> Result<Loaded, ConfigError> {
+    let mut loaded = sources.load()?;
+    Settings::read(&mut loaded)?;
+    Ok(loaded)
 }
 
-fn keys(loaded: &Loaded) -> std::collections::BTreeMap<String, Value> {
-    let tree = serde_json::to_value(&loaded.settings).unwrap();
-    let sections = tree.as_object().unwrap().iter();
-    let keys = sections.flat_map(|(section, values)| {
-        let values = values.as_object().unwrap().iter();
-        values.map(move |(key, value)| (format!("{section}.{key}"), value.clone()))
-    });
-    keys.collect()
+fn read(sources: &Sources) -> Result<Settings, ConfigError> {
+    Settings::read(&mut sources.load()?)
 }
 
-/// A folder that goes when the test ends.
-struct Folder(PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn folder_with(file: &str, text: &str) -> Folder {
-    let folder = std::env::temp_dir().join(format!("berth-settings-{}", uuid::Uuid::now_v7()));
-    fs::create_dir(&folder).unwrap();
-    fs::write(folder.join(file), text).unwrap();
-    Folder(folder)
+fn folder_with(file: &str, text: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join(file), text).unwrap();
+    folder
 }

@@ -106,11 +106,11 @@ async fn on_a_port_of_their_own_they_are_nowhere_else() {
 fn their_port_is_read_from_the_environment_as_a_number() {
     let port = |text: &str| {
         let variable = ("APP__METRICS__PORT".to_owned(), text.to_owned());
-        let sources = api::settings::Sources {
+        let sources = berth_settings::Sources {
             environment: vec![variable],
-            ..Default::default()
+            ..api::settings::sources()
         };
-        sources.load().map(|loaded| loaded.settings.metrics.port)
+        api::settings::Settings::read(&mut sources.load()?).map(|settings| settings.metrics.port)
     };
     assert_eq!(port("9100").unwrap(), Some(9100));
     assert_eq!(port("").unwrap(), None);

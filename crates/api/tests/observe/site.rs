@@ -6,8 +6,9 @@ use std::time::Duration;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use api::app::Application;
-use api::settings::{Settings, Sources};
+use api::settings::{self, Settings};
 use berth_database::Database;
+use berth_settings::Sources;
 use berth_testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
 use berth_web::Error;
 use berth_web::extract::Session;
@@ -48,7 +49,7 @@ impl Site {
         let limiter = Limiter::start(&store, LimiterOptions::limit(LIMIT));
         let mut settings = settings(&limiter.url());
         adjust(&mut settings);
-        let database = startup::database(&settings.web())
+        let database = startup::database(&settings.platform)
             .await
             .expect("the database answers");
         let application = Application::new(&settings, &database).expect("the services start");
@@ -169,9 +170,10 @@ fn settings(url: &str) -> Settings {
         .to_vec();
     let sources = Sources {
         environment,
-        ..Sources::default()
+        ..settings::sources()
     };
-    sources.load().expect("the settings of tests are valid").settings
+    let mut loaded = sources.load().expect("the settings of tests are known");
+    Settings::read(&mut loaded).expect("the settings of tests are valid")
 }
 
 fn routes(routes: &mut ServiceConfig) {

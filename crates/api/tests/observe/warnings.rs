@@ -91,7 +91,7 @@ async fn refusals_and_the_queue_behind_them_are_warned_of() {
     log::listen();
     // Whoever sets the limit too high is told by the limiter, and then by us.
     let site = Site::start_with(|settings| {
-        settings.database.limit = 40;
+        settings.database.limit = 42;
         settings.database.max_overflow = 37;
     })
     .await;

@@ -1,79 +1,101 @@
-//! What an owner may decide about connections, with the rules that keep the decisions sane.
+//! The settings of the connection pool, each with its range.
 
 pub(crate) mod url;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use berth_settings::{between, characters, require, seconds};
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 use crate::settings::url::DatabaseUrl;
 
-/// No time in the settings may be longer: a year.
+/// Bounds deadlines, which may be longer than clocks and servers can represent: a year.
 pub(crate) const LONGEST: Duration = Duration::from_secs(31_536_000);
 
-/// Decides how many connections there may be, how long they live, and how long anybody waits.
+/// Decides how many connections there may be, how long they live, and how long callers wait.
 ///
-/// Durations are written in seconds, fractions allowed. [`Settings::validate`] holds the rules; a
-/// [`Database`](crate::Database) is never made of settings that break one.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+/// Durations are written in seconds, fractions allowed. [`Settings::validate`] checks the ranges and the rules;
+/// [`Database::new`](crate::Database::new) refuses settings that break one.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize, Validate)]
+#[garde(allow_unvalidated)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Where the database is: `postgres://...` or `sqlite://path?mode=rwc`.
     pub url: DatabaseUrl,
     /// Keeps connections (`pooled`) or opens one for each lease (`fresh`).
+    #[garde(custom(possible_behind(self.pooler)))]
     pub strategy: Strategy,
-    /// What stands between this process and PostgreSQL; `auto` guesses from the URL.
+    /// The pooler between this process and PostgreSQL; `auto` detects it.
     pub pooler: Pooler,
-    /// The most clients the pooler or server admits at once, over all instances. Default 15.
+    /// Clients that the pooler or server accepts at once, over all instances. 1 to 10000, default 15.
+    #[garde(custom(between(1, 10_000)))]
     pub limit: u32,
-    /// Connections of the limit left to others: migrations, psql, a newcomer's way in. Default 2.
+    /// Connections of the limit left for other clients. 0 to 9999 and below `limit`, default 2.
+    #[garde(custom(between(0, 9_999)), custom(below_limit(self.limit)))]
     pub reserve: u32,
-    /// How many instances share the limit: `auto` (counted in the server) or a number.
+    /// Instances that share the limit: `auto` (counted in the server) or a number from 1 to 10000.
+    #[garde(custom(a_number_from_1))]
     pub instances: Instances,
-    /// Connections kept open when idle, at most. Default 3.
+    /// Connections kept open while idle. 0 to 10000, default 3.
+    #[garde(custom(between(0, 10_000)), custom(pool_size_within_limit(self)))]
     pub pool_size: u32,
-    /// Connections beyond `pool_size` that may exist under load. Default 2.
+    /// Connections beyond `pool_size` under load. 0 to 10000, default 2.
+    #[garde(custom(between(0, 10_000)), custom(sum_within_limit(self)))]
     pub max_overflow: u32,
-    /// The longest wait for a connection. Default 30 s.
+    /// Time that a caller waits for a connection. 0.05 to 3600 s, default 30 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.05, 3600.0)))]
     pub pool_timeout: Duration,
-    /// The age at which a connection is replaced, less up to a tenth of jitter. Default 1800 s.
+    /// Age at which a connection is replaced, less up to a tenth of jitter. 1 to 86400 s, default 1800 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(1.0, 86400.0)))]
     pub pool_recycle: Duration,
-    /// The time after which an unused connection is closed. Default 240 s.
+    /// Time after which an idle connection is closed. 0.1 to 86400 s, default 240 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.1, 86400.0)))]
     pub pool_idle: Duration,
-    /// How long a connection beyond `pool_size` stays after use. Default 5 s.
+    /// Time that a connection beyond `pool_size` is kept after use. 0 to 3600 s, default 5 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.0, 3600.0)))]
     pub overflow_linger: Duration,
-    /// Idle time after which a connection is checked before use. Default 30 s.
+    /// Idle time after which a connection is validated before use. 0 to 3600 s, default 30 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.0, 3600.0)))]
     pub validate_after_idle: Duration,
-    /// The longest an opening may take, its set-up included. Default 15 s.
+    /// Time for connecting, login and set-up together. 0.1 to 300 s, default 15 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.1, 300.0)))]
     pub connect_timeout: Duration,
-    /// The longest a polite close may take before the connection is dropped. Default 5 s.
+    /// Time for closing a connection before it is dropped. 0.1 to 300 s, default 5 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.1, 300.0)))]
     pub close_timeout: Duration,
-    /// How long callers wait for a server that does not answer before they fail fast. Default 3 s.
+    /// Time that callers wait for an unreachable server before they fail fast. 0 to 300 s, default 3 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.0, 300.0)))]
     pub unreachable_grace: Duration,
-    /// The server ends a statement that runs longer. Default 30 s; 0 switches it off.
+    /// Time after which the server cancels a statement. 0.001 to 86400 s, default 30 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.001, 86400.0)))]
     pub statement_timeout: Duration,
-    /// The server ends a transaction that lies idle longer. Default 30 s; 0 switches it off.
+    /// Time after which the server ends an idle transaction. 0.001 to 86400 s, default 30 s.
     #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.001, 86400.0)))]
     pub idle_in_transaction_timeout: Duration,
-    /// Callers that may wait for a connection at once; the next is answered at once. Default 1000.
+    /// Callers that may wait for a connection; the next one fails at once. 1 to 1000000, default 1000.
+    #[garde(custom(between(1, 1_000_000)))]
     pub max_waiting: u32,
-    /// The first part of `application_name`; instances are counted by it. Default `pooled`.
+    /// The first part of `application_name`; instances are counted by it. 1 to 40 characters, default `berth`.
+    #[garde(custom(characters(1, 40)), custom(plain_name))]
     pub application_name: String,
     /// A PEM file with the authority that signed the server's certificate: makes TLS `verify-full`.
+    #[garde(custom(readable_file))]
     pub root_certificate: Option<PathBuf>,
-    /// Logs each statement with its time. Default false.
+    /// Logs each statement with its duration. Default false.
     pub echo: bool,
-    /// Logs each statement's parameters too; they may hold personal data. Default false.
+    /// Logs the parameters of each statement too; they may hold personal data. Default false.
     pub echo_parameters: bool,
 }
 
@@ -99,7 +121,7 @@ impl Default for Settings {
             statement_timeout: Duration::from_secs(30),
             idle_in_transaction_timeout: Duration::from_secs(30),
             max_waiting: 1000,
-            application_name: "pooled".to_owned(),
+            application_name: "berth".to_owned(),
             root_certificate: None,
             echo: false,
             echo_parameters: false,
@@ -122,122 +144,31 @@ impl Settings {
         })
     }
 
-    /// Checks every rule that one value or two together must keep.
+    /// Checks the range of each value and the rules between values.
     ///
     /// # Errors
     /// The first broken rule, with its key and value.
     pub fn validate(&self) -> Result<(), SettingsError> {
-        self.validate_budget()?;
-        self.validate_times()?;
-        if self.pooler == Pooler::Transaction && self.strategy == Strategy::Fresh {
-            return Err(SettingsError::new(
-                "database.strategy",
-                "fresh",
-                "must be `pooled` behind a transaction pooler: it hands out servers by itself",
-            ));
-        }
-        if self.application_name.is_empty()
-            || self.application_name.len() > 40
-            || self.application_name.contains('/')
-            // The server shows anything else as `?`, and no instance would recognise another.
-            || !self.application_name.bytes().all(|byte| matches!(byte, b' '..=b'~'))
-        {
-            return Err(SettingsError::new(
-                "database.application_name",
-                &self.application_name,
-                "must have 1 to 40 ASCII characters and no `/`, which sets the instance apart",
-            ));
-        }
-        if let Some(file) = &self.root_certificate
-            && let Err(error) = std::fs::File::open(file)
-        {
-            return Err(SettingsError::new(
-                "database.root_certificate",
-                file.display(),
-                format!("must be a file that can be read: {error}"),
-            ));
-        }
-        Ok(())
+        let Err(report) = Validate::validate(self) else {
+            return Ok(());
+        };
+        let shown = serde_json::to_value(self).unwrap_or_default();
+        let (field, rule) = report
+            .iter()
+            .next()
+            .map(|(path, error)| (path.to_string(), error.message().to_owned()))
+            .unwrap_or_default();
+        Err(SettingsError::new(
+            format!("database.{field}"),
+            &shown[&field],
+            rule,
+        ))
     }
 
-    fn validate_budget(&self) -> Result<(), SettingsError> {
-        let connections = self.pool_size.saturating_add(self.max_overflow);
-        let rules = [
-            (
-                self.limit >= 1,
-                "database.limit",
-                self.limit,
-                "must be at least 1".to_owned(),
-            ),
-            (
-                self.reserve < self.limit,
-                "database.reserve",
-                self.reserve,
-                format!(
-                    "must be below the limit ({}), or nothing is left for the service",
-                    self.limit
-                ),
-            ),
-            (
-                self.pool_size >= 1,
-                "database.pool_size",
-                self.pool_size,
-                "must be at least 1".to_owned(),
-            ),
-            (
-                connections <= self.limit,
-                "database.max_overflow",
-                self.max_overflow,
-                format!(
-                    "pool_size + max_overflow ({connections}) must not exceed the limit ({})",
-                    self.limit
-                ),
-            ),
-            (
-                self.max_waiting >= 1,
-                "database.max_waiting",
-                self.max_waiting,
-                "must be at least 1".to_owned(),
-            ),
-            (
-                self.instances != Instances::Fixed(0),
-                "database.instances",
-                0,
-                "must be `auto` or at least 1".to_owned(),
-            ),
-        ];
-        match rules.into_iter().find(|(kept, ..)| !kept) {
-            Some((_, key, value, rule)) => Err(SettingsError::new(key, value, rule)),
-            None => Ok(()),
-        }
-    }
-
-    fn validate_times(&self) -> Result<(), SettingsError> {
-        let positive = [
-            ("database.pool_timeout", self.pool_timeout),
-            ("database.pool_recycle", self.pool_recycle),
-            ("database.pool_idle", self.pool_idle),
-            ("database.connect_timeout", self.connect_timeout),
-            ("database.close_timeout", self.close_timeout),
-        ];
-        if let Some((key, _)) = positive.iter().find(|(_, time)| time.is_zero()) {
-            return Err(SettingsError::new(key, 0, "must be above 0 seconds"));
-        }
-        let others = [
-            ("database.overflow_linger", self.overflow_linger),
-            ("database.validate_after_idle", self.validate_after_idle),
-            ("database.unreachable_grace", self.unreachable_grace),
-            ("database.statement_timeout", self.statement_timeout),
-            (
-                "database.idle_in_transaction_timeout",
-                self.idle_in_transaction_timeout,
-            ),
-        ];
-        let mut all = positive.into_iter().chain(others);
-        match all.find(|(_, time)| *time > LONGEST) {
-            Some((key, time)) => Err(SettingsError::new(key, time.as_secs(), "must be at most a year")),
-            None => Ok(()),
-        }
+    /// Returns `limit - reserve`, if that bounds `pool_size` and `max_overflow`.
+    fn usable(&self) -> Option<u32> {
+        let usable = self.limit.checked_sub(self.reserve);
+        usable.filter(|usable| *usable > 0 && self.strategy == Strategy::Pooled)
     }
 
     /// The most connections of this process whatever the number of instances.
@@ -344,7 +275,7 @@ impl<'de> Deserialize<'de> for Instances {
 #[error("{key} = {value}: {rule}")]
 pub struct SettingsError {
     /// The key, as in the configuration file: `database.limit`.
-    pub key: &'static str,
+    pub key: String,
     /// The value; secrets are hidden.
     pub value: String,
     /// The rule in words.
@@ -352,44 +283,78 @@ pub struct SettingsError {
 }
 
 impl SettingsError {
-    pub(crate) fn new(key: &'static str, value: impl ToString, rule: impl Into<String>) -> Self {
+    pub(crate) fn new(key: impl Into<String>, value: impl ToString, rule: impl Into<String>) -> Self {
         Self {
-            key,
+            key: key.into(),
             value: value.to_string(),
             rule: rule.into(),
         }
     }
 }
 
-/// Durations as numbers of seconds.
-mod seconds {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        match time.subsec_nanos() {
-            0 => serializer.serialize_u64(time.as_secs()),
-            _ => serializer.serialize_f64(time.as_secs_f64()),
-        }
+fn possible_behind(pooler: Pooler) -> impl FnOnce(&Strategy, &()) -> garde::Result {
+    move |strategy, ()| {
+        require(
+            pooler != Pooler::Transaction || *strategy != Strategy::Fresh,
+            "must be `pooled` behind a transaction pooler, which assigns server connections by itself",
+        )
     }
+}
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Written {
-            Number(f64),
-            Text(String),
-        }
-        let refuse = || serde::de::Error::custom("must be a number of seconds from 0 to 31536000");
-        let number = match Written::deserialize(deserializer).map_err(|_| refuse())? {
-            Written::Number(number) => number,
-            Written::Text(text) => text.trim().parse().map_err(|_| refuse())?,
-        };
-        if (0.0..=31_536_000.0).contains(&number) {
-            Ok(Duration::from_secs_f64(number))
-        } else {
-            Err(refuse())
-        }
+fn below_limit(limit: u32) -> impl FnOnce(&u32, &()) -> garde::Result {
+    move |reserve, ()| {
+        require(
+            *reserve < limit,
+            format_args!("must be below the limit ({limit}), or no connection is left for the service"),
+        )
+    }
+}
+
+fn a_number_from_1(instances: &Instances, (): &()) -> garde::Result {
+    let fits = match instances {
+        Instances::Auto => true,
+        Instances::Fixed(number) => (1..=10_000).contains(number),
+    };
+    require(fits, "must be `auto` or from 1 to 10000")
+}
+
+fn pool_size_within_limit(settings: &Settings) -> impl FnOnce(&u32, &()) -> garde::Result {
+    let usable = settings.usable();
+    move |pool_size, ()| {
+        require(
+            usable.is_none_or(|usable| *pool_size <= usable),
+            format_args!("must be at most limit - reserve ({})", usable.unwrap_or_default()),
+        )
+    }
+}
+
+fn sum_within_limit(settings: &Settings) -> impl FnOnce(&u32, &()) -> garde::Result {
+    let connections = settings.pool_size.saturating_add(settings.max_overflow);
+    // A pool_size that is too large by itself has an error of its own.
+    let usable = settings.usable().filter(|usable| settings.pool_size <= *usable);
+    move |_, ()| {
+        require(
+            usable.is_none_or(|usable| (1..=usable).contains(&connections)),
+            format_args!(
+                "pool_size + max_overflow ({connections}) must be from 1 to limit - reserve ({})",
+                usable.unwrap_or_default()
+            ),
+        )
+    }
+}
+
+fn plain_name(name: &str, (): &()) -> garde::Result {
+    // The server shows any other character as `?`, and instances would not recognize each other.
+    require(
+        name.bytes()
+            .all(|byte| matches!(byte, b' '..=b'~') && byte != b'/'),
+        "must be ASCII characters without `/`, which separates the instance",
+    )
+}
+
+fn readable_file(file: &Option<PathBuf>, (): &()) -> garde::Result {
+    match file.as_ref().map(std::fs::File::open) {
+        Some(Err(error)) => require(false, format_args!("must be a file that can be read: {error}")),
+        _ => Ok(()),
     }
 }

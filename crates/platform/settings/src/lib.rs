@@ -21,7 +21,7 @@ pub use error::ConfigError;
 pub use loaded::{Environment, Loaded};
 #[cfg(feature = "loader")]
 pub use reference::{Entry, Reference};
-pub use rules::between;
+pub use rules::{between, characters, http_url, require};
 pub use secret::{MASK, Secret, hidden};
 #[cfg(feature = "loader")]
 pub use sources::{BuiltIn, Sources};

@@ -149,7 +149,7 @@ impl Loaded {
         };
         let noun = match expected {
             "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number",
-            "f64" => "a number",
+            "f64" | "a number of seconds, not negative" => "a number",
             "a boolean" => "true or false",
             "a string" => "a text in quotes",
             other => other,

@@ -124,6 +124,11 @@ impl Entry {
         Some(&rest[..end])
     }
 
+    /// Returns the default, or the example of a key without one, as text.
+    pub fn example(&self) -> String {
+        self.value.to_string()
+    }
+
     fn list(&self, label: &str) -> impl Iterator<Item = &str> {
         self.fact(label).into_iter().flat_map(|names| names.split(", "))
     }

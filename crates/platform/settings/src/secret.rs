@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::rules::require;
+
 /// The text shown in place of a secret.
 pub const MASK: &str = "********";
 
@@ -18,6 +20,16 @@ impl Secret {
     /// Returns the text itself. The name makes each use easy to find.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// Accepts secrets of at least `min` characters; for garde's `custom`.
+    pub fn at_least(min: usize) -> impl FnOnce(&Self, &()) -> garde::Result {
+        move |secret, ()| {
+            require(
+                secret.0.chars().count() >= min,
+                format_args!("must have at least {min} characters"),
+            )
+        }
     }
 }
 

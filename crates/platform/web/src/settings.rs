@@ -1,162 +1,150 @@
 //! Sections of the configuration that belong to the platform. `config/default.toml` documents every key.
 
 mod log;
-mod observe;
-pub mod seconds;
-mod secret;
+mod observability;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use berth_settings::{ConfigError, Loaded, between, characters, require, seconds};
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 
 pub use self::log::{Log, LogFormat, levels};
-pub use self::observe::{Debug, Health, Metrics, Monitor, Telemetry};
-pub use self::secret::{MASK, Secret};
+pub use self::observability::{Debug, Health, Metrics, Monitor, Telemetry};
+pub use berth_settings::{Environment, Secret};
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct App {
-    pub name: String,
-    pub environment: Environment,
-    pub secret: Secret,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Environment {
-    Development,
-    Test,
-    Production,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Server {
-    pub host: IpAddr,
-    pub port: u16,
-    pub workers: usize,
-    #[serde(with = "seconds")]
-    pub request_timeout: Duration,
-    #[serde(with = "seconds")]
-    pub shutdown_timeout: Duration,
-    pub body_limit: usize,
-    #[serde(with = "seconds")]
-    pub drain_delay: Duration,
-}
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Startup {
-    #[serde(with = "seconds")]
-    pub database_timeout: Duration,
-    pub migrate: Migrate,
-}
-
-/// What is done about migrations at the start.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Migrate {
-    Apply,
-    Check,
-    Skip,
-}
-
-/// The platform's sections of the configuration.
+/// The platform's sections.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The service itself.
+    /// `[app]`
     pub app: App,
-    /// The HTTP server.
+    /// `[server]`
     pub server: Server,
-    /// What happens before it listens.
+    /// `[startup]`
     pub startup: Startup,
-    /// The connections to the database.
+    /// `[database]`
     pub database: berth_database::Settings,
-    /// The log.
+    /// `[log]`
     pub log: Log,
-    /// What makes the process ready.
+    /// `[health]`
     pub health: Health,
-    /// Warnings.
+    /// `[monitor]`
     pub monitor: Monitor,
-    /// Metrics.
+    /// `[metrics]`
     pub metrics: Metrics,
-    /// Who may see the pool page.
+    /// `[debug]`
     pub debug: Debug,
-    /// Traces.
+    /// `[telemetry]`
     pub telemetry: Telemetry,
 }
 
-/// The secret that `config/default.toml` ships, so that a first run needs none.
+/// `[app]`: the service's name and environment.
+#[derive(Clone, Debug, Deserialize, Serialize, Validate)]
+#[garde(allow_unvalidated)]
+#[serde(deny_unknown_fields)]
+pub struct App {
+    /// Name of the service.
+    #[garde(custom(characters(1, 40)))]
+    pub name: String,
+    /// The environment, which decides which file is read.
+    pub environment: Environment,
+    /// Secret used to sign tokens and cookies.
+    #[garde(custom(Secret::at_least(32)), custom(not_the_default_in(self.environment)))]
+    pub secret: Secret,
+}
+
+/// `[server]`: the HTTP server.
+#[derive(Clone, Debug, Deserialize, Serialize, Validate)]
+#[garde(allow_unvalidated)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    pub port: u16,
+    /// Threads that serve HTTP; 0 means one for each processor.
+    #[garde(custom(between(0, 256)))]
+    pub workers: usize,
+    /// Time for one request.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.1, 3600.0)))]
+    pub request_timeout: Duration,
+    /// Time for running requests after SIGTERM.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.0, 3600.0)))]
+    pub shutdown_timeout: Duration,
+    /// Bytes of a request body.
+    #[garde(custom(between(1024, 104_857_600)))]
+    pub body_limit: usize,
+    /// Time between SIGTERM and the moment from which no connections are accepted.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.0, 300.0)))]
+    pub drain_delay: Duration,
+}
+
+/// `[startup]`: what happens before the service listens.
+#[derive(Clone, Debug, Deserialize, Serialize, Validate)]
+#[garde(allow_unvalidated)]
+#[serde(deny_unknown_fields)]
+pub struct Startup {
+    /// Time to reach the database.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.0, 3600.0)))]
+    pub database_timeout: Duration,
+    /// What is done about pending migrations.
+    pub migrate: Migrate,
+}
+
+/// Decides what is done about pending migrations at the start.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Migrate {
+    /// Applies them.
+    Apply,
+    /// Logs a warning.
+    Check,
+    /// Does not look.
+    Skip,
+}
+
+impl Settings {
+    /// Reads the platform's sections and checks the rules between them.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that has the wrong type, is out of range or contradicts another.
+    pub fn read(loaded: &mut Loaded) -> Result<Self, ConfigError> {
+        let settings = Self {
+            app: loaded.section("app")?,
+            server: loaded.section("server")?,
+            startup: loaded.section("startup")?,
+            database: loaded.section("database")?,
+            log: loaded.section("log")?,
+            health: loaded.section("health")?,
+            monitor: loaded.section("monitor")?,
+            metrics: loaded.section("metrics")?,
+            debug: loaded.section("debug")?,
+            telemetry: loaded.section("telemetry")?,
+        };
+        let port = settings.metrics.port;
+        if port.is_some_and(|port| port != 0 && port == settings.server.port) {
+            let rule = "must not be server.port: leave it out to serve /metrics there";
+            return Err(loaded.violation("metrics.port", rule));
+        }
+        Ok(settings)
+    }
+}
+
+/// The secret that `config/default.toml` contains, so that a first run needs none.
 const DEVELOPMENT_SECRET: &str = "development-only-secret-never-deploy-me";
 
-impl App {
-    pub fn check(&self) -> Result<(), Broken> {
+fn not_the_default_in(environment: Environment) -> impl FnOnce(&Secret, &()) -> garde::Result {
+    move |secret, ()| {
         require(
-            !self.name.is_empty() && self.name.len() <= 40,
-            "app.name",
-            "must have 1 to 40 characters",
-        )?;
-        require(
-            self.secret.reveal().len() >= 32,
-            "app.secret",
-            "must have at least 32 characters",
-        )?;
-        require(
-            self.environment != Environment::Production || self.secret.reveal() != DEVELOPMENT_SECRET,
-            "app.secret",
-            "must not be the development secret in production; make one with `openssl rand -hex 32` \
-             and set APP__APP__SECRET",
+            environment != Environment::Production || secret.reveal() != DEVELOPMENT_SECRET,
+            "must not be the development secret in production; create one with `openssl rand -hex 32` and set it as \
+             APP__APP__SECRET",
         )
     }
-}
-
-impl Server {
-    pub fn check(&self) -> Result<(), Broken> {
-        require(
-            self.workers <= 256,
-            "server.workers",
-            "must be from 0 (one a processor) to 256",
-        )?;
-        within("server.request_timeout", self.request_timeout, 0.1, 3600.0)?;
-        within("server.drain_delay", self.drain_delay, 0.0, 300.0)?;
-        within("server.shutdown_timeout", self.shutdown_timeout, 0.0, 3600.0)?;
-        require(
-            (1024..=104_857_600).contains(&self.body_limit),
-            "server.body_limit",
-            "must be from 1024 to 104857600 bytes",
-        )
-    }
-}
-
-/// A rule that a value breaks. Whoever loaded the settings knows the value and where it came from.
-#[derive(Debug)]
-pub struct Broken {
-    pub key: String,
-    /// What it is, where that says more than the key's own value: a sum, for example.
-    pub value: Option<String>,
-    pub rule: String,
-}
-
-impl Broken {
-    pub fn new(key: impl Into<String>, rule: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            value: None,
-            rule: rule.into(),
-        }
-    }
-}
-
-pub fn require(holds: bool, key: &str, rule: &str) -> Result<(), Broken> {
-    if holds {
-        Ok(())
-    } else {
-        Err(Broken::new(key, rule))
-    }
-}
-
-pub fn within(key: &str, value: Duration, least: f64, most: f64) -> Result<(), Broken> {
-    let holds = (least..=most).contains(&value.as_secs_f64());
-    require(holds, key, &format!("must be from {least} to {most} seconds"))
 }

@@ -1,4 +1,6 @@
-//! Nonsense stops the start, with key, value and rule.
+//! Settings that break a rule are refused with key, value and rule.
+
+use std::time::Duration;
 
 use berth_database::{Database, Pooler, Settings, Strategy};
 
@@ -13,7 +15,7 @@ async fn a_rule_that_is_broken_is_named_with_its_key_and_value() {
     for (error, words) in [
         (
             broken(|settings| settings.limit = 0),
-            ["database.limit", "0", "at least 1"],
+            ["database.limit", "0", "from 1 to 10000"],
         ),
         (
             broken(|settings| settings.reserve = 15),
@@ -21,19 +23,27 @@ async fn a_rule_that_is_broken_is_named_with_its_key_and_value() {
         ),
         (
             broken(|settings| settings.max_overflow = 20),
-            ["database.max_overflow", "20", "exceed the limit"],
+            ["database.max_overflow", "20", "limit - reserve (13)"],
         ),
         (
-            broken(|settings| settings.pool_size = 0),
-            ["database.pool_size", "0", "at least 1"],
+            broken(|settings| settings.pool_size = 14),
+            ["database.pool_size", "14", "limit - reserve (13)"],
         ),
         (
-            broken(|settings| settings.pool_timeout = std::time::Duration::ZERO),
-            ["database.pool_timeout", "0", "above"],
+            broken(|settings| (settings.pool_size, settings.max_overflow) = (0, 0)),
+            ["database.max_overflow", "0", "from 1"],
+        ),
+        (
+            broken(|settings| settings.statement_timeout = Duration::ZERO),
+            ["database.statement_timeout", "0", "from 0.001 to 86400 seconds"],
+        ),
+        (
+            broken(|settings| settings.pool_timeout = Duration::ZERO),
+            ["database.pool_timeout", "0", "from 0.05"],
         ),
         (
             broken(|settings| settings.application_name = "a/b".to_owned()),
-            ["database.application_name", "a/b", "no `/`"],
+            ["database.application_name", "a/b", "without `/`"],
         ),
         (
             broken(|settings| {
@@ -51,7 +61,7 @@ async fn a_rule_that_is_broken_is_named_with_its_key_and_value() {
 }
 
 #[test]
-fn outside_a_runtime_it_is_an_error_and_no_panic() {
+fn outside_a_runtime_it_is_an_error_not_a_panic() {
     let settings = Settings::for_url("postgres://me@db.example/app").unwrap();
     assert!(
         Database::new(settings)
@@ -74,5 +84,5 @@ fn unknown_keys_and_wrong_types_are_refused() {
         assert!(error.contains(words), "{json}: {error}");
     }
     let read: Settings = serde_json::from_str(r#"{"instances": 4, "pool_timeout": 0.5}"#).unwrap();
-    assert_eq!(read.pool_timeout, std::time::Duration::from_millis(500));
+    assert_eq!(read.pool_timeout, Duration::from_millis(500));
 }

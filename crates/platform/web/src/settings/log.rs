@@ -1,39 +1,56 @@
+//! The log section, and the syntax of log levels.
+
+use berth_settings::require;
+use garde::Validate;
 use serde::{Deserialize, Serialize};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 
-use super::{Broken, require};
-
-/// What the setting of a level must be.
-pub(super) const LEVELS: &str = "must be off, error, warn, info, debug or trace, and for parts of the program as in `info,database=debug`";
-
-#[derive(Clone, Debug, Deserialize, Serialize)]
+/// `[log]`: what is logged, and how.
+#[derive(Clone, Debug, Deserialize, Serialize, Validate)]
+#[garde(allow_unvalidated)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
+    /// Levels, as in `info,database=debug`.
+    #[garde(custom(is_level))]
     pub level: String,
+    /// The form of a log line.
     pub format: LogFormat,
 }
 
+/// Decides the form of a log line.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
+    /// Text for people.
     Text,
+    /// One JSON object a line.
     Json,
 }
 
-impl Log {
-    pub fn check(&self) -> Result<(), Broken> {
-        require(levels(&self.level).is_some(), "log.level", LEVELS)
-    }
-}
-
-/// Reads `info,database=debug`. A word that is no level is refused: the library would take `warning` for a part of
-/// the program, and log nothing else.
+/// Parses `info,database=debug`.
+///
+/// A word that is not a level is an error. The library would read `warning` as the name of a module, and log nothing
+/// else. `database` means the crate `berth_database`.
 pub fn levels(text: &str) -> Option<Targets> {
     text.split(',')
         .try_fold(Targets::new(), |levels, part| match part.split_once('=') {
             None => Some(levels.with_default(level(part)?)),
-            Some((name, of_it)) => Some(levels.with_target(word(name)?, level(of_it)?)),
+            Some((name, of_it)) => Some(levels.with_target(module(word(name)?), level(of_it)?)),
         })
+}
+
+pub(super) fn is_level(text: &str, (): &()) -> garde::Result {
+    require(
+        levels(text).is_some(),
+        "must be off, error, warn, info, debug or trace, with exceptions for modules as in `info,database=debug`",
+    )
+}
+
+fn module(name: &str) -> &str {
+    match name {
+        "database" => "berth_database",
+        name => name,
+    }
 }
 
 fn level(text: &str) -> Option<LevelFilter> {
@@ -51,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_have_levels_of_their_own() {
+    fn modules_have_levels_of_their_own() {
         let levels = levels("info, database = debug,actix_server=off").unwrap();
         assert!(levels.would_enable("api", &Level::INFO));
         assert!(!levels.would_enable("api", &Level::DEBUG));
@@ -60,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_level_is_refused() {
+    fn a_word_that_is_not_a_level_is_refused() {
         for wrong in [
             "",
             " ",
