@@ -134,10 +134,11 @@ impl Application {
             .configure(|table| routes::configure(table, state))
             .wrap(from_fn(middleware::unit_of_work))
             .wrap(from_fn(middleware::catch_unwind))
+            .wrap(from_fn(middleware::refuse_encoded_bodies))
+            .wrap(Compress::default())
             .wrap(from_fn(middleware::error_response))
             .wrap(from_fn(middleware::access_log))
             .wrap(from_fn(middleware::request_metrics))
-            .wrap(Compress::default())
             .wrap(telemetry::request_span())
     }
 }

@@ -3,7 +3,7 @@
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 use berth_web::Problem;
-use berth_web::problem::{self, Field};
+use berth_web::problem;
 
 /// What handlers return.
 pub type ApiResult<T> = Result<T, ApiError>;
@@ -23,18 +23,7 @@ impl ApiError {
     /// What the client sees. Each kind of failure is described once.
     pub fn problem(&self) -> Problem {
         match self {
-            Self::Service(service::Error::NotFound) => Problem::not_found(),
-            Self::Service(service::Error::Validation(fields)) => Problem::invalid_input(
-                fields
-                    .iter()
-                    .map(|field| Field::new(&*field.path, &*field.message))
-                    .collect(),
-            ),
-            Self::Service(service::Error::Conflict) => Problem::of(&problem::CONFLICT),
-            Self::Service(service::Error::Upstream { detail, .. }) => {
-                Problem::of(&problem::UPSTREAM_FAILED).detail(detail.clone())
-            }
-            Self::Service(service::Error::Database(error)) => problem::of_database(error),
+            Self::Service(error) => problem::of_service(error),
             Self::Web(error) => error.problem(),
         }
     }

@@ -25,7 +25,7 @@ pub fn configure(table: &mut ServiceConfig, state: &AppState) {
         .service(v1(scope("/api/v1")))
         .service(resource("/api/openapi.json").route(get(openapi::document)))
         .service(resource("/docs").route(get(docs)))
-        .service(openapi::page())
+        .service(resource("/docs/{file:.*}").route(get(openapi::page)))
         .default_service(web::to(not_found));
 }
 

@@ -46,7 +46,7 @@ async fn the_page_shows_the_pool_under_load() {
         "Running a statement",
         "role=\"img\" aria-label=\"Slots over the last minute. Now 3 in use",
         "data-state=\"live\"",
-        "Not asked: no connection is idle",
+        "Not listed: no connection is idle",
     ] {
         assert!(seen.contains(part), "no {part:?} in {seen}");
     }

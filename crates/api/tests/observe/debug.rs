@@ -100,7 +100,7 @@ async fn at_rest_it_tells_who_shares_the_limit() {
             .all(|holder| holder["label"] == "pending migrations"),
         "asking is no reason to be shown: {told}"
     );
-    let here = told["neighbours"]
+    let here = told["clients"]
         .as_array()
         .unwrap()
         .iter()
@@ -115,7 +115,7 @@ async fn at_rest_it_tells_who_shares_the_limit() {
 async fn under_load_it_asks_nobody_who_shares_the_limit() {
     let site = Site::start().await;
     let _load = site.saturate(20).await;
-    assert!(site.json(PATH).await["neighbours"].is_null());
+    assert!(site.json(PATH).await["clients"].is_null());
 }
 
 fn secret(text: &str) -> Secret {

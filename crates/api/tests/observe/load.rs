@@ -44,10 +44,16 @@ async fn under_saturation_every_snapshot_adds_up_and_agrees_with_the_limiter() {
     for _ in 0..200 {
         let told = site.json("/debug/db-pool").await;
         let (pool, holders) = (&told["pool"], told["holders"].as_array().unwrap());
-        let sum: u64 = ["checked_in", "checked_out", "opening", "closing", "resting"]
-            .iter()
-            .map(|key| number(pool, key))
-            .sum();
+        let sum: u64 = [
+            "checked_in",
+            "checked_out",
+            "connecting",
+            "closing",
+            "cooling_down",
+        ]
+        .iter()
+        .map(|key| number(pool, key))
+        .sum();
         assert!(sum <= SHARE, "{pool}");
         assert_eq!(number(pool, "share"), SHARE);
         // The pool's own look at its fleet is leased to nobody.

@@ -2,6 +2,7 @@
 
 mod database;
 mod request;
+mod service;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use actix_web::{HttpResponse, ResponseError};
 
 pub use self::database::problem as of_database;
 pub use self::request::RequestError;
+pub use self::service::problem as of_service;
 use crate::problem::{self, Problem};
 
 /// Why a request failed before or below the service's own rules.
@@ -40,7 +42,7 @@ impl Error {
             Self::Request(error) => error.problem(),
             Self::NoRoute => Problem::of_status(StatusCode::NOT_FOUND)
                 .detail("`GET /` lists the addresses of this service."),
-            Self::Timeout(_) => Problem::of(&problem::TIMEOUT),
+            Self::Timeout(_) => Problem::timeout(),
             Self::Panic => Problem::internal(),
         }
     }

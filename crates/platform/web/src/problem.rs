@@ -12,8 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::types::*;
-pub use crate::error::of_database;
 use crate::error::with_causes;
+pub use crate::error::{of_database, of_service};
 
 /// The media type of a problem.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -85,6 +85,11 @@ impl Problem {
     /// 422 with the invalid fields.
     pub fn invalid_input(errors: Vec<Field>) -> Self {
         Self::of(&INVALID_INPUT).errors(errors)
+    }
+
+    /// 503 for a request that took longer than allowed.
+    pub fn timeout() -> Self {
+        Self::of(&TIMEOUT).retry_after(Duration::from_secs(1))
     }
 
     /// 500: the cause is in the log, under the request id.

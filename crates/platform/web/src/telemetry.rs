@@ -11,6 +11,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use tracing::{Span, field};
 use tracing_actix_web::{RootSpanBuilder, TracingLogger};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{Registry, fmt};
@@ -21,7 +22,7 @@ pub(crate) use self::trace_context::TraceContext;
 pub use self::trace_context::outgoing;
 use crate::request_id::RequestId;
 use crate::route_pattern::RoutePattern;
-use crate::settings::{Log, LogFormat, Settings, levels};
+use crate::settings::{Log, LogFormat, Settings};
 
 /// Keeps the exporter of spans; dropped at the end, it sends the rest.
 #[derive(Debug)]
@@ -62,8 +63,8 @@ fn subscribe(settings: &Settings, version: &'static str) -> Result<Telemetry, Te
         return Ok(Telemetry { _exporter: None });
     };
     let exporter = Exporter::new(endpoint, &settings.app.name, version)?;
-    let logged = levels(&settings.log.level).unwrap_or_default();
-    let traced = levels(&settings.telemetry.trace_level).unwrap_or_default();
+    let logged = levels(&settings.log.level);
+    let traced = levels(&settings.telemetry.trace_level);
     tracing_subscriber::registry()
         .with(lines(&settings.log).with_filter(logged))
         .with(exporter.layer().with_filter(traced))
@@ -83,12 +84,20 @@ fn subscribe(settings: &Settings, _: &'static str) -> Result<Telemetry, Telemetr
 fn just_log(settings: &Settings) -> Result<(), TryInitError> {
     tracing_subscriber::registry()
         .with(lines(&settings.log))
-        .with(levels(&settings.log.level).unwrap_or_default())
+        .with(levels(&settings.log.level))
         .try_init()
 }
 
+/// The levels of a setting. Malformed requests are not errors of the service, and actix logs each as one.
+fn levels(text: &str) -> Targets {
+    crate::settings::levels(&format!("actix_http::h1::dispatcher=off,{text}")).unwrap_or_default()
+}
+
 fn lines(log: &Log) -> Box<dyn Layer<Registry> + Send + Sync> {
-    let lines = fmt::layer().with_ansi(std::io::stdout().is_terminal());
+    // A log that nothing reads any more must not end the process: reporting the failure on standard error can panic.
+    let lines = fmt::layer()
+        .with_ansi(std::io::stdout().is_terminal())
+        .log_internal_errors(false);
     match log.format {
         LogFormat::Text => lines.compact().with_target(false).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).boxed(),

@@ -16,7 +16,7 @@ pub fn problem(error: &Error) -> Problem {
                 .retry_after(Duration::from_secs(2))
         }
         Error::ShuttingDown => Problem::of(&problem::SHUTTING_DOWN).retry_after(Duration::from_secs(1)),
-        Error::DeadlineExceeded => Problem::of(&problem::TIMEOUT),
+        Error::DeadlineExceeded => Problem::timeout(),
         Error::CommitUnknown => Problem::of(&problem::OUTCOME_UNKNOWN).detail(
             "The connection was lost during COMMIT. Read the data before you send the request again.",
         ),

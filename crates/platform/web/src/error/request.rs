@@ -24,6 +24,9 @@ pub enum RequestError {
     /// The content type is not `application/json`.
     #[error("the content type is not application/json")]
     ContentType,
+    /// The body has a content encoding.
+    #[error("the body has a content encoding")]
+    ContentEncoding,
     /// The body is larger than `server.body_limit`.
     #[error("the body has more than {limit} bytes")]
     TooLarge {
@@ -45,6 +48,8 @@ impl RequestError {
             Self::Path(detail) => Problem::of(&problem::INVALID_PATH).detail(detail.clone()),
             Self::ContentType => Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
                 .detail("Send the body as `content-type: application/json`."),
+            Self::ContentEncoding => Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+                .detail("Send the body uncompressed, without `content-encoding`."),
             Self::TooLarge { limit } => Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE)
                 .detail(format!("The body may have at most {limit} bytes.")),
             Self::Unreadable(_) => {

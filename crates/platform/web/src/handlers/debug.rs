@@ -17,14 +17,14 @@ use crate::observability::{ConnectedClients, Monitor, PoolStatus, Sample, whole_
 use crate::settings::{Debug as Settings, Environment};
 
 const PAGE: &str = include_str!("../pages/db-pool.html");
-/// The page is one file: it loads nothing from anywhere and speaks to nobody but us.
+/// The page is one file: it loads nothing from elsewhere and talks to this service only.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Wanted {
-    /// Whether to tell the last minutes too.
+pub(crate) struct DebugQuery {
+    /// Whether to include the last minutes.
     #[serde(default)]
     history: bool,
 }
@@ -32,16 +32,16 @@ pub(crate) struct Wanted {
 #[derive(Debug, Serialize)]
 struct DebugResponse {
     version: &'static str,
-    /// This process in the server's activity view.
+    /// The name of this process in the server's activity view.
     instance: Option<String>,
     pool: PoolStatus,
     holders: Vec<HolderStatus>,
-    /// From which age a holder is one for long.
-    long_lease_ms: u64,
-    /// Who is connected to the same database, by name, when it was last to be asked without keeping anybody waiting.
-    neighbours: Option<Vec<DatabaseClient>>,
-    neighbours_age_ms: Option<u64>,
-    /// The pool as it was when all this was told, and where asked for, as it was before.
+    /// The age from which a lease counts as long.
+    leak_detection_threshold_ms: u64,
+    /// The clients of the database, by name, from the last time the server was asked.
+    clients: Option<Vec<DatabaseClient>>,
+    clients_age_ms: Option<u64>,
+    /// The pool at the moment of the answer.
     sample: Sample,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<Sample>>,
@@ -62,7 +62,11 @@ struct HolderStatus {
     backend_pid: Option<i32>,
 }
 
-/// `GET /debug/db-pool`. It is no part of the API's description: in production it is off unless a token is set.
+/// `GET /debug/db-pool`. It is not in the API's description: in production it is off unless a token is set.
+///
+/// # Errors
+///
+/// [`Error::NoRoute`] where it is off, and [`Error::Request`] for an unknown query.
 pub async fn pool(
     request: HttpRequest,
     app: web::Data<AppInfo>,
@@ -77,10 +81,10 @@ pub async fn pool(
     if wants_page(&request) {
         return Ok(page());
     }
-    let Query(wanted) = Query::<Wanted>::of(&request)?;
-    // Before we ask the server ourselves, or we would always find ourselves among the holders.
+    let Query(query) = Query::<DebugQuery>::of(&request)?;
+    // Before the server is asked for its clients: that takes a lease, which would show up among the holders.
     let snapshot = status.snapshot();
-    let (age, neighbours) = clients.list().await.unzip();
+    let (age, listed) = clients.list().await.unzip();
     let pool = PoolStatus::of(&snapshot, monitor.settings());
     let (now, holders) = snapshot;
     let body = DebugResponse {
@@ -88,18 +92,18 @@ pub async fn pool(
         instance: status.instance().map(str::to_owned),
         pool,
         holders: holders.into_iter().map(HolderStatus::from).collect(),
-        long_lease_ms: whole_millis(monitor.settings().leak_detection_threshold),
-        neighbours,
-        neighbours_age_ms: age.map(whole_millis),
+        leak_detection_threshold_ms: whole_millis(monitor.settings().leak_detection_threshold),
+        clients: listed,
+        clients_age_ms: age.map(whole_millis),
         sample: Sample::of(&now),
-        history: wanted.history.then(|| monitor.history().samples()),
+        history: query.history.then(|| monitor.history().samples()),
     };
     Ok(HttpResponse::Ok()
         .insert_header((CACHE_CONTROL, "no-store"))
         .json(body))
 }
 
-/// Nobody without the token, where one is set; nobody at all in production, where none is.
+/// Asks for the token where one is set; in production without a token the page does not exist.
 fn challenge(
     request: &HttpRequest,
     app: &AppInfo,
@@ -112,17 +116,17 @@ fn challenge(
         };
     };
     let given = request.headers().get(AUTHORIZATION);
-    let shown = given.is_some_and(|given| shows(given.as_bytes(), token.reveal()));
-    // Basic, because browsers ask their user for it by themselves.
+    let admitted = given.is_some_and(|given| opens(given.as_bytes(), token.reveal()));
+    // Basic: browsers ask their user for it by themselves.
     let ask = (
         WWW_AUTHENTICATE,
         "Basic realm=\"user debug, password the token\", charset=\"UTF-8\"",
     );
-    Ok((!shown).then(|| HttpResponse::Unauthorized().insert_header(ask).finish()))
+    Ok((!admitted).then(|| HttpResponse::Unauthorized().insert_header(ask).finish()))
 }
 
-/// Compares in a time that does not tell how much of the token was right.
-fn shows(given: &[u8], token: &str) -> bool {
+/// Compares in constant time, which does not reveal how much of the token was right.
+fn opens(given: &[u8], token: &str) -> bool {
     let bearer = format!("Bearer {token}");
     let basic = format!("Basic {}", BASE64_STANDARD.encode(format!("debug:{token}")));
     let matches = given.ct_eq(bearer.as_bytes()) | given.ct_eq(basic.as_bytes());
@@ -167,8 +171,8 @@ mod tests {
 
     #[test]
     fn the_token_opens_as_bearer_and_as_a_browsers_password() {
-        assert!(shows(b"Bearer sesame", "sesame"));
-        assert!(shows(b"Basic ZGVidWc6c2VzYW1l", "sesame"));
+        assert!(opens(b"Bearer sesame", "sesame"));
+        assert!(opens(b"Basic ZGVidWc6c2VzYW1l", "sesame"));
         for wrong in [
             "",
             "sesame",
@@ -177,7 +181,7 @@ mod tests {
             "bearer sesame",
             "Basic c2VzYW1l",
         ] {
-            assert!(!shows(wrong.as_bytes(), "sesame"), "{wrong}");
+            assert!(!opens(wrong.as_bytes(), "sesame"), "{wrong}");
         }
     }
 }

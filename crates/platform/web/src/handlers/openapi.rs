@@ -1,11 +1,14 @@
 //! The description of the API, and the page that shows it.
 
-use actix_web::http::header::ContentType;
+use std::sync::{Arc, LazyLock};
+
+use actix_web::http::header::{ContentEncoding, ContentType};
 use actix_web::{HttpResponse, web};
 use utoipa::OpenApi;
-use utoipa_swagger_ui::{Config, SwaggerUi};
+use utoipa_swagger_ui::Config;
 
 use super::{health, home};
+use crate::Error;
 
 /// The description of the API as JSON, written once.
 #[derive(Clone, Debug)]
@@ -38,7 +41,20 @@ pub async fn document(document: web::Data<Document>) -> HttpResponse {
         .body(document.0.clone())
 }
 
-/// `GET /docs/`: the page that shows the description. All its files are in the binary.
-pub fn page() -> SwaggerUi {
-    SwaggerUi::new("/docs/{file:.*}").config(Config::from("/api/openapi.json"))
+/// `GET /docs/{file}`: the page that shows the description. All its files are in the binary.
+///
+/// # Errors
+///
+/// [`Error::NoRoute`] for a file that the page does not have.
+pub async fn page(file: web::Path<String>) -> Result<HttpResponse, Error> {
+    static CONFIG: LazyLock<Arc<Config<'static>>> =
+        LazyLock::new(|| Arc::new(Config::from("/api/openapi.json")));
+    let found = utoipa_swagger_ui::serve(&file, CONFIG.clone()).ok().flatten();
+    let found = found.ok_or(Error::NoRoute)?;
+    let mut response = HttpResponse::Ok();
+    response.content_type(found.content_type);
+    if found.gzpipped {
+        response.insert_header(ContentEncoding::Gzip);
+    }
+    Ok(response.body(found.bytes.into_owned()))
 }

@@ -53,15 +53,15 @@ impl Cause {
     /// The same name as in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Self::Permanent => "misconfigured",
+            Self::Permanent => "permanent",
             Self::Banned => "banned",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
             Self::Refused => "refused",
-            Self::LongLease => "leak_detection_threshold",
+            Self::LongLease => "long_lease",
             Self::LeaseReturned => "lease_returned",
             Self::Waiting => "waiting",
-            Self::HighUse => "usage_warning_ratio",
+            Self::HighUse => "high_use",
             Self::IdleInTransaction => "idle_in_transaction",
             Self::SlowRequest => "slow_request",
         }
@@ -73,7 +73,7 @@ impl Cause {
             Self::Permanent => (
                 "No attempt will succeed until it is corrected: check database.url, its password and its TLS settings, \
                  then restart.",
-                "docs/troubleshooting.md#misconfigured",
+                "docs/troubleshooting.md#permanent",
             ),
             Self::Banned => (
                 "The pooler has banned this address after failed logins. Correct the password first, then wait two \

@@ -3,15 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use berth_database::SlotCounts;
 use berth_database::Status;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-/// How many samples are kept: five minutes of one a second.
-const KEPT: usize = 300;
+/// The number of samples kept: five minutes at one a second.
+const CAPACITY: usize = 300;
 
-/// The pool over the last minutes, so that a page opened in trouble shows how it began.
+/// The pool over the last minutes, so that a page opened during a problem shows how it began.
 #[derive(Debug, Default)]
 pub(crate) struct History(Mutex<VecDeque<Sample>>);
 
@@ -19,17 +18,40 @@ pub(crate) struct History(Mutex<VecDeque<Sample>>);
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Sample {
     at: DateTime<Utc>,
-    slots: SlotCounts,
+    slots: Slots,
     waiting: usize,
     share: usize,
     refused: u64,
+}
+
+/// The slots by state.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Slots {
+    connecting: usize,
+    idle: usize,
+    leased: usize,
+    closing: usize,
+    cooling_down: usize,
+}
+
+impl Slots {
+    fn of(status: &Status) -> Self {
+        let slots = status.slots;
+        Self {
+            connecting: slots.opening,
+            idle: slots.idle,
+            leased: slots.leased,
+            closing: slots.closing,
+            cooling_down: slots.cooling_down,
+        }
+    }
 }
 
 impl Sample {
     pub(crate) fn of(status: &Status) -> Self {
         Self {
             at: Utc::now(),
-            slots: status.slots,
+            slots: Slots::of(status),
             waiting: status.waiting + status.waiting_background,
             share: status.share,
             refused: status.counters.refused,
@@ -40,7 +62,7 @@ impl Sample {
 impl History {
     pub(crate) fn record(&self, status: &Status) {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if samples.len() == KEPT {
+        if samples.len() == CAPACITY {
             samples.pop_front();
         }
         samples.push_back(Sample::of(status));

@@ -13,18 +13,18 @@ use prometheus_client::registry::Registry;
 
 use super::pool_metrics::PoolMetrics;
 
-/// Prometheus's own form, which everything that scrapes understands.
-pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// The OpenMetrics text format, in which `prometheus-client` writes.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// The boundaries that OpenTelemetry's conventions advise, in seconds.
+/// The bucket boundaries of OpenTelemetry's conventions, in seconds.
 const BOUNDS: [f64; 14] = [
     0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
 ];
 
-/// What a client that left before its answer is counted as; nginx made the number known.
+/// The status under which a client that left before its answer is counted, as nginx does.
 const CLIENT_LEFT: u16 = 499;
 
-/// Everything that is measured, ready to be written down.
+/// The metrics of the process.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     enabled: bool,
@@ -74,7 +74,7 @@ impl Metrics {
         }
     }
 
-    /// Begins to measure a request.
+    /// Starts to time a request.
     pub(crate) fn start(&self, method: &Method, route: Arc<str>) -> RequestTimer<'_> {
         self.active.inc();
         RequestTimer {
@@ -86,7 +86,7 @@ impl Metrics {
         }
     }
 
-    /// Everything in Prometheus's text form.
+    /// Everything in the OpenMetrics text format.
     ///
     /// # Errors
     ///
@@ -94,7 +94,7 @@ impl Metrics {
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::with_capacity(32 * 1024);
         text::encode(&mut text, &self.registry)?;
-        Ok(classic(&text))
+        Ok(text)
     }
 }
 
@@ -132,7 +132,7 @@ impl Drop for RequestTimer<'_> {
     }
 }
 
-/// Methods are free text: whoever invents some must not make series with them.
+/// A method is free text: an unknown one must not make a time series.
 fn known(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -143,40 +143,5 @@ fn known(method: &Method) -> &'static str {
         Method::DELETE => "DELETE",
         Method::OPTIONS => "OPTIONS",
         _ => "_OTHER",
-    }
-}
-
-/// The classic form from the OpenMetrics one that the crate writes: counters are named whole where they are
-/// described, and no end is marked. Without this, tools that speak only the classic form see no counter's type.
-fn classic(text: &str) -> String {
-    let counters: Vec<&str> = text
-        .lines()
-        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
-        .collect();
-    let mut classic = String::with_capacity(text.len() + 16 * counters.len());
-    for line in text.lines().filter(|line| *line != "# EOF") {
-        let described = ["# HELP ", "# TYPE "].into_iter().find_map(|word| {
-            let (name, rest) = line.strip_prefix(word)?.split_once(' ')?;
-            counters.contains(&name).then_some((word, name, rest))
-        });
-        match described {
-            Some((word, name, rest)) => classic.extend([word, name, "_total ", rest]),
-            None => classic.push_str(line),
-        }
-        classic.push('\n');
-    }
-    classic
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counters_are_named_whole_where_they_are_described() {
-        let open = "# HELP a Tea.\n# TYPE a counter\na_total 1\n# HELP b Cups.\n# TYPE b gauge\nb 2\n# EOF\n";
-        let text =
-            "# HELP a_total Tea.\n# TYPE a_total counter\na_total 1\n# HELP b Cups.\n# TYPE b gauge\nb 2\n";
-        assert_eq!(classic(open), text);
     }
 }

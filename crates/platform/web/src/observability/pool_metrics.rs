@@ -58,9 +58,9 @@ fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error
     let states = [
         ("used", slots.leased),
         ("idle", slots.idle),
-        ("opening", slots.opening),
+        ("connecting", slots.opening),
         ("closing", slots.closing),
-        ("resting", slots.cooling_down),
+        ("cooling_down", slots.cooling_down),
     ];
     families.gauges(
         "db_client_connection_count",
@@ -80,22 +80,22 @@ fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error
             status.waiting + status.waiting_background,
         ),
         (
-            "berth_share",
+            "db_pool_share",
             "This process's present part of limit minus reserve",
             status.share,
         ),
         (
-            "berth_limit",
+            "db_pool_limit",
             "Clients that the pooler or server admits, over all instances",
             status.limit as usize,
         ),
         (
-            "berth_reserve",
+            "db_pool_reserve",
             "Connections of the limit left to others",
             status.reserve as usize,
         ),
         (
-            "berth_instances",
+            "db_pool_instances",
             "Instances that share the limit, as far as known",
             status.instances as usize,
         ),
@@ -104,7 +104,7 @@ fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error
         families.gauge(name, help, value as f64)?;
     }
     families.gauge(
-        "berth_eldest_wait_seconds",
+        "db_pool_oldest_wait_seconds",
         "How long the eldest waiting caller has waited",
         status.oldest_wait.as_secs_f64(),
     )?;
@@ -133,12 +133,12 @@ fn events(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
         totals.timed_out,
     )?;
     families.counter(
-        "berth_turned_away",
+        "db_pool_rejected",
         "Callers turned away at once because too many waited",
         totals.rejected,
     )?;
     families.counter(
-        "berth_refusals",
+        "db_pool_refusals",
         "Attempts to connect that the pooler or server refused",
         totals.refused,
     )?;
@@ -153,7 +153,7 @@ fn events(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
         ("cancelled", totals.cancelled),
     ];
     families.counters(
-        "berth_connection_events",
+        "db_pool_connection_events",
         "What happened to connections",
         "event",
         &connections,
@@ -164,43 +164,43 @@ fn events(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
         ("unknown", totals.commit_unknown),
     ];
     families.counters(
-        "berth_transactions",
+        "db_pool_transactions",
         "How transactions ended",
         "outcome",
         &transactions,
     )?;
     families.counter(
-        "berth_retries",
+        "db_pool_retries",
         "Statements run again because their connection was found dead",
         totals.retried,
     )?;
     families.counter(
-        "berth_idle_in_transaction",
+        "db_pool_idle_in_transaction",
         "Times a connection lay idle inside a transaction for more than 50 ms",
         totals.idle_in_transaction,
     )
 }
 
 fn trouble(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
-    let open = |verdict| usize::from(status.breaker == Some(verdict));
-    let verdicts = [
+    let open = |outage| usize::from(status.breaker == Some(outage));
+    let outages = [
         ("unreachable", open(Outage::Unreachable)),
-        ("misconfigured", open(Outage::Permanent)),
+        ("permanent", open(Outage::Permanent)),
         ("banned", open(Outage::Banned)),
     ];
     families.gauges(
-        "berth_breaker_open",
+        "db_pool_circuit_breaker_open",
         "1 while callers fail at once, by what they are told",
-        "verdict",
-        &verdicts,
+        "outage",
+        &outages,
     )?;
     families.gauge(
-        "berth_refusals_in_a_row",
+        "db_pool_consecutive_refusals",
         "Refusals since an opening last succeeded",
         f64::from(status.consecutive_refusals),
     )?;
     families.gauge(
-        "berth_draining",
+        "db_pool_draining",
         "1 once no more callers are taken",
         f64::from(u8::from(status.draining)),
     )

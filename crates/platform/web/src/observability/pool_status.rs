@@ -9,9 +9,7 @@ use utoipa::ToSchema;
 use super::alert::{Alert, most_urgent};
 use crate::settings::Monitor;
 
-/// The pool in the words that dashboards for SQLAlchemy's `QueuePool` use.
-///
-/// This is the one place that speaks them. Everywhere else Berth's own words hold; the left side is theirs:
+/// The numbers of the pool, under the names of SQLAlchemy's `QueuePool`:
 ///
 /// | here | in [`Status`] |
 /// |---|---|
@@ -19,7 +17,7 @@ use crate::settings::Monitor;
 /// | `checked_in` | `slots.idle` |
 /// | `checked_out` | `slots.leased` |
 /// | `overflow` | connections open now beyond `pool_size` |
-/// | `max_connections` | `pool_size + max_overflow`: the most this process ever opens |
+/// | `max_connections` | `pool_size + max_overflow`: the most that this process ever opens |
 /// | `invalid` | `totals.dead`: connections found dead since the start |
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PoolStatus {
@@ -33,13 +31,13 @@ pub(crate) struct PoolStatus {
     overflow: usize,
     max_connections: u32,
     invalid: u64,
-    opening: usize,
+    connecting: usize,
     closing: usize,
-    /// Slots that rest after a close, until the pooler has noticed it too.
-    resting: usize,
+    /// Slots kept empty after a close until the pooler has noticed it too.
+    cooling_down: usize,
     waiting: usize,
     waiting_background: usize,
-    eldest_wait_ms: u64,
+    oldest_wait_ms: u64,
     /// This process's present part of `limit - reserve`.
     share: usize,
     limit: u32,
@@ -52,17 +50,17 @@ pub(crate) struct PoolStatus {
     use_ms: Percentiles,
     open_ms: Percentiles,
     consecutive_refusals: u32,
-    /// What new callers are told at once, while the breaker is open.
+    /// Why new callers fail at once, while the circuit breaker is open.
     #[schema(value_type = Option<String>, example = json!(null))]
     breaker: Option<Outage>,
-    /// What the last failed opening met, until one succeeds.
+    /// Why the last connection attempt failed, until one succeeds.
     #[schema(value_type = Option<String>, example = json!(null))]
-    trouble: Option<Reason>,
+    last_connect_error: Option<Reason>,
     #[schema(value_type = Option<Object>)]
     warning: Option<Alert>,
 }
 
-/// The part of the words that `GET /health` tells.
+/// The numbers that `GET /health` shows.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PoolSummary {
     size: u32,
@@ -73,7 +71,7 @@ pub(crate) struct PoolSummary {
     waiting: usize,
 }
 
-/// Upper bounds: the true value lies in the bucket below.
+/// Upper bounds of the histogram's buckets, in milliseconds.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Percentiles {
     p50: f64,
@@ -94,12 +92,12 @@ impl PoolStatus {
             overflow: summary.overflow,
             max_connections: summary.max_connections,
             invalid: status.counters.dead,
-            opening: status.slots.opening,
+            connecting: status.slots.opening,
             closing: status.slots.closing,
-            resting: status.slots.cooling_down,
+            cooling_down: status.slots.cooling_down,
             waiting: status.waiting,
             waiting_background: status.waiting_background,
-            eldest_wait_ms: whole_millis(status.oldest_wait),
+            oldest_wait_ms: whole_millis(status.oldest_wait),
             share: status.share,
             limit: status.limit,
             reserve: status.reserve,
@@ -111,7 +109,7 @@ impl PoolStatus {
             open_ms: Percentiles::of(&status.opens),
             consecutive_refusals: status.consecutive_refusals,
             breaker: status.breaker,
-            trouble: status.last_connect_error,
+            last_connect_error: status.last_connect_error,
             warning: most_urgent(status, holders, settings),
         }
     }
@@ -156,12 +154,12 @@ mod tests {
         let mut status = idle_pool();
         for (idle, leased, overflow) in [(0, 0, 0), (1, 2, 0), (1, 3, 1), (0, 5, 2)] {
             (status.slots.idle, status.slots.leased) = (idle, leased);
-            let words = PoolStatus::summary(&status);
+            let summary = PoolStatus::summary(&status);
             assert_eq!(
-                (words.size, words.checked_in, words.checked_out),
+                (summary.size, summary.checked_in, summary.checked_out),
                 (3, idle, leased)
             );
-            assert_eq!((words.overflow, words.max_connections), (overflow, 5));
+            assert_eq!((summary.overflow, summary.max_connections), (overflow, 5));
         }
     }
 }
