@@ -8,6 +8,7 @@ mod acquire;
 mod connect;
 pub(crate) mod lease;
 mod maintenance;
+mod orphans;
 mod snapshot;
 mod state;
 pub(crate) mod status;
@@ -117,6 +118,10 @@ impl Pool {
         state.uses.record(held);
         state.rate.note(now);
         state.last_success = Some(now);
+        if state.has_untried_orphans() {
+            drop(state);
+            return self.end_orphans_over(slot, pooled);
+        }
         if self.look_is_due(&state, now) {
             state.looked = Some(now);
             drop(state);
@@ -255,9 +260,14 @@ impl Pool {
                     waited,
                 });
                 state.waits.record(waited);
-                state
-                    .holders
-                    .insert(slot, (waiting.activity.clone(), Instant::now(), pooled.pid));
+                state.holders.insert(
+                    slot,
+                    (
+                        waiting.activity.clone(),
+                        Instant::now(),
+                        pooled.backend.map(|backend| backend.pid),
+                    ),
+                );
                 let lease = Lease::new(self.clone(), slot, pooled);
                 waiting
                     .answer

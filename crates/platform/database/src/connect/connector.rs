@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
@@ -115,14 +115,31 @@ impl Interrupt {
     }
 }
 
+/// How often the server looks, during a statement, whether the client is still there (PostgreSQL 14).
+pub(crate) const HANG_UP_CHECK: Duration = Duration::from_millis(250);
+
+/// The server's process that serves a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Backend {
+    pub(crate) pid: i32,
+    /// Whether it notices by itself that its client has left.
+    pub(crate) hang_up_check: bool,
+}
+
+fn backend(row: &PgRow) -> Result<Option<Backend>, SqlxError> {
+    let hang_up_check = row.try_get("hang_up_check")?;
+    let pid: Option<i32> = row.try_get("pid")?;
+    Ok(pid.map(|pid| Backend { pid, hang_up_check }))
+}
+
 /// What is known of a new connection.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
     pub(crate) interrupt: Interrupt,
     pub(crate) relay: Relay,
-    /// The backend's process, where the server tells it and it stays the same.
-    pub(crate) pid: Option<i32>,
+    /// The server's process for this connection, where it is known and stays the same.
+    pub(crate) backend: Option<Backend>,
     pub(crate) version: String,
     /// Other live instances of this application, where they were counted.
     pub(crate) others: Option<u32>,
@@ -187,7 +204,7 @@ impl Connector {
                     .await?;
                 let others: Option<i64> = row.try_get("others")?;
                 Ok(Opened {
-                    pid: row.try_get("pid")?,
+                    backend: backend(&row)?,
                     version: row.try_get("version")?,
                     others: others.and_then(|others| u32::try_from(others).ok()),
                     connection: Connection::Postgres(connection),
@@ -209,7 +226,7 @@ impl Connector {
                     connection: Connection::Sqlite(connection),
                     interrupt,
                     relay: Relay::default(),
-                    pid: None,
+                    backend: None,
                     version,
                     others: None,
                 })
@@ -279,11 +296,12 @@ fn set_up(settings: &Settings, instance_name: Option<&InstanceName>) -> String {
         None => "NULL::bigint".to_owned(),
     };
     if settings.pooler_mode() == PoolerMode::Transaction {
-        return "SELECT NULL::int AS pid, current_setting('server_version') AS version, NULL::bigint AS others"
+        return "SELECT NULL::int AS pid, false AS hang_up_check, current_setting('server_version') AS version, NULL::bigint AS others"
             .to_owned();
     }
     format!(
-        "SELECT pg_backend_pid() AS pid, current_setting('server_version') AS version, {others} AS others, {}",
+        "SELECT pg_backend_pid() AS pid, current_setting('server_version') AS version, {others} AS others, {}, \
+         coalesce(current_setting('client_connection_check_interval', true), '0') <> '0' AS hang_up_check",
         session_settings(settings, instance_name)
     )
 }
@@ -322,8 +340,10 @@ fn session_settings(settings: &Settings, instance_name: Option<&InstanceName>) -
             "idle_in_transaction_session_timeout",
             limit(settings.idle_in_transaction_timeout),
         ),
-        // The server looks twice a second whether the client is still there (PostgreSQL 14).
-        ("client_connection_check_interval", "500".to_owned()),
+        (
+            "client_connection_check_interval",
+            milliseconds(HANG_UP_CHECK).to_string(),
+        ),
     ];
     if let Some(instance_name) = instance_name {
         wanted.push(("application_name", instance_name.name().to_owned()));

@@ -40,7 +40,7 @@ impl Pool {
         state.openings.remove(&slot);
         state.counters.record(&Event::Opened {
             slot,
-            pid: opened.pid,
+            pid: opened.backend.map(|backend| backend.pid),
             took,
         });
         state.opens.record(took);
@@ -68,7 +68,7 @@ impl Pool {
                 connection: opened.connection,
                 interrupt: opened.interrupt,
                 relay: opened.relay,
-                pid: opened.pid,
+                backend: opened.backend,
             },
         );
         state.scheduler.opened(now, slot, lifetime);

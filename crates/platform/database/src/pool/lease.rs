@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection as _, Row, raw_sql};
 
-use crate::connect::connector::{Connection, Ended, Interrupt, TransactionEnd};
+use crate::connect::connect_error::loss;
+use crate::connect::connector::{Backend, Connection, Ended, Interrupt, TransactionEnd};
 use crate::connect::tls_relay::Relay;
 use crate::pool::{Pool, spawn};
 use berth_pool::{ReleaseOutcome, SlotId};
@@ -19,7 +20,7 @@ pub(crate) struct PooledConnection {
     pub(crate) connection: Connection,
     pub(crate) interrupt: Interrupt,
     pub(crate) relay: Relay,
-    pub(crate) pid: Option<i32>,
+    pub(crate) backend: Option<Backend>,
 }
 
 impl PooledConnection {
@@ -123,8 +124,11 @@ impl Lease {
                     .ok()
                     .and_then(|count| u32::try_from(count).ok())
             }
-            Ok(Err(_)) => {
-                self.finish(ConnectionState::Dead);
+            Ok(Err(error)) => {
+                self.finish(match loss(&error) {
+                    Some(_) => ConnectionState::Dead,
+                    None => ConnectionState::Clean,
+                });
                 None
             }
             // It was in use a moment ago: the server is slow, and the connections beside this one are not to blame.
@@ -169,23 +173,21 @@ impl Drop for Lease {
             }
             ConnectionState::Clean => self.pool.give_back(self.slot, pooled, self.taken),
             ConnectionState::Open => self.roll_back(pooled),
+            ConnectionState::Busy if matches!(pooled.connection, Connection::Postgres(_)) => {
+                self.pool.orphan(self.slot, pooled, self.taken);
+            }
             ConnectionState::Busy | ConnectionState::Dead => self.abandon(pooled),
         }
     }
 }
 
 impl Lease {
-    /// Ends a connection whose state is unknown, without a word: closing would flush what is buffered.
+    /// Ends a connection that is dead, or whose SQLite thread is still at work.
     fn abandon(&self, pooled: PooledConnection) {
         match pooled.connection {
             Connection::Postgres(connection) => {
                 drop((connection, pooled.relay));
-                let how = if self.condition == ConnectionState::Dead {
-                    ReleaseOutcome::Dead
-                } else {
-                    ReleaseOutcome::Dropped
-                };
-                self.pool.lost(self.slot, how, self.taken);
+                self.pool.lost(self.slot, ReleaseOutcome::Dead, self.taken);
             }
             Connection::Sqlite(_) => {
                 pooled.interrupt.interrupt();

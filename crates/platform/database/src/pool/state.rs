@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::acquire::Grant;
+use super::orphans::Orphan;
 use crate::connect::connect_error::{Class, Reason};
 use crate::error::Error;
 use crate::pool::lease::PooledConnection;
@@ -35,6 +36,7 @@ pub(super) struct State {
     pub(super) last_connect_error: Option<Reason>,
     pub(super) server: Option<Server>,
     pub(super) counters: Counters,
+    pub(super) orphans: Vec<Orphan>,
     pub(super) waits: Histogram,
     pub(super) uses: Histogram,
     pub(super) opens: Histogram,
@@ -69,6 +71,7 @@ impl State {
             last_connect_error: None,
             server: None,
             counters: Counters::default(),
+            orphans: Vec::new(),
             waits: Histogram::default(),
             uses: Histogram::default(),
             opens: Histogram::default(),

@@ -19,6 +19,7 @@ mod faults;
 mod fixture;
 mod logging;
 mod misuse;
+mod orphans;
 mod pooler_modes;
 mod refusals;
 mod seaorm;
