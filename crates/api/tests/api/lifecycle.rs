@@ -1,5 +1,7 @@
 //! How the process begins, what it says, and how it ends.
 
+use crate::server::{process, start_with};
+use berth_web::testing::{Response, Store};
 use std::time::{Duration, Instant};
 
 use actix_web::HttpResponse;
@@ -11,10 +13,6 @@ use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::client::Answer;
-use crate::process::Process;
-use crate::server::{Server, Store};
-
 pub(crate) const ANY_PORT: (&str, &str) = ("SERVER_PORT", "0");
 
 /// Lets go of the requests that `/slow` keeps.
@@ -22,7 +20,7 @@ static LET_GO: Semaphore = Semaphore::const_new(0);
 
 #[tokio::test]
 async fn with_nothing_set_it_serves_on_sqlite_and_says_so() {
-    let mut process = Process::start(&[], &[ANY_PORT]);
+    let mut process = process(&[], &[ANY_PORT]);
     let client = process.listening().await;
     client.get("/health/ready").await.ok();
     assert!(process.folder.path().join("data/berth.sqlite").exists());
@@ -40,15 +38,15 @@ async fn asked_to_stop_it_finishes_a_request_under_way_and_begins_no_new_one() {
     let patient = |settings: &mut api::settings::Settings| {
         settings.server.shutdown_timeout = Duration::from_secs(300);
     };
-    let mut server = Server::start_with(Store::sqlite(), patient, routes).await;
+    let mut server = start_with(Store::sqlite(), patient, routes).await;
     let client = server.client();
     let asking = tokio::spawn(async move { client.post("/slow", Value::Null).await });
-    server.lends_to("POST /slow").await;
-    server.ask_to_stop();
-    berth_testkit::eventually(async || !server.client().is_answered().await).await;
+    server.leases_to("POST /slow").await;
+    server.stop();
+    berth_testkit::eventually(async || !server.client().is_served().await).await;
     LET_GO.add_permits(1);
     let _ = asking.await.unwrap().assert_status(StatusCode::OK);
-    server.ended().await;
+    server.stopped().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -56,11 +54,11 @@ async fn a_request_that_never_ends_does_not_keep_it_from_ending() {
     let hasty = |settings: &mut api::settings::Settings| {
         settings.server.shutdown_timeout = Duration::from_secs(1);
     };
-    let mut server = Server::start_with(Store::sqlite(), hasty, routes).await;
+    let mut server = start_with(Store::sqlite(), hasty, routes).await;
     let asking = tokio::spawn(server.client().request(Method::POST, "/forever").send());
-    server.lends_to("POST /forever").await;
-    server.ask_to_stop();
-    server.ended().await;
+    server.leases_to("POST /forever").await;
+    server.stop();
+    server.stopped().await;
     assert!(asking.await.unwrap().is_err());
 }
 
@@ -74,7 +72,7 @@ async fn production_leaves_out_requests_that_went_well_unless_it_is_told_not_to(
     ];
     for (level, told) in [(None, false), (Some(("LOG_LEVEL", "info")), true)] {
         let set: Vec<_> = production.into_iter().chain(level).collect();
-        let mut process = Process::start(&[], &set);
+        let mut process = process(&[], &set);
         let client = process.listening().await;
         for (id, path) in [("went-well", "/"), ("went-wrong", "/nowhere")] {
             let request = client.request(Method::GET, path).header("x-request-id", id);
@@ -96,7 +94,7 @@ async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migr
         ("APP_ENV", "production"),
         ("SERVER_HOST", "127.0.0.1"),
     ];
-    let mut process = Process::start(&[], &set);
+    let mut process = process(&[], &set);
     let client = process.listening().await;
     let seen: Vec<Value> = process
         .seen
@@ -110,7 +108,7 @@ async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migr
     let request = client
         .request(Method::GET, "/api/v1/me")
         .header("x-request-id", "find-me");
-    let answer = Answer::to(request).await;
+    let answer = Response::to(request).await;
     answer.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");
     let line: Value = serde_json::from_str(&process.logs("request failed").await).unwrap();
     assert_eq!(
@@ -129,7 +127,7 @@ async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migr
 
 #[tokio::test]
 async fn a_setting_that_is_refused_ends_it_with_2_before_it_listens() {
-    let (status, said, log) = Process::start(&["--set", "server.port=http"], &[]).ended().await;
+    let (status, said, log) = process(&["--set", "server.port=http"], &[]).ended().await;
     assert_eq!(status.code(), Some(2));
     assert!(
         said.starts_with("api: invalid setting: server.port = \"http\" (from command line):"),
@@ -141,9 +139,7 @@ async fn a_setting_that_is_refused_ends_it_with_2_before_it_listens() {
 #[tokio::test]
 async fn config_shows_what_is_in_force_and_no_secret() {
     let url = "postgres://user:hush@db.example.org/berth";
-    let (status, _, shown) = Process::start(&["config"], &[("DATABASE_URL", url)])
-        .ended()
-        .await;
+    let (status, _, shown) = process(&["config"], &[("DATABASE_URL", url)]).ended().await;
     assert!(status.success());
     let shown = shown.join("\n");
     assert!(
@@ -165,7 +161,7 @@ async fn a_database_that_does_not_answer_ends_it_with_1_after_its_patience() {
         ("APP__STARTUP__DATABASE_TIMEOUT", "1"),
     ];
     let started = Instant::now();
-    let (status, said, log) = Process::start(&[], &set).ended().await;
+    let (status, said, log) = process(&[], &set).ended().await;
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(
         started.elapsed() >= Duration::from_secs(1),
@@ -192,7 +188,7 @@ async fn a_wrong_password_ends_it_at_once() {
         ("APP__STARTUP__DATABASE_TIMEOUT", "25"),
     ];
     let started = Instant::now();
-    let (status, said, _) = Process::start(&[], &set).ended().await;
+    let (status, said, _) = process(&[], &set).ended().await;
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(started.elapsed() < Duration::from_secs(20), "it tried again");
     assert!(!said.contains("wrong-hush"), "{said}");
@@ -203,7 +199,7 @@ async fn it_waits_for_a_database_that_starts_together_with_it() {
     let database = Cluster::shared().await.database().await;
     let limiter = berth_testkit::Limiter::start(&database, berth_testkit::LimiterOptions::limit(5));
     limiter.go_away().await;
-    let mut process = Process::start(&[], &[ANY_PORT, ("DATABASE_URL", &limiter.url())]);
+    let mut process = process(&[], &[ANY_PORT, ("DATABASE_URL", &limiter.url())]);
     process.logs("connecting").await;
     limiter.come_back().await;
     let _ = process.listening().await.get("/health/ready").await.ok();
@@ -215,7 +211,7 @@ async fn it_waits_for_a_database_that_starts_together_with_it() {
 
 /// Migrations at the start included, and with none of PgBouncer's own settings changed for us.
 #[tokio::test]
-async fn it_serves_through_pgbouncer_in_session_mode_as_it_comes() {
+async fn it_serves_through_pgbouncer_in_session_mode_without_decompression() {
     let cluster = Cluster::shared().await;
     let database = cluster.database().await;
     let pgbouncer = PgBouncer::start(cluster, PgBouncerOptions::default()).await;
@@ -224,7 +220,7 @@ async fn it_serves_through_pgbouncer_in_session_mode_as_it_comes() {
         ("DATABASE_URL", &*pgbouncer.url(&database)),
         ("DB_POOLER", "session"),
     ];
-    let mut process = Process::start(&[], &set);
+    let mut process = process(&[], &set);
     let client = process.listening().await;
     assert_eq!(client.get("/health/ready").await.ok()["status"], "ready");
     assert_eq!(
@@ -239,7 +235,7 @@ async fn it_serves_through_pgbouncer_in_session_mode_as_it_comes() {
 async fn a_port_that_is_taken_ends_it_with_1() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let (status, said, _) = Process::start(&["--port", &port], &[]).ended().await;
+    let (status, said, _) = process(&["--port", &port], &[]).ended().await;
     assert_eq!(status.code(), Some(1));
     assert!(
         said.contains(&format!("cannot listen on 127.0.0.1:{port}")),

@@ -14,7 +14,7 @@ macro_rules! on_each_database {
     ($(async fn $name:ident($server:ident: Server) $body:block)+) => {
         on_each_store! {
             $(async fn $name(store: Store) {
-                let $server = crate::server::Server::start(store).await;
+                let $server = crate::server::start(store).await;
                 $body
             })+
         }
@@ -24,33 +24,31 @@ macro_rules! on_each_database {
 /// Runs each of these tests on SQLite and on PostgreSQL, with a server that the test starts.
 macro_rules! on_each_store {
     ($(async fn $name:ident($store:ident: Store) $body:block)+) => {
-        $(async fn $name($store: crate::server::Store) $body)+
+        $(async fn $name($store: berth_web::testing::Store) $body)+
 
         mod sqlite {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(crate::server::Store::sqlite()).await;
+                super::$name(berth_web::testing::Store::sqlite()).await;
             })+
         }
 
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $name() {
-                super::$name(crate::server::Store::postgres().await).await;
+                super::$name(crate::server::postgres().await).await;
             })+
         }
     };
 }
 
-mod client;
 mod server;
 
 mod docs;
 mod lifecycle;
 mod me;
 mod openapi;
-mod problems;
-mod process;
 mod sample; // sample
 mod settings;
-mod unit_of_work;
+#[cfg(feature = "otlp")]
+mod traces;

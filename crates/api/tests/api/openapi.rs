@@ -1,12 +1,11 @@
 //! The description of the API, and the page that shows it.
 
+use crate::server::start;
+use berth_web::testing::{Response, Store};
 use std::path::Path;
 
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
-
-use crate::client::Answer;
-use crate::server::{Server, Store};
 
 #[test]
 fn the_committed_document_is_current() {
@@ -20,7 +19,7 @@ fn the_committed_document_is_current() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_described_is_there() {
-    let server = Server::start(Store::sqlite()).await;
+    let server = start(Store::sqlite()).await;
     let document = server.client().get("/api/openapi.json").await.ok();
     assert_eq!(document["openapi"], "3.1.0");
     let mut tried = 0;
@@ -28,7 +27,7 @@ async fn everything_described_is_there() {
         for method in operations.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let address = with_ids(path);
-            let answer = Answer::to(server.client().request(method.clone(), &address)).await;
+            let answer = Response::to(server.client().request(method.clone(), &address)).await;
             let missing = answer.status == StatusCode::METHOD_NOT_ALLOWED
                 || (answer.status == StatusCode::NOT_FOUND && answer.json()["type"] == "about:blank");
             assert!(!missing, "{method} {path}: {}", answer.text);
@@ -50,7 +49,7 @@ fn with_ids(path: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_file_of_the_page_comes_from_here() {
-    let server = Server::start(Store::sqlite()).await;
+    let server = start(Store::sqlite()).await;
     let page = server
         .client()
         .get("/docs")
@@ -82,7 +81,7 @@ async fn every_file_of_the_page_comes_from_here() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_root_tells_where_things_are() {
-    let server = Server::start(Store::sqlite()).await;
+    let server = start(Store::sqlite()).await;
     let home = server.client().get("/").await.ok();
     for key in ["docs", "openapi"] {
         let Value::String(address) = &home[key] else {

@@ -4,3 +4,4 @@ mod ask;
 mod chat_model;
 mod conversations;
 mod messages;
+mod traces;

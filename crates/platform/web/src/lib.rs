@@ -18,6 +18,8 @@ pub mod settings;
 pub mod shutdown;
 pub mod startup;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use app_state::AppState;
 pub use error::Error;

@@ -1,23 +1,23 @@
 //! Questions to a chat model that is slow or fails.
 
+use crate::sample::conversations::CreateConversation;
+use crate::server::{process, start_with};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::lifecycle::ANY_PORT;
-use crate::process::Process;
-use crate::server::Server;
 
 use super::chat_model::ChatModel;
 
 on_each_store! {
     async fn a_slow_chat_model_delays_no_other_request(store: Store) {
         let model = ChatModel::start().await;
-        let server = Server::start_with(store, |settings| model.set(settings), |_| {}).await;
+        let server = start_with(store, |settings| model.set(settings), |_| {}).await;
         let all = format!("{}/messages", server.client().conversation("slow").await);
         let (client, address) = (server.client(), all.clone());
         let asking = tokio::spawn(async move { client.post(&address, json!({ "body": "Hello?" })).await });
         model.asked().await;
-        berth_testkit::eventually(async || server.database().status().slots.leased == 0).await;
+        server.is_idle().await;
         let meanwhile = server.client().get(&all).await.ok();
         assert_eq!(meanwhile["items"].as_array().unwrap().len(), 1, "the question is stored");
         model.answer("At last.").await;
@@ -27,7 +27,7 @@ on_each_store! {
 
     async fn the_question_stays_stored_when_the_client_disconnects(store: Store) {
         let model = ChatModel::start().await;
-        let server = Server::start_with(store, |settings| model.set(settings), |_| {}).await;
+        let server = start_with(store, |settings| model.set(settings), |_| {}).await;
         let all = format!("{}/messages", server.client().conversation("left").await);
         let asking = server.client().request(Method::POST, &all).json(&json!({ "body": "Hello?" })).send();
         let asking = tokio::spawn(asking);
@@ -40,7 +40,7 @@ on_each_store! {
 
     async fn the_question_stays_stored_when_the_chat_model_fails(store: Store) {
         let model = ChatModel::start().await;
-        let server = Server::start_with(store, |settings| model.set(settings), |_| {}).await;
+        let server = start_with(store, |settings| model.set(settings), |_| {}).await;
         let all = format!("{}/messages", server.client().conversation("broken").await);
         let (client, address) = (server.client(), all.clone());
         let asking = tokio::spawn(async move { client.post(&address, json!({ "body": "Hello?" })).await });
@@ -56,7 +56,7 @@ on_each_store! {
 #[tokio::test]
 async fn on_sigterm_a_running_request_is_finished_and_no_new_one_is_accepted() {
     let model = ChatModel::start().await;
-    let mut process = Process::start(&[], &[ANY_PORT, ("APP__RESPONDER__URL", model.url())]);
+    let mut process = process(&[], &[ANY_PORT, ("APP__RESPONDER__URL", model.url())]);
     let client = process.listening().await;
     let all = format!("{}/messages", client.conversation("slow").await);
     let (poster, address) = (client.clone(), all.clone());
@@ -64,7 +64,7 @@ async fn on_sigterm_a_running_request_is_finished_and_no_new_one_is_accepted() {
     model.asked().await;
     process.signal("TERM").await;
     process.logs("stopping").await;
-    berth_testkit::eventually(async || !client.is_answered().await).await;
+    berth_testkit::eventually(async || !client.is_served().await).await;
     model.answer("At last.").await;
     let _ = asking.await.unwrap().created();
     let (status, said, log) = process.ended().await;

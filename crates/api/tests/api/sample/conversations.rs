@@ -1,12 +1,11 @@
 //! Conversations: create, read, change, delete and list.
 
+use crate::server::process;
+use berth_web::testing::Client;
 use std::panic::Location;
 
 use reqwest::StatusCode;
 use serde_json::json;
-
-use crate::client::Client;
-use crate::process::Process;
 
 const ALL: &str = "/api/v1/conversations";
 
@@ -82,22 +81,26 @@ on_each_database! {
 
 #[tokio::test]
 async fn stored_conversations_survive_a_restart() {
-    let mut first = Process::start(&["serve", "--port", "0"], &[]);
+    let mut first = process(&["serve", "--port", "0"], &[]);
     let place = first.listening().await.conversation("kept").await;
     first.signal("INT").await;
     let url = format!(
         "sqlite://{}?mode=rwc",
         first.folder.path().join("data/berth.sqlite").display()
     );
-    let mut second = Process::start(&["--port", "0"], &[("DATABASE_URL", &url)]);
+    let mut second = process(&["--port", "0"], &[("DATABASE_URL", &url)]);
     assert_eq!(second.listening().await.get(&place).await.ok()["title"], "kept");
     assert!(first.ended().await.0.success());
 }
 
-impl Client {
+pub(crate) trait CreateConversation {
     /// Creates a conversation and returns its path.
+    fn conversation(&self, title: &str) -> impl Future<Output = String>;
+}
+
+impl CreateConversation for Client {
     #[track_caller]
-    pub(crate) fn conversation(&self, title: &str) -> impl Future<Output = String> {
+    fn conversation(&self, title: &str) -> impl Future<Output = String> {
         let (place, client, title) = (Location::caller(), self.clone(), title.to_owned());
         async move {
             let answer = client

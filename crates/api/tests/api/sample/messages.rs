@@ -1,15 +1,14 @@
 //! Messages, the answers to them, and their export.
 
+use crate::sample::conversations::CreateConversation;
 use berth_database::{Outcome, SessionOptions};
+use berth_web::testing::{Response, TestServer};
 use chrono::Utc;
 use entity::sample::message;
 use reqwest::{Method, StatusCode};
 use sea_orm::{ActiveValue::Set, EntityTrait};
 use serde_json::{Value, json};
 use uuid::Uuid;
-
-use crate::client::Answer;
-use crate::server::Server;
 
 on_each_database! {
     async fn a_question_is_stored_with_its_answer(server: Server) {
@@ -88,14 +87,14 @@ on_each_database! {
     async fn an_export_is_compressed_on_request(server: Server) {
         let conversation = server.client().conversation("small").await;
         say(&server, &conversation, &["Hi".to_owned()]).await;
-        let request = server.client().as_it_comes().request(Method::GET, &format!("{conversation}/messages/export"));
-        let answer = Answer::to(request.header("accept-encoding", "gzip")).await.assert_status(StatusCode::OK);
+        let request = server.client().without_decompression().request(Method::GET, &format!("{conversation}/messages/export"));
+        let answer = Response::to(request.header("accept-encoding", "gzip")).await.assert_status(StatusCode::OK);
         assert_eq!(answer.header("content-encoding"), "gzip");
     }
 }
 
 /// Stores messages without the API, which would answer each.
-async fn say(server: &Server, conversation: &str, bodies: &[String]) {
+async fn say(server: &TestServer, conversation: &str, bodies: &[String]) {
     let conversation: Uuid = conversation.rsplit('/').next().unwrap().parse().unwrap();
     let session = server
         .database()

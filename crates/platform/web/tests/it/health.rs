@@ -53,8 +53,7 @@ async fn pending_migrations_make_it_unready_until_they_are_applied() {
     let site = Site::on(empty, |_| {}).await;
     let told: serde_json::Value = site.get("/health/ready").await.json().await.unwrap();
     assert_eq!(told["reason"], "migrations_pending");
-    let settings = berth_database::Settings::for_url(&site.store().url()).unwrap();
-    migration::apply(&settings).await.unwrap();
+    crate::service::migrate(site.store().url()).await;
     berth_testkit::eventually_within(Duration::from_secs(30), async || {
         site.get("/health/ready").await.status() == StatusCode::OK
     })

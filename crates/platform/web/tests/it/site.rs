@@ -1,37 +1,31 @@
 //! A server behind a limiter, with routes that misbehave in ways that no real one does.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use api::app::Application;
-use api::settings::{self, Settings};
-use berth_database::Database;
 use berth_settings::Sources;
 use berth_testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
-use berth_web::Error;
 use berth_web::extract::Session;
-use berth_web::startup;
+use berth_web::testing::{TestServer, http};
+use berth_web::{Error, Settings};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use sea_orm::ConnectionTrait;
 use serde_json::Value;
-use tokio::sync::oneshot;
+
+use crate::service;
 
 /// How many clients the limiter admits.
 pub(crate) const LIMIT: usize = 5;
-/// What one instance gets of it: two are reserved.
+/// The share of one instance: two are reserved.
 pub(crate) const SHARE: u64 = 3;
 
-/// A running server. Dropping it stops it.
+/// A running server behind a limiter. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) limiter: Limiter,
     http: reqwest::Client,
-    address: SocketAddr,
-    metrics: Option<SocketAddr>,
-    database: Database,
-    stop: Option<oneshot::Sender<()>>,
+    server: TestServer,
     store: TestDatabase,
 }
 
@@ -49,29 +43,16 @@ impl Site {
         let limiter = Limiter::start(&store, LimiterOptions::limit(LIMIT));
         let mut settings = settings(&limiter.url());
         adjust(&mut settings);
-        let database = startup::database(&settings.platform)
-            .await
-            .expect("the database answers");
-        let application = Application::new(&settings, &database).expect("the services start");
-        let bound = application.with_routes(routes).bind().expect("a port is free");
-        let (address, metrics) = (bound.server.address(), bound.server.metrics_address());
-        let (stop, stopped) = oneshot::channel();
-        tokio::spawn(bound.run_until(async {
-            let _ = stopped.await;
-        }));
         Self {
+            server: service::serve(settings, (), routes).await,
             limiter,
             http: http(),
-            address,
-            metrics,
-            database,
-            stop: Some(stop),
             store,
         }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("http://{}{path}", self.server.address())
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -97,7 +78,9 @@ impl Site {
     }
 
     pub(crate) fn metrics_url(&self) -> Option<String> {
-        self.metrics.map(|address| format!("http://{address}/metrics"))
+        self.server
+            .metrics_address()
+            .map(|address| format!("http://{address}/metrics"))
     }
 
     pub(crate) fn store(&self) -> &TestDatabase {
@@ -105,7 +88,7 @@ impl Site {
     }
 
     pub(crate) fn ask_to_stop(&mut self) {
-        self.stop.take();
+        self.server.stop();
     }
 
     /// Keeps every connection busy and a queue behind them, until the answer is dropped.
@@ -115,13 +98,13 @@ impl Site {
             let request = self.request(Method::GET, "/slow");
             tasks.spawn(async move {
                 while let Some(again) = request.try_clone() {
-                    // A server that stops under load may refuse; what it answers is not looked at here.
+                    // A server that stops under load may refuse.
                     let _ = again.send().await;
                 }
             });
         }
         berth_testkit::eventually(async || {
-            let status = self.database.status();
+            let status = self.server.database().status();
             status.slots.leased as u64 == SHARE && status.waiting > clients / 2
         })
         .await;
@@ -129,25 +112,17 @@ impl Site {
     }
 }
 
-/// Clients that ask again and again.
+/// Clients that repeat their request.
 #[derive(Debug)]
 pub(crate) struct Load {
     _tasks: tokio::task::JoinSet<()>,
 }
 
 pub(crate) async fn migrated() -> TestDatabase {
-    let migrated = |url: String| async move {
-        migration::apply(&berth_database::Settings::for_url(&url).expect("testkit gives URLs"))
-            .await
-            .expect("the migrations apply");
-    };
-    Cluster::shared().await.database_from("api", migrated).await
-}
-
-/// reqwest asks for the process's choice of cryptography even where nothing is encrypted.
-pub(crate) fn http() -> reqwest::Client {
-    let _chosen = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::new()
+    Cluster::shared()
+        .await
+        .database_from("web", service::migrate)
+        .await
 }
 
 fn settings(url: &str) -> Settings {
@@ -170,10 +145,9 @@ fn settings(url: &str) -> Settings {
         .to_vec();
     let sources = Sources {
         environment,
-        ..settings::sources()
+        ..Sources::new(service::BUILT_IN)
     };
-    let mut loaded = sources.load().expect("the settings of tests are known");
-    Settings::read(&mut loaded).expect("the settings of tests are valid")
+    service::settings(&sources)
 }
 
 fn routes(routes: &mut ServiceConfig) {
@@ -197,7 +171,7 @@ async fn write(session: Session) -> Result<HttpResponse, Error> {
     run(&session, "SELECT name FROM ships").await
 }
 
-/// Asks somebody else, whose address is the query, as a service of ours would.
+/// Calls the service whose address is the query.
 async fn ask(request: HttpRequest) -> HttpResponse {
     let mut asking = http().get(request.query_string());
     for (name, value) in berth_web::telemetry::outgoing() {

@@ -1,44 +1,49 @@
-//! Somebody whom the service speaks to: remembers what it was sent, and always answers the same.
+//! A server that the service calls: records the requests, and always answers the same.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Speaks just enough HTTP for requests that tell their length.
+/// Understands HTTP/1.1 requests with a `content-length`.
 #[derive(Clone, Debug)]
-pub(crate) struct Peer {
-    pub(crate) url: String,
-    heard: Arc<Mutex<Vec<String>>>,
+pub struct Peer {
+    /// Its address.
+    pub url: String,
+    requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Peer {
-    pub(crate) async fn start(answer: &'static str) -> Self {
+    /// Listens on a free port.
+    pub async fn start(answer: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
         let peer = Self {
             url: format!("http://{address}"),
-            heard: Arc::default(),
+            requests: Arc::default(),
         };
-        let hearing = peer.clone();
+        let serving = peer.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(hearing.clone().serve(stream, answer));
+                tokio::spawn(serving.clone().serve(stream, answer));
             }
         });
         peer
     }
 
     /// Every request so far, head and body.
-    pub(crate) fn heard(&self) -> Vec<String> {
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn requests(&self) -> Vec<String> {
+        self.requests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     async fn serve(self, mut stream: TcpStream, answer: &'static str) {
         let Some(request) = read(&mut stream).await else {
             return;
         };
-        self.heard
+        self.requests
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(request);
@@ -46,12 +51,12 @@ impl Peer {
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
         );
-        // Whoever asked may have left.
+        // The client may have left.
         let _ = stream.write_all(format!("{head}{answer}").as_bytes()).await;
     }
 }
 
-/// A whole request; none where the line breaks off.
+/// A whole request; none where the connection ends early.
 async fn read(stream: &mut TcpStream) -> Option<String> {
     let mut request = Vec::new();
     loop {

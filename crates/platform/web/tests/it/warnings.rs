@@ -6,12 +6,12 @@ use berth_testkit::eventually;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::log;
 use crate::site::Site;
+use berth_web::testing::log;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leaked_lease_is_named_and_named_again_when_it_comes_back() {
-    log::listen();
+    log::record();
     let site =
         Site::start_with(|settings| settings.monitor.leak_detection_threshold = Duration::from_millis(400))
             .await;
@@ -29,11 +29,12 @@ async fn a_leaked_lease_is_named_and_named_again_when_it_comes_back() {
     assert_eq!(held["statement"], "SELECT 'leaked'");
     assert!(held["backend_pid"].as_i64() > Some(0), "{held}");
     assert!(
-        log::with(&["the-leak"]).is_empty(),
+        log::containing(&["the-leak"]).is_empty(),
         "it was named before its time: {held}"
     );
 
-    eventually(async || !log::with(&["held for long", "POST /leak", "the-leak", "#leaks"]).is_empty()).await;
+    eventually(async || !log::containing(&["held for long", "POST /leak", "the-leak", "#leaks"]).is_empty())
+        .await;
     let held = holder(&site.json("/debug/db-pool").await).unwrap();
     assert!(
         held["age_ms"].as_u64() >= Some(400) && held["age_ms"].as_u64() < Some(5_000),
@@ -41,10 +42,10 @@ async fn a_leaked_lease_is_named_and_named_again_when_it_comes_back() {
     );
 
     leaking.abort();
-    eventually(async || !log::with(&["came back", "the-leak"]).is_empty()).await;
+    eventually(async || !log::containing(&["came back", "the-leak"]).is_empty()).await;
     eventually(async || site.json("/health/db-pool").await["checked_out"] == 0).await;
     assert_eq!(
-        log::with(&["held for long", "the-leak"]).len(),
+        log::containing(&["held for long", "the-leak"]).len(),
         1,
         "it was named more than once"
     );
@@ -52,30 +53,30 @@ async fn a_leaked_lease_is_named_and_named_again_when_it_comes_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_route_that_dawdles_in_a_transaction_is_named_once_with_the_count() {
-    log::listen();
+    log::record();
     let site = Site::start().await;
     for _ in 0..4 {
         let answer = site.request(Method::POST, "/dawdle").send().await.unwrap();
         assert!(answer.status().is_success());
     }
     eventually(async || {
-        !log::with(&["idle inside a transaction", "POST /dawdle", "session.commit()"]).is_empty()
+        !log::containing(&["idle inside a transaction", "POST /dawdle", "session.commit()"]).is_empty()
     })
     .await;
     assert_eq!(
         site.json("/health/db-pool").await["totals"]["idle_in_transaction"],
         4
     );
-    assert_eq!(log::with(&["POST /dawdle"]).len(), 1, "one a minute");
+    assert_eq!(log::containing(&["POST /dawdle"]).len(), 1, "one a minute");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_slow_request_is_named_by_its_route() {
-    log::listen();
+    log::record();
     let site = Site::start_with(|settings| settings.monitor.slow_request = Duration::from_millis(200)).await;
     assert!(site.get("/slow").await.status().is_success());
     assert_eq!(
-        log::with(&[
+        log::containing(&[
             "GET /slow took",
             "waited 0.0 s",
             "statements: 1,",
@@ -88,7 +89,7 @@ async fn a_slow_request_is_named_by_its_route() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refusals_and_the_queue_behind_them_are_warned_of() {
-    log::listen();
+    log::record();
     // Whoever sets the limit too high is told by the limiter, and then by us.
     let site = Site::start_with(|settings| {
         settings.database.limit = 42;
@@ -101,10 +102,10 @@ async fn refusals_and_the_queue_behind_them_are_warned_of() {
         clients.spawn(site.request(Method::GET, "/slow").send());
     }
     eventually(async || {
-        !log::with(&["attempts to connect were refused", "#too-many-connections"]).is_empty()
+        !log::containing(&["attempts to connect were refused", "#too-many-connections"]).is_empty()
     })
     .await;
-    eventually(async || !log::with(&["callers wait for a connection", "#waiting"]).is_empty()).await;
+    eventually(async || !log::containing(&["callers wait for a connection", "#waiting"]).is_empty()).await;
     let answers = clients.join_all().await;
     assert!(
         answers

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
-use api::settings::Settings;
 use berth_database::{Outcome, SessionOptions};
 use berth_web::Error;
 use berth_web::extract::Session;
@@ -12,7 +11,10 @@ use reqwest::{Method, StatusCode};
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::Value;
 
-use crate::server::{Server, Store};
+use berth_web::Settings;
+use berth_web::testing::{Store, TestServer as Server};
+
+use crate::service;
 
 on_each_store! {
     async fn an_error_status_rolls_back(store: Store) {
@@ -78,9 +80,9 @@ on_each_store! {
         let server = start(store, |_| {}).await;
         let request = server.client().request(Method::POST, "/forever").send();
         let client = tokio::spawn(request);
-        server.lends_to("POST /forever").await;
+        server.leases_to("POST /forever").await;
         client.abort();
-        berth_testkit::eventually(async || server.database().status().slots.leased == 0).await;
+        server.is_idle().await;
         assert_eq!(stored(&server).await, 0);
     }
 
@@ -162,7 +164,7 @@ async fn run(session: &Session, statement: &str) -> Result<(), Error> {
 
 /// A server with the routes below and the table that they write to.
 async fn start(store: Store, adjust: impl FnOnce(&mut Settings)) -> Server {
-    let server = Server::start_with(store, adjust, routes).await;
+    let server = service::start(store, adjust, routes).await;
     let session = server.database().session(SessionOptions::new("table"));
     session
         .execute_unprepared("create table stored (what text)")

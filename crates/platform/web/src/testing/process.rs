@@ -6,23 +6,26 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::client::Client;
-use crate::server::Folder;
+use tempfile::TempDir;
+
+use super::Client;
 
 /// A run of the binary. Dropping it kills it.
 #[derive(Debug)]
-pub(crate) struct Process {
+pub struct Process {
     child: Child,
     log: Lines<BufReader<ChildStdout>>,
-    /// What it has logged so far, as far as anybody has waited for it.
-    pub(crate) seen: Vec<String>,
-    pub(crate) folder: Folder,
+    /// The lines of its log that were read so far.
+    pub seen: Vec<String>,
+    /// Its working directory.
+    pub folder: TempDir,
 }
 
 impl Process {
-    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        let folder = Folder::new();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_api"))
+    /// Starts a binary, `env!("CARGO_BIN_EXE_...")`, in a folder of its own with this environment and no other.
+    pub fn start(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("the folder for temporary files can be written");
+        let mut child = Command::new(binary)
             .args(arguments)
             .env_clear()
             .envs(environment.iter().copied())
@@ -43,7 +46,7 @@ impl Process {
 
     /// Reads the log up to the line with this text.
     #[track_caller]
-    pub(crate) fn logs(&mut self, text: &str) -> impl Future<Output = String> {
+    pub fn logs(&mut self, text: &str) -> impl Future<Output = String> {
         let place = std::panic::Location::caller();
         async move {
             let line = tokio::time::timeout(Duration::from_secs(30), self.next_with(text)).await;
@@ -53,9 +56,9 @@ impl Process {
         }
     }
 
-    /// Waits until it listens, and gives a client for where it does.
+    /// Waits until it listens, and returns a client of it.
     #[track_caller]
-    pub(crate) fn listening(&mut self) -> impl Future<Output = Client> {
+    pub fn listening(&mut self) -> impl Future<Output = Client> {
         let line = self.logs("listening on http://");
         async move {
             let line = line.await;
@@ -72,18 +75,19 @@ impl Process {
         }
     }
 
-    pub(crate) async fn signal(&self, name: &str) {
+    /// Sends it a signal, as in `signal("TERM")`.
+    pub async fn signal(&self, name: &str) {
         let pid = self.child.id().expect("it still runs").to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().await;
         assert!(sent.expect("there is a kill command").success());
     }
 
-    /// Waits for its end, and gives its exit status and what it said on standard error.
+    /// Waits for its end, and returns its exit status, its standard error and its log.
     #[track_caller]
-    pub(crate) fn ended(mut self) -> impl Future<Output = (ExitStatus, String, Vec<String>)> {
+    pub fn ended(mut self) -> impl Future<Output = (ExitStatus, String, Vec<String>)> {
         let place = std::panic::Location::caller();
         async move {
-            // The block takes what it names: without this the folder would go while the process works in it.
+            // The block moves what it names: without this the folder would be removed while the process works in it.
             let _folder = self.folder;
             let end = async {
                 while let Ok(Some(line)) = self.log.next_line().await {

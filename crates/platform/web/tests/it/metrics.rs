@@ -6,6 +6,10 @@ use std::process::{Command, Stdio};
 
 use reqwest::{Method, StatusCode};
 
+use berth_settings::Sources;
+use berth_web::Settings;
+
+use crate::service::BUILT_IN;
 use crate::site::{SHARE, Site};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -93,11 +97,16 @@ async fn on_a_port_of_their_own_they_are_nowhere_else() {
     let site = Site::start_with(|settings| settings.metrics.port = Some(0)).await;
     assert_eq!(site.get("/metrics").await.status(), StatusCode::NOT_FOUND);
     let url = site.metrics_url().expect("they have a port");
-    let answer = crate::site::http().get(&url).send().await.unwrap();
+    let answer = berth_web::testing::http().get(&url).send().await.unwrap();
     assert!(answer.text().await.unwrap().contains("db_pool_share 3"));
     let elsewhere = url.replace("/metrics", "/health");
     assert_eq!(
-        crate::site::http().get(elsewhere).send().await.unwrap().status(),
+        berth_web::testing::http()
+            .get(elsewhere)
+            .send()
+            .await
+            .unwrap()
+            .status(),
         StatusCode::NOT_FOUND
     );
 }
@@ -106,11 +115,11 @@ async fn on_a_port_of_their_own_they_are_nowhere_else() {
 fn their_port_is_read_from_the_environment_as_a_number() {
     let port = |text: &str| {
         let variable = ("APP__METRICS__PORT".to_owned(), text.to_owned());
-        let sources = berth_settings::Sources {
+        let sources = Sources {
             environment: vec![variable],
-            ..api::settings::sources()
+            ..Sources::new(BUILT_IN)
         };
-        api::settings::Settings::read(&mut sources.load()?).map(|settings| settings.metrics.port)
+        Settings::read(&mut sources.load()?).map(|settings| settings.metrics.port)
     };
     assert_eq!(port("9100").unwrap(), Some(9100));
     assert_eq!(port("").unwrap(), None);

@@ -1,4 +1,4 @@
-//! What the process warned of. All tests of this binary share it: look for what only one of them does.
+//! The warnings of this process. All tests of a binary share them: search for text that only one of them causes.
 
 use std::io::{self, Write};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -18,10 +18,10 @@ impl Write for Lines {
     }
 }
 
-/// Begins to listen; only the first call does something.
-pub(crate) fn listen() {
-    static LISTENING: OnceLock<()> = OnceLock::new();
-    LISTENING.get_or_init(|| {
+/// Starts to record; only the first call has an effect.
+pub fn record() {
+    static RECORDING: OnceLock<()> = OnceLock::new();
+    RECORDING.get_or_init(|| {
         tracing_subscriber::fmt()
             .with_max_level(tracing::Level::WARN)
             .with_writer(|| Lines)
@@ -30,8 +30,8 @@ pub(crate) fn listen() {
     });
 }
 
-/// The warnings so far that have all of these words.
-pub(crate) fn with(words: &[&str]) -> Vec<String> {
+/// The warnings so far that contain all of these texts.
+pub fn containing(words: &[&str]) -> Vec<String> {
     let lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
     let text = String::from_utf8_lossy(&lines);
     let lines = text

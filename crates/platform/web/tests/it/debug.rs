@@ -1,6 +1,6 @@
 //! Who may see who holds what.
 
-use api::settings::{Environment, Secret};
+use berth_web::settings::{Environment, Secret};
 use reqwest::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode};
 

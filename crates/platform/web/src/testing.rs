@@ -1,0 +1,22 @@
+//! A harness for tests over HTTP: a server of its own for each test, a fluent client, and the real binary.
+//!
+//! A test names its service once, in a function that binds it (see [`TestServer::spawn`]); everything else is here.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test library reports its failures by panicking in the test that uses it"
+)]
+
+mod client;
+pub mod log;
+mod peer;
+mod process;
+mod server;
+mod store;
+
+pub use self::client::{Client, Response, http};
+pub use self::peer::Peer;
+pub use self::process::Process;
+pub use self::server::{Stop, TestServer};
+pub use self::store::Store;
