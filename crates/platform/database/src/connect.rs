@@ -1,7 +1,6 @@
 //! How connections are opened, and what a failed attempt means.
 
 pub(crate) mod address;
-pub(crate) mod clients;
 pub mod connect_error;
 pub(crate) mod connector;
 pub mod diagnostics;

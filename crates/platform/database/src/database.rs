@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::connect::clients::{self, DatabaseClient};
+use crate::clients::{self, DatabaseClient};
 use crate::error::Error;
 use crate::pool::Pool;
 use crate::pool::status::{Holder, Server, Status, StillHeld};

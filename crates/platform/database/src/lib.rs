@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod clients;
 mod connect;
 mod database;
 mod error;
@@ -10,18 +11,18 @@ mod stats;
 mod status_handle;
 
 pub use berth_pool::{CircuitBreaker, Outage, SlotCounts};
-pub use connect::clients::DatabaseClient;
+pub use clients::DatabaseClient;
 pub use connect::connect_error::{self, Reason};
 pub use connect::diagnostics;
 pub use database::{Database, Retry};
 pub use error::Error;
-pub use pool::status::{Holder, HolderState, IdleLease, Server, Status, StillHeld};
+pub use pool::status::{Holder, IdleLease, Server, Status, StillHeld};
 pub use session::stream::RowStream;
 pub use session::transaction::Transaction;
 pub use session::{Outcome, Session, SessionOptions};
 pub use settings::url::DatabaseUrl;
 pub use settings::{Instances, Pooler, PoolerMode, Settings, SettingsError, Strategy};
-pub use stats::activity::Usage;
+pub use stats::activity::{HolderState, Usage};
 pub use stats::counters::Counters;
 pub use stats::histogram::{BOUNDS_MICROS, Histogram};
 pub use stats::statement_stats::StatementTimings;

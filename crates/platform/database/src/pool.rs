@@ -118,6 +118,12 @@ impl Pool {
         state.uses.record(held);
         state.rate.note(now);
         state.last_success = Some(now);
+        if state.outdated.is_some_and(|outdated| pooled.connected < outdated) {
+            state.release(slot);
+            state.scheduler.returned(now, slot, ReleaseOutcome::Closing);
+            self.advance(state);
+            return self.close_connection(slot, pooled, true);
+        }
         if state.has_untried_orphans() {
             drop(state);
             return self.end_orphans_over(slot, pooled);
@@ -149,6 +155,12 @@ impl Pool {
         let now = self.now();
         state.scheduler.returned(now, slot, how);
         self.advance(state);
+    }
+
+    /// Replaces every connection that was made before now: the idle ones when the one that showed the need is
+    /// released as [`ConnectionState::Outdated`](lease::ConnectionState), the leased ones when they are released.
+    pub(crate) fn replace_connections(&self) {
+        self.lock().outdated = Some(Instant::now());
     }
 
     /// The SQL that clears a session's state after its transaction.

@@ -46,6 +46,9 @@ pub enum Reason {
     /// The server or pooler reports an error of its own, which may pass.
     #[error("the server or pooler reports an error of its own")]
     ServerError,
+    /// The server takes no writes: it was failed over, or its disk is full.
+    #[error("the server takes no writes")]
+    ReadOnlyServer,
     /// The user or password is wrong, or the server does not let this user in.
     #[error("the server does not accept the user or password")]
     Credentials,
@@ -75,7 +78,8 @@ impl Reason {
             | Self::NoAnswer
             | Self::BrokenOff
             | Self::StartingOrStopping
-            | Self::ServerError => Outage::Unreachable,
+            | Self::ServerError
+            | Self::ReadOnlyServer => Outage::Unreachable,
             Self::Credentials
             | Self::AddressNotAllowed
             | Self::UnknownDatabase

@@ -69,6 +69,8 @@ impl Pool {
                 interrupt: opened.interrupt,
                 relay: opened.relay,
                 backend: opened.backend,
+                connected: Instant::now(),
+                leases: 0,
             },
         );
         state.scheduler.opened(now, slot, lifetime);

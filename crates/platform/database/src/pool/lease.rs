@@ -21,6 +21,9 @@ pub(crate) struct PooledConnection {
     pub(crate) interrupt: Interrupt,
     pub(crate) relay: Relay,
     pub(crate) backend: Option<Backend>,
+    pub(crate) connected: Instant,
+    /// How often it has been leased.
+    pub(crate) leases: u64,
 }
 
 impl PooledConnection {
@@ -41,8 +44,12 @@ pub(crate) enum ConnectionState {
     Open,
     /// Something is under way: what the server does with it is unknown.
     Busy,
-    /// Found dead.
+    /// Lost, and its neighbours perhaps with it.
     Dead,
+    /// Lost alone: the server has ended this session.
+    Gone,
+    /// Usable, but to be replaced, and with it all that are as old.
+    Outdated,
 }
 
 /// One slot's connection in the hands of a session; dropping it gives it back in its condition.
@@ -58,7 +65,8 @@ pub(crate) struct Lease {
 }
 
 impl Lease {
-    pub(crate) fn new(pool: Arc<Pool>, slot: SlotId, pooled: PooledConnection) -> Self {
+    pub(crate) fn new(pool: Arc<Pool>, slot: SlotId, mut pooled: PooledConnection) -> Self {
+        pooled.leases += 1;
         Self {
             pool,
             slot,
@@ -81,8 +89,13 @@ impl Lease {
     }
 
     /// Marks the connection as not fit for another session, however its transaction ends.
-    pub(crate) fn taint(&mut self) {
+    pub(crate) fn close_afterwards(&mut self) {
         self.tainted = true;
+    }
+
+    /// Whether the connection was idle before this lease, so that it may have been lost unseen.
+    pub(crate) fn was_idle(&self) -> bool {
+        self.pooled.as_ref().is_some_and(|pooled| pooled.leases > 1)
     }
 
     pub(crate) fn held(&self) -> Duration {
@@ -176,7 +189,8 @@ impl Drop for Lease {
             ConnectionState::Busy if matches!(pooled.connection, Connection::Postgres(_)) => {
                 self.pool.orphan(self.slot, pooled, self.taken);
             }
-            ConnectionState::Busy | ConnectionState::Dead => self.abandon(pooled),
+            ConnectionState::Gone => self.pool.lost(self.slot, ReleaseOutcome::Dropped, self.taken),
+            ConnectionState::Busy | ConnectionState::Dead | ConnectionState::Outdated => self.abandon(pooled),
         }
     }
 }

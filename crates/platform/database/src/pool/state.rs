@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) server: Option<Server>,
     pub(super) counters: Counters,
     pub(super) orphans: Vec<Orphan>,
+    /// Connections made before are closed when they are released.
+    pub(super) outdated: Option<Instant>,
     pub(super) waits: Histogram,
     pub(super) uses: Histogram,
     pub(super) opens: Histogram,
@@ -72,6 +74,7 @@ impl State {
             server: None,
             counters: Counters::default(),
             orphans: Vec::new(),
+            outdated: None,
             waits: Histogram::default(),
             uses: Histogram::default(),
             opens: Histogram::default(),

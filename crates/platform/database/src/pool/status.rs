@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::connect::connect_error::Reason;
 use crate::settings::{PoolerMode, Strategy};
+use crate::stats::activity::HolderState;
 use crate::stats::counters::Counters;
 use crate::stats::histogram::Histogram;
 use berth_pool::Outage;
@@ -81,9 +82,9 @@ pub struct Holder {
     pub request_id: Option<String>,
     /// How long it has held the connection.
     pub held: Duration,
-    /// What it is activity.
+    /// What it does.
     pub state: HolderState,
-    /// How long it has been activity that.
+    /// How long it has done that.
     pub for_time: Duration,
     /// The statement under way or the last one, without its parameters.
     pub statement: Option<String>,
@@ -91,18 +92,6 @@ pub struct Holder {
     pub statements: u32,
     /// The server process that serves it, where it is known.
     pub pid: Option<i32>,
-}
-
-/// What a holder is activity with its connection.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HolderState {
-    /// A statement is under way.
-    Running,
-    /// A transaction is open and the session does something else.
-    InTransaction,
-    /// Nothing is open; the connection is about to go back.
-    Idle,
 }
 
 /// What answered at the database's address.

@@ -1,25 +1,82 @@
-//! BEGIN, and what travels with it in the same round trip.
+//! BEGIN, with the settings that travel in its round trip.
 
-use std::time::Duration;
+use std::sync::Weak;
+use std::time::{Duration, Instant};
 
-use sea_orm::{AccessMode, DbBackend, IsolationLevel, TransactionOptions};
+use sea_orm::{AccessMode, DbBackend, DbErr, IsolationLevel, TransactionOptions};
 
+use super::error::{Failure, Resend, Sent};
+use super::in_flight::{Level, TransactionState};
+use super::inner::{Access, SessionInner};
 use crate::connect::connector::{milliseconds, quoted};
 use crate::error::Error;
-use crate::session::inner::SessionInner;
+use crate::pool::lease::ConnectionState;
 use crate::settings::PoolerMode;
 
 /// PostgreSQL cuts names after as many bytes.
 const LONGEST_NAME: usize = 63;
+/// How often BEGIN is sent again on another connection.
+const RETRIES: u32 = 5;
+
+impl SessionInner {
+    /// Begins the session's transaction on a new lease. `then` follows in the same round trip.
+    pub(super) async fn begin_transaction(
+        &self,
+        state: &mut TransactionState,
+        options: TransactionOptions,
+        then: &str,
+    ) -> Result<(), DbErr> {
+        let access = if self.options.read_only {
+            Access::Read
+        } else {
+            Access::Write
+        };
+        for attempt in 0.. {
+            state.lease = Some(self.lease(access).await?);
+            let sql = begin(self, options, self.remaining()?)? + then;
+            match self.send(state, &sql, Sent::Begin).await {
+                Ok(()) => break,
+                Err(Failure::Lost(Resend::Allowed)) if attempt < RETRIES => self.start_again(state),
+                Err(failure) => {
+                    // Part of it may have taken effect: the connection is in an unknown state.
+                    if let Some(lease) = state.lease.as_mut() {
+                        lease.finish(ConnectionState::Busy);
+                    }
+                    state.clear();
+                    return Err(failure.into());
+                }
+            }
+        }
+        state.levels.push(Level::Open);
+        self.expire(state);
+        Ok(())
+    }
+
+    /// Lets the transaction end at the session's deadline, also where the session does something else meanwhile.
+    fn expire(&self, state: &mut TransactionState) {
+        let Some(deadline) = self.deadline else { return };
+        let shared = std::sync::Arc::downgrade(&self.state);
+        let task = self.pool.runtime.spawn(expire_at(deadline, shared));
+        state.expiry = Some(task.abort_handle());
+    }
+}
+
+async fn expire_at(deadline: Instant, state: Weak<tokio::sync::Mutex<TransactionState>>) {
+    tokio::time::sleep_until(deadline.into()).await;
+    let Some(state) = state.upgrade() else { return };
+    // A statement under way has the same deadline and ends by it.
+    let mut state = state.lock().await;
+    state.lose(Error::DeadlineExceeded);
+}
 
 /// The SQL that begins a session's transaction.
-pub(crate) fn begin(
-    core: &SessionInner,
+fn begin(
+    session: &SessionInner,
     options: TransactionOptions,
     remaining: Option<Duration>,
 ) -> Result<String, Error> {
-    let read_only = core.options.read_only || options.access_mode == Some(AccessMode::ReadOnly);
-    if core.backend() != DbBackend::Postgres {
+    let read_only = session.options.read_only || options.access_mode == Some(AccessMode::ReadOnly);
+    if session.backend() != DbBackend::Postgres {
         // Taking the write lock first, a transaction never fails half-way for want of it. What `query_only`
         // says stays on the connection, so each transaction says it anew.
         let sql = if read_only {
@@ -30,17 +87,17 @@ pub(crate) fn begin(
         return Ok(sql.to_owned());
     }
     let mut sql = "BEGIN".to_owned();
-    if let Some(level) = options.isolation_level.or(core.options.isolation) {
+    if let Some(level) = options.isolation_level.or(session.options.isolation) {
         sql += " ISOLATION LEVEL ";
         sql += level_sql(level);
     }
     if read_only {
         sql += " READ ONLY";
     }
-    for (name, value) in timeouts(core, remaining) {
+    for (name, value) in timeouts(session, remaining) {
         sql += &format!("; SET LOCAL {name} = {}", milliseconds(value));
     }
-    if let Some((role, claims)) = &core.options.role {
+    if let Some((role, claims)) = &session.options.role {
         let role = quoted_role(role)?;
         let claims = quoted(&claims.to_string());
         sql += &format!("; SET LOCAL ROLE {role}; SELECT set_config('request.jwt.claims', {claims}, true)");
@@ -61,8 +118,8 @@ fn quoted_role(role: &str) -> Result<String, Error> {
 
 /// Server-side limits of one transaction. Without them a connection's own settings hold, but for a
 /// transaction pooler's servers, which have none.
-fn timeouts(core: &SessionInner, remaining: Option<Duration>) -> Vec<(&'static str, Duration)> {
-    let settings = &core.pool.settings;
+fn timeouts(session: &SessionInner, remaining: Option<Duration>) -> Vec<(&'static str, Duration)> {
+    let settings = &session.pool.settings;
     let usual = Some(settings.statement_timeout).filter(|time| !time.is_zero());
     let transaction_mode = settings.pooler_mode() == PoolerMode::Transaction;
     let statement = match (remaining, usual) {

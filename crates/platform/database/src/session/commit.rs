@@ -1,188 +1,177 @@
-//! How a unit of work ends: stored whole, undone, or honestly unknown.
+//! How a session's transaction ends: committed, rolled back, or with an unknown outcome.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::Instrument;
 
+use super::Outcome;
+use super::error::{Meaning, Sent, meaning};
 use super::in_flight::TransactionState;
-use super::inner::{SessionInner, is_final};
-use crate::connect::connect_error::{Loss, loss};
+use super::inner::{SessionInner, Turn};
+use crate::connect::connect_error::Loss;
 use crate::connect::connector::{Ended, TransactionEnd};
 use crate::error::Error;
 use crate::pool::lease::{ConnectionState, Lease};
-use crate::pool::status::HolderState;
 use crate::pool::{Pool, spawn};
-use crate::session::Outcome;
-use crate::stats::activity::SessionActivity;
+use crate::stats::activity::{Counted, HolderState, SessionActivity};
 use crate::stats::counters::Event;
 
-/// A COMMIT gets at least this long, whatever is left of the deadline: cut short it would be unknown.
-const COMMIT_LEAST: Duration = Duration::from_secs(5);
+/// COMMIT gets at least this long, whatever is left of the deadline: cut short, its outcome would be unknown.
+const LEAST_COMMIT: Duration = Duration::from_secs(5);
 
 impl SessionInner {
-    pub(crate) async fn commit(&self) -> Result<(), Error> {
-        self.check_gate(0)?;
-        let mut work = self.work.lock().await;
-        self.check_gate(0)?;
-        self.commit_work(&mut work).await
+    pub(super) async fn commit(&self) -> Result<(), Error> {
+        self.check_handle(0)?;
+        let mut state = self.state.clone().lock_owned().await;
+        self.check_handle(0)?;
+        self.commit_transaction(&mut state).await
     }
 
-    pub(super) async fn commit_work(&self, work: &mut TransactionState) -> Result<(), Error> {
-        if let Some(lost) = work.lost.take() {
-            work.forget();
-            return Err(match lost {
-                Error::DeadlineExceeded => Error::DeadlineExceeded,
-                _ => Error::ConnectionLost,
-            });
+    async fn commit_transaction(&self, state: &mut TransactionState) -> Result<(), Error> {
+        if let Some(lost) = state.lost.take() {
+            state.clear();
+            return Err(lost);
         }
-        if work.levels.is_empty() {
-            self.leave(work);
+        if state.is_bare() {
+            self.release_bare(state);
             return Ok(());
         }
-        if let Err(fault) = self.undo_dropped(work).await {
-            self.roll_back(work);
-            return Err(fault.into());
+        if let Err(failure) = self.undo_dropped(state).await {
+            self.roll_back(state);
+            return Err(failure.into());
         }
-        if work.raw && self.send(work, "SELECT 1").await.is_err() {
-            work.mark_failed();
+        // Raw code may have hidden a failed statement, and COMMIT of an aborted transaction is no error.
+        if state.raw && self.send(state, "SELECT 1", Sent::Later).await.is_err() {
+            state.mark_failed();
         }
-        if work.levels.iter().any(|failed| *failed) {
-            self.roll_back(work);
+        if state.has_failed() {
+            self.roll_back(state);
             return Err(Error::TransactionFailed);
         }
-        let Some(lease) = work.take() else {
+        let Some(lease) = state.take() else {
             return Err(Error::ConnectionLost);
         };
-        self.begins("COMMIT", false);
+        self.begins("COMMIT", Counted::No);
         self.activity.held(lease.held());
         let left = self
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let limit = left.map_or(self.pool.settings.pool_timeout, |left| left.max(COMMIT_LEAST));
+        let limit = left.unwrap_or(self.pool.settings.pool_timeout).max(LEAST_COMMIT);
         let committing = commit(self.pool.clone(), lease, self.activity.clone(), limit);
-        let committing = self
-            .pool
-            .runtime
-            .spawn(committing.instrument(tracing::debug_span!("db.commit")));
-        let outcome = committing.await.unwrap_or(Err(Error::CommitUnknown));
-        self.activity.rests(HolderState::Idle);
-        outcome
+        let committing = committing.instrument(tracing::debug_span!("db.commit"));
+        // A task, so that a caller that leaves cannot cut it short.
+        let outcome = self.pool.runtime.spawn(committing).await;
+        self.activity.finishes(HolderState::Idle);
+        outcome.unwrap_or(Err(Error::CommitUnknown))
     }
 
-    pub(crate) async fn rollback(&self) -> Result<(), Error> {
-        self.check_gate(0)?;
-        let mut work = self.work.lock().await;
-        self.check_gate(0)?;
-        work.lost = None;
-        self.roll_back(&mut work);
+    pub(super) async fn rollback(&self) -> Result<(), Error> {
+        self.check_handle(0)?;
+        let mut state = self.state.clone().lock_owned().await;
+        self.check_handle(0)?;
+        self.roll_back(&mut state);
         Ok(())
     }
 
-    /// Lets the lease go with its transaction open: the pool rolls it back before it lends it again.
-    pub(super) fn roll_back(&self, work: &mut TransactionState) {
-        if !work.levels.is_empty() {
+    /// Releases the lease with its transaction open: the pool rolls it back before the next lease.
+    fn roll_back(&self, state: &mut TransactionState) {
+        if !state.is_bare() {
             self.record_idle(self.activity.ends());
             self.pool.record(&Event::RolledBack);
         }
-        self.lock_gate().undo = None;
-        self.put_back(work.take());
+        self.handles().undo = None;
+        self.release(state.take());
     }
 
-    /// Rolls back as soon as whoever works on the lease at the moment lets it go: a clone may outlive that.
+    /// Rolls back when the statement under way has ended: a clone may outlive the session's end.
     fn roll_back_later(self: &Arc<Self>) {
-        let core = self.clone();
+        let session = self.clone();
         spawn(&self.pool.runtime, async move {
-            let mut work = core.work.lock().await;
-            core.roll_back(&mut work);
+            let mut state = session.state.clone().lock_owned().await;
+            session.roll_back(&mut state);
         });
     }
 
-    pub(crate) async fn end(self: &Arc<Self>, outcome: Outcome) -> Result<(), Error> {
-        let (busy, ended) = {
-            let mut gate = self.lock_gate();
-            let ended = std::mem::replace(&mut gate.ended, true);
-            (gate.streaming || gate.depth > 0, ended)
-        };
-        if ended {
-            return Err(Error::SessionClosed);
-        }
-        // A stream in another task may hold the work for as long as it likes.
-        let mut work = match outcome {
-            Outcome::Rollback => match self.work.try_lock() {
-                Ok(work) => work,
-                Err(_) => {
-                    self.roll_back_later();
-                    return Ok(());
-                }
-            },
-            Outcome::Commit if busy => match self.work.try_lock() {
-                Ok(work) => work,
-                Err(_) => {
-                    self.roll_back_later();
-                    return Err(Error::SessionBusy);
-                }
-            },
-            Outcome::Commit => {
-                // Whoever leaves while a clone's statement runs leaves nobody else to end it.
-                let leaving = CloseGuard(self);
-                let work = self.work.lock().await;
-                std::mem::forget(leaving);
-                work
-            }
-        };
+    pub(super) async fn end(self: &Arc<Self>, outcome: Outcome) -> Result<(), Error> {
+        let busy = self.close_handles()?;
         match outcome {
-            Outcome::Commit if !busy => self.commit_work(&mut work).await,
-            Outcome::Commit => {
-                self.roll_back(&mut work);
+            Outcome::Rollback => {
+                self.roll_back_now_or_later();
+                Ok(())
+            }
+            // A stream in another task may hold the lease for as long as it likes.
+            Outcome::Commit if busy => {
+                self.roll_back_now_or_later();
                 Err(Error::SessionBusy)
             }
-            Outcome::Rollback => {
-                self.roll_back(&mut work);
-                Ok(())
+            Outcome::Commit => {
+                let mut state = self.last_turn().await;
+                self.commit_transaction(&mut state).await
             }
         }
     }
+
+    /// Refuses further statements, and returns whether a stream or nested transaction is open.
+    fn close_handles(&self) -> Result<bool, Error> {
+        let mut handles = self.handles();
+        if std::mem::replace(&mut handles.ended, true) {
+            return Err(Error::SessionClosed);
+        }
+        self.ending.notify_waiters();
+        Ok(handles.streaming || handles.depth > 0)
+    }
+
+    fn roll_back_now_or_later(self: &Arc<Self>) {
+        match self.state.try_lock() {
+            Ok(mut state) => self.roll_back(&mut state),
+            Err(_) => self.roll_back_later(),
+        }
+    }
+
+    /// Waits for a clone's statement that is under way. A caller that leaves meanwhile leaves a rollback.
+    async fn last_turn(self: &Arc<Self>) -> Turn {
+        let guard = RollbackGuard(self);
+        let turn = self.state.clone().lock_owned().await;
+        std::mem::forget(guard);
+        turn
+    }
 }
 
-/// Dropped while it waits for its turn to commit, an end becomes a rollback.
-struct CloseGuard<'c>(&'c Arc<SessionInner>);
+/// Rolls back when it is dropped.
+struct RollbackGuard<'s>(&'s Arc<SessionInner>);
 
-impl Drop for CloseGuard<'_> {
+impl Drop for RollbackGuard<'_> {
     fn drop(&mut self) {
         self.0.roll_back_later();
     }
 }
 
-/// COMMIT, in a task of its own.
+/// Sends COMMIT, and the reset of the session's state with it.
 async fn commit(
     pool: Arc<Pool>,
     mut lease: Lease,
     activity: Arc<SessionActivity>,
     limit: Duration,
 ) -> Result<(), Error> {
-    let begun = Instant::now();
+    let began = Instant::now();
     let connection = lease.begin().ok_or(Error::ConnectionLost)?;
-    let (condition, outcome) = match tokio::time::timeout(
-        limit,
-        connection.end_transaction(TransactionEnd::Commit, pool.reset()),
-    )
-    .await
-    {
+    let ending = connection.end_transaction(TransactionEnd::Commit, pool.reset());
+    let (state, outcome) = match tokio::time::timeout(limit, ending).await {
         Ok(Ok(Ended::Clean)) => (ConnectionState::Clean, Ok(())),
         Ok(Ok(Ended::Unclean)) => (ConnectionState::Busy, Ok(())),
-        // The server ended the session before it read COMMIT: nothing was stored.
-        Ok(Err(error)) if loss(&error) == Some(Loss::ThisConnection) => {
-            (ConnectionState::Busy, Err(Error::ConnectionLost))
-        }
-        Ok(Err(error)) if loss(&error).is_some() => (ConnectionState::Dead, Err(Error::CommitUnknown)),
-        Ok(Err(error)) if is_final(&error) => (ConnectionState::Busy, Err(Error::CommitUnknown)),
-        // PostgreSQL has rolled back and not reset; SQLite keeps the transaction open for another try.
-        Ok(Err(error)) => (ConnectionState::Open, Err(Error::from_sqlx(error))),
+        Ok(Err(error)) => match meaning(&error, true) {
+            // The server ended the session before it read COMMIT: nothing was stored.
+            Meaning::Lost(Loss::ThisConnection) => (ConnectionState::Gone, Err(Error::ConnectionLost)),
+            Meaning::Lost(Loss::MaybeAll) => (ConnectionState::Dead, Err(Error::CommitUnknown)),
+            Meaning::Unusable => (ConnectionState::Busy, Err(Error::CommitUnknown)),
+            // PostgreSQL has rolled back and not reset; SQLite keeps the transaction open for another try.
+            _ => (ConnectionState::Open, Err(Error::from_sqlx(error))),
+        },
         Err(_) => (ConnectionState::Busy, Err(Error::CommitUnknown)),
     };
-    pool.statements.record("COMMIT", begun.elapsed());
-    lease.finish(condition);
+    pool.statements.record("COMMIT", began.elapsed());
+    lease.finish(state);
     pool.record(&match &outcome {
         Ok(()) => Event::Committed,
         Err(Error::CommitUnknown) => Event::CommitUnknown {

@@ -1,60 +1,128 @@
-//! How a round trip can go wrong, as far as it decides what happens next.
+//! What the error of a statement means for its connection and for another attempt.
 
-use std::sync::Arc;
+use std::time::Duration;
 
-use sea_orm::{DbErr, RuntimeErr};
+use sea_orm::DbErr;
 use sqlx::Error as SqlxError;
+use sqlx::postgres::PgDatabaseError;
 
+use crate::connect::connect_error::{Loss, loss};
 use crate::error::Error;
 
-/// How a round trip went wrong.
+/// A connection that was closed while it was idle shows that at the first statement, and within this time.
+const LOST_BEFORE: Duration = Duration::from_millis(100);
+
+/// Why an attempt to run a statement failed.
 #[derive(Debug)]
-pub(crate) enum Fault {
-    /// The connection is lost, or its cached plans are stale: another one would do.
-    Lost,
-    /// The server's answer was an error.
-    Statement(SqlxError),
-    /// Ours.
-    Own(Error),
+pub(super) enum Failure {
+    /// The connection is lost or of no more use.
+    Lost(Resend),
+    /// The statement's own error, or the session's.
+    Error(DbErr),
 }
 
-impl From<Fault> for DbErr {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            // SeaORM's own shape, so that `DbErr::sql_err` and the like work.
-            Fault::Statement(error) => DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))),
-            Fault::Lost => Error::ConnectionLost.into(),
-            Fault::Own(error) => error.into(),
+/// Whether the statement may be sent again, on another connection and unseen by the caller.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Resend {
+    Allowed,
+    Forbidden,
+}
+
+impl From<Failure> for DbErr {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Lost(_) => Error::ConnectionLost.into(),
+            Failure::Error(error) => error,
         }
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Statement(error) => Self::from_sqlx(error),
-            Fault::Lost => Self::ConnectionLost,
-            Fault::Own(error) => error,
-        }
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        DbErr::from(failure).into()
     }
 }
 
-impl From<Error> for Fault {
+impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Self::Own(error)
+        Self::Error(error.into())
     }
 }
 
-/// The connection is of no use any more, and the statement would fare no better on another one: an answer
-/// that sqlx does not expect, or the server's limit for a whole transaction.
-pub(crate) fn is_final(error: &SqlxError) -> bool {
-    let code = error.as_database_error().and_then(|error| error.code());
-    matches!(error, SqlxError::Protocol(_)) || code.as_deref() == Some("25P04")
+impl From<DbErr> for Failure {
+    fn from(error: DbErr) -> Self {
+        Self::Error(error)
+    }
 }
 
-/// A plan that a migration has made stale; every connection as old has it too.
-pub(crate) fn is_stale(error: &SqlxError) -> bool {
-    error.as_database_error().is_some_and(|error| {
-        error.code().as_deref() == Some("0A000") && error.message().contains("cached plan")
-    })
+/// What a statement's error means for the connection that it came on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Meaning {
+    /// The statement failed; the connection goes on.
+    Statement,
+    /// The connection is in an unknown state; its neighbours are not.
+    Unusable,
+    /// The connection is lost.
+    Lost(Loss),
+    /// A schema change has made the plans of this connection, and of all as old, stale.
+    StalePlan,
+    /// The server takes no writes: it was failed over or is full. Connections as old lead to the same server.
+    ReadOnlyServer,
+}
+
+/// Returns what an error means. `read_only` sessions expect 25006.
+pub(super) fn meaning(error: &SqlxError, read_only: bool) -> Meaning {
+    let database = error.as_database_error();
+    let code = database.and_then(|error| error.code());
+    if matches!(error, SqlxError::Protocol(_)) || code.as_deref() == Some("25P04") {
+        return Meaning::Unusable;
+    }
+    if let Some(loss) = loss(error) {
+        return Meaning::Lost(loss);
+    }
+    match code.as_deref() {
+        Some("0A000") if database.is_some_and(is_stale_plan) => Meaning::StalePlan,
+        Some("25006") if !read_only => Meaning::ReadOnlyServer,
+        _ => Meaning::Statement,
+    }
+}
+
+/// PostgreSQL names the function that reports a stale plan in every language.
+fn is_stale_plan(error: &dyn sqlx::error::DatabaseError) -> bool {
+    let routine = error
+        .try_downcast_ref::<PgDatabaseError>()
+        .and_then(PgDatabaseError::routine);
+    routine == Some("RevalidateCachedQuery") || error.message().contains("cached plan")
+}
+
+/// What was lost with a connection, as far as it decides about sending the statement again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Sent {
+    /// BEGIN with its settings, which does nothing by itself.
+    Begin,
+    /// A plain read outside a transaction.
+    PlainRead,
+    /// The first statement of a transaction.
+    First,
+    /// Anything else: what came before it in its transaction is lost too.
+    Later,
+}
+
+/// Returns whether a statement that was lost with its connection may be sent again.
+///
+/// A statement that takes its backend down must not be multiplied: a crash of the server (57P02) is never answered with
+/// another attempt, and a first statement gets one only where the connection had probably been lost before.
+pub(super) fn resend(error: &SqlxError, sent: Sent, was_idle: bool, took: Duration) -> Resend {
+    let code = error.as_database_error().and_then(|error| error.code());
+    let allowed = match sent {
+        _ if code.as_deref() == Some("57P02") => sent == Sent::Begin,
+        Sent::Begin | Sent::PlainRead => true,
+        Sent::First => was_idle && took < LOST_BEFORE,
+        Sent::Later => false,
+    };
+    if allowed {
+        Resend::Allowed
+    } else {
+        Resend::Forbidden
+    }
 }

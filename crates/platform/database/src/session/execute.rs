@@ -1,144 +1,332 @@
-//! One statement there and back: under a limit of time, in everybody's sight, and never half done.
+//! The one place where statements run: time limit, in-flight guard, meaning of errors, and sending again.
 
 use std::time::{Duration, Instant};
 
-use sea_orm::DbBackend;
+use sea_orm::{DbBackend, DbErr, RuntimeErr};
 use sqlx::Error as SqlxError;
-use tokio::time::error::Elapsed;
 use tracing::Instrument;
 
-use super::inner::{Fault, InFlight, RAW, SessionInner, TransactionState, is_final, is_stale};
-use crate::connect::connect_error::{Loss, loss};
+use super::error::{Failure, Meaning, Resend, Sent, meaning, resend};
+use super::in_flight::{InFlight, TransactionState};
+use super::inner::SessionInner;
+use super::query::{self, Job};
+use crate::connect::connect_error::{Loss, Reason};
+use crate::connect::connector::Connection;
 use crate::error::Error;
-use crate::pool::lease::ConnectionState;
-use crate::pool::status::HolderState;
-use crate::session::query::{self, Job};
+use crate::pool::lease::{ConnectionState, Lease};
 use crate::settings::LONGEST;
+use crate::stats::activity::{Counted, HolderState};
+use crate::stats::counters::Event;
 use crate::stats::statement_stats::operation;
 
-/// A lease that lies idle inside a transaction for longer is warned of.
+/// Stands for raw code where a statement's text is shown.
+pub(super) const RAW: &str = "(raw)";
+/// A connection that is idle inside a transaction for longer is counted and reported.
 const IDLE_WARNING: Duration = Duration::from_millis(50);
 
 impl SessionInner {
-    /// Plain SQL of the session's own.
-    pub(super) async fn send(&self, work: &mut TransactionState, sql: &str) -> Result<(), Fault> {
-        self.round_trip(work, sql, false, &query::Plain(sql))
-            .await
-            .map(drop)
+    /// Runs one statement of the caller: bare, or in the transaction, which it begins if there is none.
+    pub(super) async fn run<J: Job>(&self, depth: usize, sql: &str, job: &J) -> Result<J::Output, DbErr> {
+        let kind = self.admit(depth, sql)?;
+        let mut state = self.enter(depth).await?;
+        let mut resent = false;
+        loop {
+            let first = state.is_bare();
+            self.prepare(&mut state, kind).await?;
+            let sent = self.sent(&state, first);
+            match self.step(&mut state, sql, sent, job).await {
+                Err(Failure::Lost(Resend::Allowed)) if !resent => {
+                    resent = true;
+                    self.start_again(&mut state);
+                }
+                outcome => {
+                    self.release_bare(&mut state);
+                    return outcome.map_err(DbErr::from);
+                }
+            }
+        }
     }
 
-    /// One statement of the caller's, marking its level where it fails.
+    /// What a statement is, after its lease has been prepared.
+    pub(super) fn sent(&self, state: &TransactionState, first: bool) -> Sent {
+        match (state.is_bare(), first) {
+            (true, _) => Sent::PlainRead,
+            (false, true) => Sent::First,
+            (false, false) => Sent::Later,
+        }
+    }
+
+    /// Forgets a lost connection, so that the same statement can be sent on another one.
+    pub(super) fn start_again(&self, state: &mut TransactionState) {
+        state.clear();
+        self.pool.record(&Event::Retried {
+            label: &self.options.label,
+        });
+    }
+
+    /// Runs plain SQL of the session's own, such as BEGIN or SAVEPOINT.
+    pub(super) async fn send(
+        &self,
+        state: &mut TransactionState,
+        sql: &str,
+        sent: Sent,
+    ) -> Result<(), Failure> {
+        let attempt = Attempt::start(self, state, sql, sent, Counted::No)?;
+        attempt.run(&query::Plain(sql)).await.map(drop)
+    }
+
+    /// Runs one statement of the caller, and marks its level where it fails.
     pub(super) async fn step<J: Job>(
         &self,
-        work: &mut TransactionState,
+        state: &mut TransactionState,
         sql: &str,
+        sent: Sent,
         job: &J,
-    ) -> Result<J::Output, Fault> {
-        let outcome = self.round_trip(work, sql, true, job).await;
-        if matches!(outcome, Err(Fault::Statement(_))) {
-            work.mark_failed();
+    ) -> Result<J::Output, Failure> {
+        let attempt = Attempt::start(self, state, sql, sent, Counted::Yes)?;
+        let outcome = attempt.run(job).await;
+        if matches!(outcome, Err(Failure::Error(_))) {
+            state.mark_failed();
         }
         outcome
     }
 
-    /// Runs something on the lease. Dropped or out of time half-way, it takes the connection with it.
-    async fn round_trip<J: Job>(
-        &self,
-        work: &mut TransactionState,
-        sql: &str,
-        counted: bool,
-        job: &J,
-    ) -> Result<J::Output, Fault> {
-        let begun = Instant::now();
-        self.begins(sql, counted);
-        let limit = self.deadline.or_else(|| Some(begun + self.silence(work, sql)?));
-        let mut in_flight = InFlight { work, landed: false };
-        let connection = in_flight.work.connection().ok_or(Error::ConnectionLost)?;
-        let span = tracing::debug_span!(
-            "db.statement",
-            db.operation.name = operation(sql),
-            db.query.text = sql
-        );
-        let running = job.run(connection).instrument(span);
-        let outcome = match limit {
-            Some(limit) => tokio::time::timeout_at(limit.into(), running).await,
-            None => Ok(running.await),
-        };
-        let outcome = self.land(&mut in_flight, outcome);
-        drop(in_flight);
-        self.ends(work, sql, begun, job);
-        outcome
-    }
-
-    /// What the outcome means for the connection, and for whoever asked.
-    fn land<T>(
-        &self,
-        in_flight: &mut InFlight<'_>,
-        outcome: Result<Result<T, SqlxError>, Elapsed>,
-    ) -> Result<T, Fault> {
-        let (condition, outcome) = match outcome {
-            Ok(Ok(value)) => (None, Ok(value)),
-            Ok(Err(error)) if is_final(&error) => (Some(ConnectionState::Busy), Err(Fault::Statement(error))),
-            Ok(Err(error)) if loss(&error) == Some(Loss::ThisConnection) => {
-                (Some(ConnectionState::Busy), Err(Fault::Lost))
-            }
-            Ok(Err(error)) if loss(&error).is_some() || is_stale(&error) => {
-                (Some(ConnectionState::Dead), Err(Fault::Lost))
-            }
-            Ok(Err(error)) => (None, Err(Fault::Statement(error))),
-            Err(_) if self.deadline.is_none() => (
-                Some(ConnectionState::Dead),
-                Err(Fault::Own(Error::ConnectionLost)),
-            ),
-            // It has not landed: the server may still be at it.
-            Err(_) => return Err(Fault::Own(Error::DeadlineExceeded)),
-        };
-        in_flight.land(condition);
-        outcome
-    }
-
-    /// Tells the others that a statement goes out, and how long the connection had lain idle.
-    pub(crate) fn begins(&self, sql: &str, counted: bool) {
+    /// Shows that a statement begins, and counts the time that the connection was idle in a transaction before it.
+    pub(super) fn begins(&self, sql: &str, counted: Counted) {
         let idle = self.activity.begins(sql, counted);
         self.record_idle(idle);
     }
 
-    /// Tells the others, if a connection lay idle in a transaction for longer than it should.
-    pub(crate) fn record_idle(&self, idle: Option<Duration>) {
+    pub(super) fn record_idle(&self, idle: Option<Duration>) {
         if let Some(idle) = idle.filter(|idle| *idle > IDLE_WARNING) {
             self.pool.record_idle(self.options.label.clone(), idle);
         }
     }
 
-    fn ends<J: Job>(&self, work: &TransactionState, sql: &str, begun: Instant, job: &J) {
-        let took = begun.elapsed();
-        self.pool.statements.record(sql, took);
-        self.activity.rests(if work.is_bare() {
-            HolderState::Idle
-        } else {
-            HolderState::InTransaction
-        });
-        if self.pool.settings.echo {
-            let values = job.values().filter(|_| self.pool.settings.echo_parameters);
-            let values = values.map(tracing::field::debug);
-            let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            tracing::info!(label = %self.options.label, sql, values, took_us, "statement");
-        }
-    }
-
-    /// The longest that a session without a deadline waits for an answer: a flow that was dropped without a
-    /// word would hold its slot for ever. The server ends each statement by itself before that, and what a
-    /// transaction pooler makes BEGIN wait is a wait for a connection. None where that is not known: the
-    /// limit is off, the caller may have changed it, or raw code runs as many statements as it likes.
-    pub(crate) fn silence(&self, work: &mut TransactionState, sql: &str) -> Option<Duration> {
+    /// The longest that a session without a deadline waits for an answer, so that a connection that was dropped on the
+    /// way does not hold its slot for ever.
+    ///
+    /// The server ends each statement by itself before that; behind a transaction pooler BEGIN also waits for a server
+    /// connection. None where the server's limit is off or may have been changed, and for raw code.
+    fn longest_answer(&self, state: &mut TransactionState, sql: &str) -> Option<Duration> {
         let each = self.pool.settings.statement_timeout;
         let changes = |window: &[u8]| window.eq_ignore_ascii_case(b"statement_timeout");
-        work.untimed |= !sql.starts_with("BEGIN") && sql.as_bytes().windows(17).any(changes);
-        if work.untimed || each.is_zero() || sql == RAW || self.backend() != DbBackend::Postgres {
+        state.untimed |= !sql.starts_with("BEGIN") && sql.as_bytes().windows(17).any(changes);
+        if state.untimed || each.is_zero() || sql == RAW || self.backend() != DbBackend::Postgres {
             return None;
         }
         let statements = 1 + sql.bytes().filter(|byte| *byte == b';').count();
         let running = each.saturating_mul(u32::try_from(statements).unwrap_or(u32::MAX));
         Some(running.min(LONGEST) + self.pool.settings.pool_timeout)
     }
+}
+
+/// Until when an answer is waited for.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    /// The session's deadline.
+    Deadline(Instant),
+    /// As long as each answer, or each row, takes no longer than this.
+    Answer(Duration),
+    None,
+}
+
+/// One attempt to run one statement on the session's lease.
+///
+/// # Cancel safety
+/// Dropped before it is finished, it takes the connection with it: what the server does is then unknown.
+pub(super) struct Attempt<'s> {
+    session: &'s SessionInner,
+    in_flight: InFlight<'s>,
+    sql: &'s str,
+    sent: Sent,
+    began: Instant,
+    limit: Limit,
+}
+
+impl<'s> Attempt<'s> {
+    /// Begins an attempt. Past the deadline nothing is sent, and the connection is kept.
+    pub(super) fn start(
+        session: &'s SessionInner,
+        state: &'s mut TransactionState,
+        sql: &'s str,
+        sent: Sent,
+        counted: Counted,
+    ) -> Result<Self, Failure> {
+        session.remaining()?;
+        session.begins(sql, counted);
+        let limit = match session.deadline {
+            Some(deadline) => Limit::Deadline(deadline),
+            None => session
+                .longest_answer(state, sql)
+                .map_or(Limit::None, Limit::Answer),
+        };
+        // With a deadline, the caller's own timeout is most often the reason to drop a statement.
+        let dropped = match limit {
+            Limit::Deadline(_) => Error::DeadlineExceeded,
+            Limit::Answer(_) | Limit::None => Error::ConnectionLost,
+        };
+        Ok(Self {
+            session,
+            in_flight: InFlight::new(state, dropped),
+            sql,
+            sent,
+            began: Instant::now(),
+            limit,
+        })
+    }
+
+    async fn run<J: Job>(mut self, job: &J) -> Result<J::Output, Failure> {
+        let span = self.span();
+        let limit = self.limit;
+        let running = job.run(self.connection()?).instrument(span);
+        let outcome = limit.apply(running).await;
+        self.log(job);
+        self.finish(outcome)
+    }
+
+    pub(super) fn span(&self) -> tracing::Span {
+        tracing::debug_span!(
+            "db.statement",
+            db.operation.name = operation(self.sql),
+            db.query.text = self.sql
+        )
+    }
+
+    /// The connection, and a limit for each answer on it.
+    pub(super) fn connection_with_limit(&mut self) -> Result<(&mut Connection, AnswerLimit), Failure> {
+        let limit = AnswerLimit(self.limit);
+        Ok((self.connection()?, limit))
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection, Failure> {
+        let connection = self.in_flight.state.connection();
+        connection.ok_or_else(|| Error::ConnectionLost.into())
+    }
+
+    /// Ends the attempt with what came of it; none where the time was over first.
+    pub(super) fn finish<T>(self, outcome: Option<Result<T, SqlxError>>) -> Result<T, Failure> {
+        let (session, sql, took) = (self.session, self.sql, self.began.elapsed());
+        let bare = self.in_flight.state.is_bare();
+        let outcome = self.settle(outcome, took);
+        session.pool.statements.record(sql, took);
+        session.activity.finishes(if bare {
+            HolderState::Idle
+        } else {
+            HolderState::InTransaction
+        });
+        outcome
+    }
+
+    fn settle<T>(self, outcome: Option<Result<T, SqlxError>>, took: Duration) -> Result<T, Failure> {
+        let error = match outcome {
+            Some(Ok(value)) => {
+                self.in_flight.finish();
+                return Ok(value);
+            }
+            Some(Err(error)) => error,
+            None => return Err(self.out_of_time()),
+        };
+        let session = self.session;
+        let was_idle = self.in_flight.state.lease.as_ref().is_some_and(Lease::was_idle);
+        match meaning(&error, session.options.read_only) {
+            Meaning::Statement => {
+                self.in_flight.finish();
+                Err(Failure::Error(statement_error(error)))
+            }
+            Meaning::Unusable => {
+                self.in_flight.lose(ConnectionState::Busy, Error::ConnectionLost);
+                Err(Failure::Error(statement_error(error)))
+            }
+            Meaning::Lost(loss) => {
+                let state = match loss {
+                    Loss::ThisConnection => ConnectionState::Gone,
+                    Loss::MaybeAll => ConnectionState::Dead,
+                };
+                let again = resend(&error, self.sent, was_idle, took);
+                self.in_flight.lose(state, Error::ConnectionLost);
+                Err(Failure::Lost(again))
+            }
+            Meaning::StalePlan => {
+                session.pool.replace_connections();
+                let sent = self.sent;
+                self.in_flight
+                    .lose(ConnectionState::Outdated, Error::Serialization);
+                match sent {
+                    // The whole unit of work may be run again, on connections that know the new schema.
+                    Sent::Later => Err(Error::Serialization.into()),
+                    _ => Err(Failure::Lost(Resend::Allowed)),
+                }
+            }
+            Meaning::ReadOnlyServer => {
+                session.pool.replace_connections();
+                let error = Error::Unreachable {
+                    reason: Reason::ReadOnlyServer,
+                };
+                self.in_flight.lose(ConnectionState::Outdated, error.clone());
+                Err(error.into())
+            }
+        }
+    }
+
+    fn out_of_time(self) -> Failure {
+        match self.limit {
+            // The answer of a connection that was dropped on the way never comes.
+            Limit::Answer(_) | Limit::None => {
+                self.in_flight.lose(ConnectionState::Dead, Error::ConnectionLost);
+                Error::ConnectionLost.into()
+            }
+            // The server may still run the statement.
+            Limit::Deadline(_) => {
+                self.in_flight
+                    .lose(ConnectionState::Busy, Error::DeadlineExceeded);
+                Error::DeadlineExceeded.into()
+            }
+        }
+    }
+
+    fn log<J: Job>(&self, job: &J) {
+        let settings = &self.session.pool.settings;
+        if settings.echo {
+            let values = job.values().filter(|_| settings.echo_parameters);
+            let values = values.map(tracing::field::debug);
+            let took_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            tracing::info!(label = %self.session.options.label, sql = self.sql, values, took_us, "statement");
+        }
+    }
+}
+
+impl Limit {
+    async fn apply<T>(self, running: impl Future<Output = T>) -> Option<T> {
+        let limit = match self {
+            Self::Deadline(deadline) => deadline,
+            Self::Answer(time) => Instant::now() + time,
+            Self::None => return Some(running.await),
+        };
+        tokio::time::timeout_at(limit.into(), running).await.ok()
+    }
+}
+
+/// The limit of each answer of an attempt that has several, as a stream of rows.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct AnswerLimit(Limit);
+
+impl AnswerLimit {
+    /// Waits for one answer; none where the time was over first.
+    pub(super) async fn apply<T>(self, answer: impl Future<Output = T>) -> Option<T> {
+        self.0.apply(answer).await
+    }
+
+    /// Waits for the caller's side, which only a deadline bounds.
+    pub(super) async fn until_deadline<T>(self, other: impl Future<Output = T>) -> Option<T> {
+        match self.0 {
+            Limit::Deadline(_) => self.0.apply(other).await,
+            Limit::Answer(_) | Limit::None => Some(other.await),
+        }
+    }
+}
+
+/// A statement's error in SeaORM's own shape, so that `DbErr::sql_err` and the like work.
+fn statement_error(error: SqlxError) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(std::sync::Arc::new(error)))
 }

@@ -1,4 +1,6 @@
-//! The lease in a session's hands, and what becomes of it when something does not land.
+//! The lease in a session's hands, and what happens to it when a statement does not finish.
+
+use tokio::task::AbortHandle;
 
 use crate::connect::connector::Connection;
 use crate::error::Error;
@@ -8,87 +10,118 @@ use crate::pool::lease::{ConnectionState, Lease};
 #[derive(Debug, Default)]
 pub(crate) struct TransactionState {
     pub(super) lease: Option<Lease>,
-    /// The transaction and its savepoints; true where a statement of that level has failed.
-    pub(super) levels: Vec<bool>,
-    /// The connection broke under an open transaction.
+    /// The transaction and its savepoints, outermost first.
+    pub(super) levels: Vec<Level>,
+    /// Why the connection was lost under an open transaction.
     pub(super) lost: Option<Error>,
     /// Raw code ran, whose failures were not seen here.
     pub(super) raw: bool,
     /// The server's own limit for a statement may have been changed.
     pub(super) untimed: bool,
+    /// Ends the transaction at the session's deadline.
+    pub(super) expiry: Option<AbortHandle>,
+}
+
+/// Whether statements may still run at one level of a transaction.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Level {
+    Open,
+    /// A statement of this level has failed; only rolling back clears that.
+    Failed,
 }
 
 impl TransactionState {
     /// The connection, marked busy.
-    pub(crate) fn connection(&mut self) -> Option<&mut Connection> {
+    pub(super) fn connection(&mut self) -> Option<&mut Connection> {
         self.lease.as_mut().and_then(Lease::begin)
     }
 
-    pub(crate) fn mark_failed(&mut self) {
+    pub(super) fn mark_failed(&mut self) {
         if let Some(level) = self.levels.last_mut() {
-            *level = true;
+            *level = Level::Failed;
         }
     }
 
+    pub(super) fn has_failed(&self) -> bool {
+        self.levels.contains(&Level::Failed)
+    }
+
     /// Whether no transaction is open.
-    pub(crate) fn is_bare(&self) -> bool {
+    pub(super) fn is_bare(&self) -> bool {
         self.levels.is_empty()
     }
 
-    /// Lets lease and transaction go, in whatever condition.
-    pub(crate) fn forget(&mut self) {
-        self.lease = None;
+    /// Releases the lease, in whatever state, and forgets the transaction.
+    pub(super) fn clear(&mut self) {
+        drop(self.take());
+    }
+
+    /// Takes the lease out and forgets the transaction.
+    pub(super) fn take(&mut self) -> Option<Lease> {
+        if let Some(expiry) = self.expiry.take() {
+            expiry.abort();
+        }
         self.levels.clear();
         self.lost = None;
         self.raw = false;
         self.untimed = false;
+        self.lease.take()
     }
 
-    pub(super) fn take(&mut self) -> Option<Lease> {
-        let lease = self.lease.take();
-        self.forget();
-        lease
-    }
-}
-
-impl TransactionState {
     /// Drops the connection; an open transaction is lost with it.
-    fn lose(&mut self, why: Error) {
+    pub(super) fn lose(&mut self, why: Error) {
+        let open = !self.levels.is_empty();
         self.lease = None;
-        if !self.levels.is_empty() {
+        if open {
             self.lost = Some(why);
         }
     }
 }
 
-/// Something under way on the lease. Unless it lands, the connection goes down with it.
-pub(crate) struct InFlight<'w> {
-    pub(crate) work: &'w mut TransactionState,
-    pub(crate) landed: bool,
+/// A statement under way on the lease. Dropped before [`InFlight::finish`], it takes the connection with it.
+pub(super) struct InFlight<'s> {
+    pub(super) state: &'s mut TransactionState,
+    /// What is reported of a transaction whose statement was dropped.
+    dropped: Error,
+    finished: bool,
 }
 
-impl InFlight<'_> {
-    /// It ended, and left the connection as the transaction's state says, or as told.
-    pub(crate) fn land(&mut self, condition: Option<ConnectionState>) {
-        self.landed = true;
-        let open = if self.work.levels.is_empty() {
+impl<'s> InFlight<'s> {
+    pub(super) fn new(state: &'s mut TransactionState, dropped: Error) -> Self {
+        Self {
+            state,
+            dropped,
+            finished: false,
+        }
+    }
+
+    /// Notes that the statement ended and left the connection usable.
+    pub(super) fn finish(mut self) {
+        self.finished = true;
+        let state = if self.state.is_bare() {
             ConnectionState::Clean
         } else {
             ConnectionState::Open
         };
-        if let Some(lease) = self.work.lease.as_mut() {
-            lease.finish(condition.unwrap_or(open));
+        if let Some(lease) = self.state.lease.as_mut() {
+            lease.finish(state);
         }
-        if matches!(condition, Some(ConnectionState::Dead | ConnectionState::Busy)) {
-            self.work.lose(Error::ConnectionLost);
+    }
+
+    /// Notes that the statement ended and left the connection unusable.
+    pub(super) fn lose(mut self, state: ConnectionState, why: Error) {
+        self.finished = true;
+        if let Some(lease) = self.state.lease.as_mut() {
+            lease.finish(state);
         }
+        self.state.lose(why);
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        if !self.landed {
-            self.work.lose(Error::DeadlineExceeded);
+        if !self.finished {
+            self.state.lose(self.dropped.clone());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a session does with its lease: lease, begin, run, and clean up after whoever leaves half-way.
+//! What the clones of a session share: its options, its lease and its transaction.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -6,57 +6,55 @@ use std::time::{Duration, Instant};
 use futures_util::future::BoxFuture;
 use sea_orm::{DbBackend, DbErr, ExecResult, QueryResult, Statement, TransactionOptions};
 use sqlx::{Error as SqlxError, PgConnection};
-use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 use tracing::Instrument;
 
-pub(crate) use super::error::{Fault, is_final, is_stale};
-pub(crate) use super::in_flight::{InFlight, TransactionState};
-use super::state::Gate;
+use super::classify::{self, StatementKind};
+use super::error::Sent;
+use super::execute::RAW;
+use super::in_flight::TransactionState;
+use super::options::SessionOptions;
+use super::query;
+use super::state::Handles;
 use crate::error::Error;
 use crate::pool::Pool;
-use crate::pool::lease::{ConnectionState, Lease};
-use crate::pool::status::HolderState;
-use crate::session::begin;
-use crate::session::classify::{self, StatementKind};
-use crate::session::query::{self, Job};
-use crate::session::{SessionOptions, deadline};
+use crate::pool::lease::Lease;
 use crate::settings::PoolerMode;
-use crate::stats::activity::{SessionActivity, Usage};
+use crate::stats::activity::{HolderState, SessionActivity, Usage};
 use crate::stats::counters::Event;
 use berth_pool::Lane;
 
-/// Stands for raw code where a statement's text is shown.
-pub(super) const RAW: &str = "(raw)";
-/// How often a statement is run again on another connection.
-pub(super) const RETRIES: u32 = 5;
+/// The right to work on a session's lease; other statements of the session wait for it.
+pub(super) type Turn = OwnedMutexGuard<TransactionState>;
 
-/// A session's shared inside.
+/// What the clones of a session share.
 #[derive(Debug)]
 pub(crate) struct SessionInner {
     pub(crate) pool: Arc<Pool>,
-    pub(crate) options: SessionOptions,
-    pub(crate) activity: Arc<SessionActivity>,
+    pub(super) options: SessionOptions,
+    pub(super) activity: Arc<SessionActivity>,
     pub(super) deadline: Option<Instant>,
-    pub(super) gate: Mutex<Gate>,
-    pub(super) work: AsyncMutex<TransactionState>,
+    pub(super) handles: Mutex<Handles>,
+    /// Notified at the session's end.
+    pub(super) ending: Notify,
+    pub(super) state: Arc<AsyncMutex<TransactionState>>,
 }
 
 impl SessionInner {
-    pub(crate) fn new(pool: Arc<Pool>, options: SessionOptions) -> Self {
+    pub(super) fn new(pool: Arc<Pool>, options: SessionOptions) -> Self {
+        let activity = SessionActivity::new(options.label.clone(), options.request_id.clone());
         Self {
-            activity: Arc::new(SessionActivity::new(
-                options.label.clone(),
-                options.request_id.clone(),
-            )),
-            deadline: deadline(&options),
+            activity: Arc::new(activity),
+            deadline: options.deadline_from(Instant::now()),
             pool,
             options,
-            gate: Mutex::default(),
-            work: AsyncMutex::default(),
+            handles: Mutex::default(),
+            ending: Notify::new(),
+            state: Arc::default(),
         }
     }
 
-    pub(crate) fn backend(&self) -> DbBackend {
+    pub(super) fn backend(&self) -> DbBackend {
         if self.pool.settings.url.is_postgres() {
             DbBackend::Postgres
         } else {
@@ -64,191 +62,147 @@ impl SessionInner {
         }
     }
 
-    pub(crate) fn usage(&self) -> Usage {
+    pub(super) fn usage(&self) -> Usage {
         self.activity.activity().usage
     }
 
-    /// Whether statements must be unnamed and carry no state from one transaction to the next.
-    pub(crate) fn unnamed(&self) -> bool {
+    /// Whether statements must be unnamed and leave no state for the next transaction.
+    pub(super) fn unnamed(&self) -> bool {
         self.pool.settings.pooler_mode() == PoolerMode::Transaction && self.pool.settings.url.is_postgres()
     }
 
-    pub(crate) async fn execute(&self, depth: usize, statement: &Statement) -> Result<ExecResult, DbErr> {
-        Ok(self
-            .run(depth, &statement.sql, &query::Execute(statement, self.unnamed()))
-            .await?)
+    pub(super) async fn execute(&self, depth: usize, statement: &Statement) -> Result<ExecResult, DbErr> {
+        let job = query::Execute(statement, self.unnamed());
+        let done = self.run(depth, &statement.sql, &job).await;
+        done.map_err(query::as_exec_error)
     }
 
-    pub(crate) async fn execute_unprepared(&self, depth: usize, sql: &str) -> Result<ExecResult, DbErr> {
-        Ok(self.run(depth, sql, &query::Plain(sql)).await?)
+    pub(super) async fn execute_unprepared(&self, depth: usize, sql: &str) -> Result<ExecResult, DbErr> {
+        let done = self.run(depth, sql, &query::Plain(sql)).await;
+        done.map_err(query::as_exec_error)
     }
 
-    pub(crate) async fn query_one(
+    pub(super) async fn query_one(
         &self,
         depth: usize,
         statement: &Statement,
     ) -> Result<Option<QueryResult>, DbErr> {
-        Ok(self
-            .run(depth, &statement.sql, &query::One(statement, self.unnamed()))
-            .await?)
+        let job = query::One(statement, self.unnamed());
+        self.run(depth, &statement.sql, &job).await
     }
 
-    pub(crate) async fn query_all(
+    pub(super) async fn query_all(
         &self,
         depth: usize,
         statement: &Statement,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        Ok(self
-            .run(depth, &statement.sql, &query::All(statement, self.unnamed()))
-            .await?)
+        let job = query::All(statement, self.unnamed());
+        self.run(depth, &statement.sql, &job).await
     }
 
-    /// Runs one statement: bare, or in the transaction, which it begins if there is none.
-    pub(super) async fn run<J: Job>(&self, depth: usize, sql: &str, job: &J) -> Result<J::Output, Fault> {
-        let traits = self.admit(depth, sql)?;
-        let mut work = self.enter(depth).await?;
-        let mut attempt = 0;
-        loop {
-            let first = work.levels.is_empty();
-            self.prepare(&mut work, traits).await?;
-            match self.step(&mut work, sql, job).await {
-                Ok(value) => {
-                    self.leave(&mut work);
-                    return Ok(value);
-                }
-                // Nothing before it was sent in this transaction, and no COMMIT: it may go again.
-                Err(Fault::Lost) if first && attempt < RETRIES => {
-                    attempt += 1;
-                    work.forget();
-                    self.pool.record(&Event::Retried {
-                        label: &self.options.label,
-                    });
-                }
-                Err(fault) => {
-                    self.leave(&mut work);
-                    return Err(fault);
-                }
-            }
+    /// Runs raw sqlx in the session's transaction; the connection is closed afterwards.
+    pub(super) async fn raw<T, F>(&self, raw: F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, SqlxError>> + Send,
+    {
+        if self.unnamed() || self.backend() != DbBackend::Postgres {
+            return Err(Error::Unsupported(
+                "raw connections, on SQLite and behind a transaction pooler",
+            ));
         }
+        self.check_handle(0)?;
+        let mut state = self.enter(0).await?;
+        let kind = StatementKind {
+            survives_reset: true,
+            ..StatementKind::default()
+        };
+        self.prepare(&mut state, kind).await?;
+        state.raw = true;
+        let job = query::Raw::new(raw);
+        Ok(self.step(&mut state, RAW, Sent::Later, &job).await?)
     }
 
-    /// Reads the statement and refuses what would work behind the session's back.
-    pub(crate) fn admit(&self, depth: usize, sql: &str) -> Result<StatementKind, Error> {
-        let traits = classify::read(sql);
-        if traits.control {
+    /// Reads the statement's text and refuses what would change the transaction unseen by the session.
+    pub(super) fn admit(&self, depth: usize, sql: &str) -> Result<StatementKind, Error> {
+        let kind = classify::read(sql);
+        if kind.control {
             return Err(Error::Unsupported(
                 "transaction control as SQL: use the session's commit, rollback and begin",
             ));
         }
-        if traits.taints && self.unnamed() {
+        if kind.taints && self.unnamed() {
             return Err(Error::Unsupported(
                 "session settings and locks behind a transaction pooler",
             ));
         }
-        self.check_gate(depth)?;
-        Ok(traits)
+        self.check_handle(depth)?;
+        Ok(kind)
     }
 
-    /// Waits for earlier statements of the same session, then undoes what was dropped unfinished.
-    pub(crate) async fn enter(&self, depth: usize) -> Result<MutexGuard<'_, TransactionState>, Fault> {
-        let mut work = self.queue().await?;
-        // It may have ended, or opened a stream, while this statement queued.
-        self.check_gate(depth)?;
-        if let Some(lost) = &work.lost {
-            return Err(lost.clone().into());
+    /// Waits for earlier statements of the same session, then undoes savepoints that were dropped unfinished.
+    pub(super) async fn enter(&self, depth: usize) -> Result<Turn, Error> {
+        let mut state = self.turn().await?;
+        // It may have ended, or opened a stream, while this statement waited.
+        self.check_handle(depth)?;
+        self.clean_up(&mut state).await?;
+        Ok(state)
+    }
+
+    pub(super) async fn clean_up(&self, state: &mut TransactionState) -> Result<(), Error> {
+        if let Some(lost) = &state.lost {
+            return Err(lost.clone());
         }
-        self.undo_dropped(&mut work).await?;
-        Ok(work)
+        Ok(self.undo_dropped(state).await?)
     }
 
-    /// Waits for whoever works on the lease at the moment.
-    pub(super) async fn queue(&self) -> Result<MutexGuard<'_, TransactionState>, Error> {
+    /// Waits for the statement of the session that is under way.
+    pub(super) async fn turn(&self) -> Result<Turn, Error> {
+        let turn = self.state.clone().lock_owned();
         match self.deadline {
-            Some(deadline) => tokio::time::timeout_at(deadline.into(), self.work.lock())
+            Some(deadline) => tokio::time::timeout_at(deadline.into(), turn)
                 .await
                 .map_err(|_| Error::DeadlineExceeded),
-            None => Ok(self.work.lock().await),
+            None => Ok(turn.await),
         }
     }
 
     /// Makes sure of a lease, and of a transaction where the statement needs one.
-    pub(crate) async fn prepare(
+    pub(super) async fn prepare(
         &self,
-        work: &mut TransactionState,
-        traits: StatementKind,
-    ) -> Result<(), Fault> {
-        if work.levels.is_empty() {
-            self.lease_for(work, traits).await?;
+        state: &mut TransactionState,
+        kind: StatementKind,
+    ) -> Result<(), DbErr> {
+        if state.is_bare() {
+            let bare = kind.plain_read
+                && self.options.autocommit_reads
+                && !self.options.needs_transaction()
+                && !self.unnamed();
+            if bare {
+                state.lease = Some(self.lease(Access::Read).await?);
+            } else {
+                self.begin_transaction(state, TransactionOptions::default(), "")
+                    .await?;
+            }
         }
-        // Only now: where BEGIN went again, this is another lease than the first.
-        if let Some(lease) = work.lease.as_mut().filter(|_| traits.survives_reset) {
-            lease.taint();
+        // Only now: where BEGIN was sent again, this is another lease than the first.
+        if let Some(lease) = state.lease.as_mut().filter(|_| kind.survives_reset) {
+            lease.close_afterwards();
         }
         Ok(())
     }
 
-    pub(super) async fn lease_for(
-        &self,
-        work: &mut TransactionState,
-        traits: StatementKind,
-    ) -> Result<(), Fault> {
-        let bare = traits.plain_read
-            && self.options.autocommit_reads
-            && !self.options.needs_transaction()
-            && !self.unnamed();
-        if bare {
-            work.lease = Some(self.lease(false).await?);
-            return Ok(());
-        }
-        self.begin_work(work, TransactionOptions::default(), "").await
-    }
-
-    /// Begins the session's transaction on a new lease, with what travels with it and what follows.
-    pub(super) async fn begin_work(
-        &self,
-        work: &mut TransactionState,
-        options: TransactionOptions,
-        then: &str,
-    ) -> Result<(), Fault> {
-        let mut attempt = 0;
-        loop {
-            let lease = self.lease(!self.options.read_only).await?;
-            let sql = begin::begin(self, options, self.remaining()?)? + then;
-            work.lease = Some(lease);
-            match self.send(work, &sql).await {
-                Ok(()) => {
-                    work.levels.push(false);
-                    return Ok(());
-                }
-                Err(Fault::Lost) if attempt < RETRIES => {
-                    attempt += 1;
-                    work.forget();
-                    self.pool.record(&Event::Retried {
-                        label: &self.options.label,
-                    });
-                }
-                Err(fault) => {
-                    // Part of it may have taken action: the connection is not to be trusted.
-                    if let Some(lease) = work.lease.as_mut() {
-                        lease.finish(ConnectionState::Busy);
-                    }
-                    work.forget();
-                    return Err(fault);
-                }
-            }
-        }
-    }
-
-    pub(super) async fn lease(&self, writes: bool) -> Result<Lease, Error> {
-        let patience = Instant::now() + self.pool.settings.pool_timeout;
-        let deadline = self.deadline.map_or(patience, |deadline| deadline.min(patience));
+    /// Waits for a connection, up to `pool_timeout` and the session's deadline.
+    pub(super) async fn lease(&self, access: Access) -> Result<Lease, Error> {
+        let limit = Instant::now() + self.pool.settings.pool_timeout;
+        let limit = self.deadline.map_or(limit, |deadline| deadline.min(limit));
         let lane = Lane {
             background: self.options.background,
-            writes,
+            writes: access == Access::Write,
         };
         let waiting = tracing::debug_span!("db.wait", label = %self.options.label);
         self.pool
-            .acquire(&self.activity, lane, deadline)
+            .acquire(&self.activity, lane, limit)
             .instrument(waiting)
             .await
     }
@@ -266,70 +220,39 @@ impl SessionInner {
         }
     }
 
-    /// Gives the lease back where no transaction holds it.
-    pub(crate) fn leave(&self, work: &mut TransactionState) {
-        if work.levels.is_empty() {
-            self.put_back(work.take());
+    /// Releases the lease where no transaction needs it.
+    pub(super) fn release_bare(&self, state: &mut TransactionState) {
+        if state.is_bare() {
+            self.release(state.take());
         }
     }
 
-    /// Ends the hold on a lease.
-    pub(super) fn put_back(&self, held: Option<Lease>) {
+    /// Releases a lease and counts the time that it was held.
+    pub(super) fn release(&self, held: Option<Lease>) {
         let Some(lease) = held else { return };
         self.activity.held(lease.held());
-        self.activity.rests(HolderState::Idle);
-    }
-
-    pub(crate) async fn raw<T, F>(&self, raw: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, SqlxError>> + Send,
-    {
-        if self.unnamed() || self.backend() != DbBackend::Postgres {
-            return Err(Error::Unsupported(
-                "raw connections, on SQLite and behind a transaction pooler",
-            ));
-        }
-        self.check_gate(0)?;
-        let mut work = self.enter(0).await?;
-        self.prepare(
-            &mut work,
-            StatementKind {
-                survives_reset: true,
-                ..StatementKind::default()
-            },
-        )
-        .await?;
-        work.raw = true;
-        Ok(self.step(&mut work, RAW, &query::Raw::new(raw)).await?)
-    }
-
-    /// As [`SessionInner::enter`], for the stream itself, which holds the gate.
-    pub(crate) async fn enter_stream(&self) -> Result<MutexGuard<'_, TransactionState>, Fault> {
-        let mut work = self.queue().await?;
-        if self.ended() {
-            return Err(Error::SessionClosed.into());
-        }
-        if let Some(lost) = &work.lost {
-            return Err(lost.clone().into());
-        }
-        self.undo_dropped(&mut work).await?;
-        Ok(work)
-    }
-
-    pub(crate) fn stream_deadline(&self) -> Option<Instant> {
-        self.deadline
+        self.activity.finishes(HolderState::Idle);
     }
 }
 
+/// What a session wants a connection for; matters on SQLite, which has one writer.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
 impl Drop for SessionInner {
-    /// The last clone is gone: what is open is rolled back, what is under way dies with its connection.
+    /// The last clone is dropped: what is open is rolled back.
     fn drop(&mut self) {
-        let work = self.work.get_mut();
-        if !work.levels.is_empty() {
+        // A stream's task that still runs ends by itself, since its rows have no reader.
+        let Ok(mut state) = self.state.try_lock() else {
+            return;
+        };
+        if !state.is_bare() {
             self.pool.record(&Event::RolledBack);
         }
-        if let Some(lease) = work.take() {
+        if let Some(lease) = state.take() {
             self.activity.held(lease.held());
         }
     }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt};
-use sea_orm::{ExecResult, QueryResult, Statement, Values};
+use sea_orm::{DbErr, ExecResult, QueryResult, Statement, Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::postgres::PgConnection;
 use sqlx::query::Query;
@@ -124,6 +124,14 @@ where
             (Some(work), Connection::Postgres(connection)) => work(connection),
             _ => Box::pin(std::future::ready(Err(Error::WorkerCrashed))),
         }
+    }
+}
+
+/// The error of a statement that was run for its action, by SeaORM's convention.
+pub(super) fn as_exec_error(error: DbErr) -> DbErr {
+    match error {
+        DbErr::Query(error) => DbErr::Exec(error),
+        error => error,
     }
 }
 

@@ -1,13 +1,13 @@
-//! Which handle of a session may run statements, known before anybody queues.
+//! Which handle of a session may run statements, known before a statement waits for its turn.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 
 use super::inner::SessionInner;
 use crate::error::Error;
 
-/// Which handle may run statements; checked before queueing, so that a wrong one learns at once.
+/// Which handle may run statements: the session, or its innermost nested transaction.
 #[derive(Debug, Default)]
-pub(super) struct Gate {
+pub(super) struct Handles {
     pub(super) depth: usize,
     /// How many nested transactions there have been, and the numbers of those that are open.
     begun: u64,
@@ -18,7 +18,7 @@ pub(super) struct Gate {
     pub(super) undo: Option<usize>,
 }
 
-impl Gate {
+impl Handles {
     /// Opens a level at this depth and numbers it: another one at the same depth is not the same.
     pub(super) fn open(&mut self, depth: usize) -> u64 {
         self.begun += 1;
@@ -36,43 +36,52 @@ impl Gate {
 }
 
 impl SessionInner {
-    pub(super) fn check_gate(&self, depth: usize) -> Result<(), Error> {
-        let gate = self.lock_gate();
+    pub(super) fn check_handle(&self, depth: usize) -> Result<(), Error> {
+        let handles = self.handles();
         match () {
-            () if gate.ended => Err(Error::SessionClosed),
-            () if gate.streaming || gate.depth != depth => Err(Error::SessionBusy),
+            () if handles.ended => Err(Error::SessionClosed),
+            () if handles.streaming || handles.depth != depth => Err(Error::SessionBusy),
             () => Ok(()),
         }
     }
 
-    pub(super) fn lock_gate(&self) -> std::sync::MutexGuard<'_, Gate> {
-        self.gate.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn handles(&self) -> std::sync::MutexGuard<'_, Handles> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Marks a stream as open until the guard is dropped.
-    pub(crate) fn open_stream(&self, depth: usize) -> Result<Streaming<'_>, Error> {
-        self.check_gate(depth)?;
-        self.lock_gate().streaming = true;
-        Ok(Streaming { core: self })
+    pub(super) fn open_stream(self: &Arc<Self>, depth: usize) -> Result<StreamGuard, Error> {
+        self.check_handle(depth)?;
+        self.handles().streaming = true;
+        Ok(StreamGuard(self.clone()))
     }
 
     /// Whether the level at this depth is still the one with this number.
-    pub(crate) fn is_open(&self, depth: usize, number: u64) -> bool {
-        self.lock_gate().open.get(depth - 1) == Some(&number)
+    pub(super) fn is_open(&self, depth: usize, number: u64) -> bool {
+        self.handles().open.get(depth - 1) == Some(&number)
     }
 
-    pub(crate) fn ended(&self) -> bool {
-        self.lock_gate().ended
+    pub(super) fn ended(&self) -> bool {
+        self.handles().ended
+    }
+
+    /// Waits for the session's end.
+    pub(super) async fn closed(&self) {
+        loop {
+            let ending = self.ending.notified();
+            if self.ended() {
+                return;
+            }
+            ending.await;
+        }
     }
 }
 
-/// An open stream of a session.
-pub(crate) struct Streaming<'a> {
-    core: &'a SessionInner,
-}
+/// An open stream of a session; other statements are refused until it is dropped.
+pub(super) struct StreamGuard(Arc<SessionInner>);
 
-impl Drop for Streaming<'_> {
+impl Drop for StreamGuard {
     fn drop(&mut self) {
-        self.core.lock_gate().streaming = false;
+        self.0.handles().streaming = false;
     }
 }

@@ -1,132 +1,208 @@
 //! Rows one by one, over a session's own connection.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt};
 use sea_orm::{DbErr, QueryResult, Statement};
+use tokio::sync::{mpsc, oneshot};
+use tracing::Instrument;
 
-use crate::connect::connect_error::is_lost;
+use super::classify::StatementKind;
+use super::error::{Failure, Resend, Sent};
+use super::execute::Attempt;
+use super::in_flight::TransactionState;
+use super::inner::SessionInner;
+use super::query;
 use crate::error::Error;
-use crate::pool::lease::ConnectionState;
-use crate::session::classify::StatementKind;
-use crate::session::error::{Fault, is_final, is_stale};
-use crate::session::in_flight::InFlight;
-use crate::session::inner::SessionInner;
-use crate::session::query;
+use crate::pool::spawn;
+use crate::stats::activity::Counted;
+
+/// Rows that wait for their reader, so that the connection is not slowed down by each of its pauses.
+const BUFFERED_ROWS: usize = 64;
+
+type Row = Result<QueryResult, DbErr>;
 
 /// The rows of one statement as they arrive.
 ///
-/// While it is open the session's other statements fail with [`Error::SessionBusy`]. It holds one
-/// connection from its first poll to its end.
+/// While it is open the session's other statements fail with [`Error::SessionBusy`]. It holds one connection from its
+/// first poll to its end, and no longer than the session's deadline, also where nothing polls it. Up to 64 rows are
+/// read ahead.
 ///
 /// # Cancel safety
-/// Dropped half-way it drops the connection, and an open transaction with it.
-pub struct RowStream<'a>(BoxStream<'a, Result<QueryResult, DbErr>>);
+/// Dropped before its end it drops the connection, and an open transaction with it.
+pub struct RowStream<'a> {
+    rows: BoxStream<'static, Row>,
+    session: PhantomData<&'a SessionInner>,
+}
 
 impl fmt::Debug for RowStream<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("RowStream")
+        formatter.debug_struct("RowStream").finish_non_exhaustive()
     }
 }
 
 impl Stream for RowStream<'_> {
-    type Item = Result<QueryResult, DbErr>;
+    type Item = Row;
 
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.0.poll_next_unpin(context)
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Row>> {
+        self.rows.poll_next_unpin(context)
     }
 }
 
 impl SessionInner {
-    pub(crate) fn stream(&self, depth: usize, statement: Statement) -> Result<RowStream<'_>, Error> {
-        let traits = self.admit(depth, &statement.sql)?;
-        let streaming = self.open_stream(depth)?;
+    pub(super) fn stream<'a>(
+        self: &Arc<Self>,
+        depth: usize,
+        statement: Statement,
+    ) -> Result<RowStream<'a>, Error> {
+        let kind = self.admit(depth, &statement.sql)?;
+        let guard = self.open_stream(depth)?;
+        let session = self.clone();
         let rows = async_stream::stream! {
-            // Declared first, dropped last: the gate opens when the connection is back.
-            let _streaming = streaming;
-            let rows = self.rows(&statement, traits);
-            for await row in rows {
-                yield row.map_err(DbErr::from);
+            // Declared first, dropped last: other statements wait until the connection is released.
+            let _guard = guard;
+            let mut rows = session.read_in_task(statement, kind);
+            while let Some(row) = rows.next().await {
+                yield row;
             }
         };
-        Ok(RowStream(rows.boxed()))
+        Ok(RowStream {
+            rows: rows.boxed(),
+            session: PhantomData,
+        })
     }
 
-    fn rows<'a>(
-        &'a self,
-        statement: &'a Statement,
-        traits: StatementKind,
-    ) -> impl Stream<Item = Result<QueryResult, Fault>> + Send + 'a {
-        async_stream::try_stream! {
-            let mut work = self.enter_stream().await?;
-            // A connection that died while idle is replaced, as long as no row has been seen.
-            let mut may_retry = work.is_bare();
-            loop {
-                self.prepare(&mut work, traits).await?;
-                self.begins(&statement.sql, true);
-                let silence = self.silence(&mut work, &statement.sql);
-                let mut end = None;
-                let mut in_flight = InFlight { work: &mut work, landed: false };
-                if let Some(connection) = in_flight.work.connection() {
-                    let mut rows = query::stream(connection, statement, self.unnamed());
-                    while let Some(row) = self.next_row(&mut rows, silence).await? {
-                        match row {
-                            Ok(row) => {
-                                may_retry = false;
-                                yield row;
-                            }
-                            Err(error) => {
-                                end = Some(error);
-                                break;
-                            }
-                        }
-                    }
-                }
-                let lost = end.as_ref().is_some_and(|error| is_lost(error) || is_stale(error));
-                let over = end.as_ref().is_some_and(is_final);
-                let lost = lost && !over;
-                let condition = lost.then_some(ConnectionState::Dead);
-                in_flight.land(condition.or(over.then_some(ConnectionState::Busy)));
-                drop(in_flight);
-                match end {
-                    Some(_) if lost && may_retry => {
-                        may_retry = false;
-                        work.forget();
-                    }
-                    Some(_) if lost => Err(Fault::Lost)?,
-                    Some(error) => {
-                        work.mark_failed();
-                        self.leave(&mut work);
-                        Err(Fault::Statement(error))?;
-                    }
-                    None => break,
-                }
-            }
-            self.leave(&mut work);
+    /// Reads rows in a task of the pool, which ends at the deadline whatever the reader does.
+    fn read_in_task(self: &Arc<Self>, statement: Statement, kind: StatementKind) -> Rows {
+        let (sender, receiver) = mpsc::channel(BUFFERED_ROWS);
+        let (done, ended) = oneshot::channel();
+        let session = self.clone();
+        let reading = async move {
+            let outcome = session.read_rows(&statement, kind, &sender).await;
+            drop(session);
+            // A reader that has left needs no outcome.
+            let _ = done.send(outcome);
+        };
+        spawn(&self.pool.runtime, reading.in_current_span());
+        Rows {
+            receiver,
+            ended: Some(ended),
         }
     }
 
-    async fn next_row(
+    async fn read_rows(
         &self,
-        rows: &mut BoxStream<'_, Result<QueryResult, sqlx::Error>>,
-        silence: Option<Duration>,
-    ) -> Result<Option<Result<QueryResult, sqlx::Error>>, Error> {
+        statement: &Statement,
+        kind: StatementKind,
+        rows: &mpsc::Sender<Row>,
+    ) -> Result<(), DbErr> {
+        let mut state = self.turn().await?;
         if self.ended() {
-            return Err(Error::SessionClosed);
+            return Err(Error::SessionClosed.into());
         }
-        let (limit, late) = match self.stream_deadline() {
-            Some(deadline) => (Some(deadline), Error::DeadlineExceeded),
-            None => (silence.map(|time| Instant::now() + time), Error::ConnectionLost),
-        };
-        match limit {
-            Some(limit) => tokio::time::timeout_at(limit.into(), rows.next())
-                .await
-                .map_err(|_| late),
-            None => Ok(rows.next().await),
+        self.clean_up(&mut state).await?;
+        let mut resent = false;
+        loop {
+            let first = state.is_bare();
+            self.prepare(&mut state, kind).await?;
+            let mut reading = Reading {
+                session: self,
+                statement,
+                sent: self.sent(&state, first),
+                rows,
+                seen: false,
+            };
+            let outcome = tokio::select! {
+                outcome = reading.run(&mut state) => outcome,
+                () = rows.closed() => Err(Error::ConnectionLost.into()),
+                () = self.closed() => Err(Error::SessionClosed.into()),
+            };
+            match outcome {
+                Err(Failure::Lost(Resend::Allowed)) if !resent && !reading.seen => {
+                    resent = true;
+                    self.start_again(&mut state);
+                }
+                outcome => {
+                    if matches!(outcome, Err(Failure::Error(_))) {
+                        state.mark_failed();
+                    }
+                    self.release_bare(&mut state);
+                    return outcome.map_err(DbErr::from);
+                }
+            }
+        }
+    }
+}
+
+/// One attempt to read the rows of a statement.
+struct Reading<'r> {
+    session: &'r SessionInner,
+    statement: &'r Statement,
+    sent: Sent,
+    rows: &'r mpsc::Sender<Row>,
+    /// Whether the reader has been given a row, after which the statement cannot be sent again.
+    seen: bool,
+}
+
+impl Reading<'_> {
+    /// # Cancel safety
+    /// Dropping the future drops the connection.
+    async fn run(&mut self, state: &mut TransactionState) -> Result<(), Failure> {
+        let sql = &self.statement.sql;
+        let mut attempt = Attempt::start(self.session, state, sql, self.sent, Counted::Yes)?;
+        let span = attempt.span();
+        let outcome = self.pass_on(&mut attempt).instrument(span).await?;
+        attempt.finish(outcome)
+    }
+
+    /// Passes rows on until they end; returns nothing where the time is over first.
+    async fn pass_on(
+        &mut self,
+        attempt: &mut Attempt<'_>,
+    ) -> Result<Option<Result<(), sqlx::Error>>, Failure> {
+        let (connection, limit) = attempt.connection_with_limit()?;
+        let mut rows = query::stream(connection, self.statement, self.session.unnamed());
+        loop {
+            match limit.apply(rows.next()).await {
+                Some(Some(Ok(row))) => {
+                    self.seen = true;
+                    match limit.until_deadline(self.rows.send(Ok(row))).await {
+                        Some(Ok(())) => {}
+                        // The reader has left.
+                        Some(Err(_)) => return Err(Error::ConnectionLost.into()),
+                        None => return Ok(None),
+                    }
+                }
+                Some(Some(Err(error))) => return Ok(Some(Err(error))),
+                Some(None) => return Ok(Some(Ok(()))),
+                None => return Ok(None),
+            }
+        }
+    }
+}
+
+/// The reader's end of a stream.
+struct Rows {
+    receiver: mpsc::Receiver<Row>,
+    ended: Option<oneshot::Receiver<Result<(), DbErr>>>,
+}
+
+impl Rows {
+    /// The next row, or the error with which the rows end.
+    async fn next(&mut self) -> Option<Row> {
+        if let Some(row) = self.receiver.recv().await {
+            return Some(row);
+        }
+        match self.ended.take()?.await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(Err(error)),
+            // The runtime has ended the task.
+            Err(_) => Some(Err(Error::ConnectionLost.into())),
         }
     }
 }

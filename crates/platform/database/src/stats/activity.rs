@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::pool::status::HolderState;
+use serde::Serialize;
 
 /// One session as others see it.
 #[derive(Debug)]
@@ -12,6 +12,26 @@ pub(crate) struct SessionActivity {
     pub(crate) label: Cow<'static, str>,
     pub(crate) request_id: Option<String>,
     activity: Mutex<Activity>,
+}
+
+/// What a session does with the connection that it holds.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HolderState {
+    /// A statement is under way.
+    Running,
+    /// A transaction is open and the session does something else.
+    InTransaction,
+    /// Nothing is open; the connection is about to be released.
+    Idle,
+}
+
+/// Whether a statement counts as one of the session's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Counted {
+    Yes,
+    /// BEGIN, COMMIT and the like.
+    No,
 }
 
 /// What a session has done and does.
@@ -63,7 +83,7 @@ impl SessionActivity {
     }
 
     /// A statement goes out; returns how long the connection lay idle in a transaction before it.
-    pub(crate) fn begins(&self, sql: &str, statement: bool) -> Option<Duration> {
+    pub(crate) fn begins(&self, sql: &str, counted: Counted) -> Option<Duration> {
         let sql: std::sync::Arc<str> = sql.into();
         self.update(|activity| {
             let now = Instant::now();
@@ -71,7 +91,7 @@ impl SessionActivity {
             activity.state = HolderState::Running;
             activity.since = now;
             activity.statement = Some(sql);
-            activity.usage.statements += u32::from(statement);
+            activity.usage.statements += u32::from(counted == Counted::Yes);
             activity.usage.round_trips += 1;
             idle
         })
@@ -88,7 +108,7 @@ impl SessionActivity {
     }
 
     /// A statement is done.
-    pub(crate) fn rests(&self, state: HolderState) {
+    pub(crate) fn finishes(&self, state: HolderState) {
         self.update(|activity| (activity.state, activity.since) = (state, Instant::now()));
     }
 

@@ -25,6 +25,7 @@ pub(crate) fn settings(url: &str, share: u32) -> Settings {
     Settings {
         limit: share,
         reserve: 0,
+        application_name: "pooled".to_owned(),
         pool_size: share,
         max_overflow: 0,
         instances: Instances::Fixed(1),

@@ -1,0 +1,125 @@
+//! What a session is for, and what travels with its transactions.
+
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+use sea_orm::IsolationLevel;
+
+/// Says how a session ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Outcome {
+    /// Keeps what was done.
+    Commit,
+    /// Undoes what was not committed.
+    Rollback,
+}
+
+/// Says what a session is for and what travels with its transactions.
+#[derive(Clone, Debug)]
+pub struct SessionOptions {
+    pub(super) label: Cow<'static, str>,
+    pub(super) request_id: Option<String>,
+    pub(super) autocommit_reads: bool,
+    pub(super) background: bool,
+    pub(super) deadline: Option<Duration>,
+    pub(super) isolation: Option<IsolationLevel>,
+    pub(super) read_only: bool,
+    pub(super) role: Option<(String, serde_json::Value)>,
+}
+
+impl SessionOptions {
+    /// Names the route or job, which status pages and logs show.
+    pub fn new(label: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            label: label.into(),
+            request_id: None,
+            autocommit_reads: false,
+            background: false,
+            deadline: None,
+            isolation: None,
+            read_only: false,
+            role: None,
+        }
+    }
+
+    /// Names the request, in logs and on the pool page.
+    #[must_use]
+    pub fn request_id(self, id: impl Into<String>) -> Self {
+        Self {
+            request_id: Some(id.into()),
+            ..self
+        }
+    }
+
+    /// Sends plain SELECTs bare until a statement of another kind begins a transaction.
+    #[must_use]
+    pub fn autocommit_reads(self) -> Self {
+        Self {
+            autocommit_reads: true,
+            ..self
+        }
+    }
+
+    /// Queues behind requests and leaves them a slot; after 5 s of waiting it gets one turn.
+    #[must_use]
+    pub fn background(self) -> Self {
+        Self {
+            background: true,
+            ..self
+        }
+    }
+
+    /// Bounds the whole session: queue, opening and statements. The server is told with BEGIN.
+    ///
+    /// Without one a statement is waited for as long as the server lets it run (`statement_timeout`) and
+    /// `pool_timeout` longer: then the connection counts as lost. Raw code, and a transaction that changes
+    /// `statement_timeout`, are waited for without end.
+    #[must_use]
+    pub fn deadline(self, after: Duration) -> Self {
+        Self {
+            deadline: Some(after),
+            ..self
+        }
+    }
+
+    /// Sets the isolation level of its transactions.
+    #[must_use]
+    pub fn isolation(self, level: IsolationLevel) -> Self {
+        Self {
+            isolation: Some(level),
+            ..self
+        }
+    }
+
+    /// Makes its transactions read only.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self {
+            read_only: true,
+            ..self
+        }
+    }
+
+    /// Takes a role and its claims for row-level security, as PostgREST and Supabase do: `set local
+    /// role` and the setting `request.jwt.claims`, in BEGIN's own round trip. PostgreSQL only.
+    ///
+    /// Statements fail with [`Error::Unsupported`] for a role that the server would not take as written:
+    /// `none` means no role to it, quoted or not, and names are cut at 63 bytes.
+    #[must_use]
+    pub fn role(self, role: impl Into<String>, claims: serde_json::Value) -> Self {
+        Self {
+            role: Some((role.into(), claims)),
+            ..self
+        }
+    }
+
+    /// The deadline as a moment; none where no clock reaches that far.
+    pub(super) fn deadline_from(&self, now: Instant) -> Option<Instant> {
+        self.deadline.and_then(|after| now.checked_add(after))
+    }
+
+    /// Whether statements need a transaction to carry their settings.
+    pub(super) fn needs_transaction(&self) -> bool {
+        self.isolation.is_some() || self.read_only || self.role.is_some()
+    }
+}
