@@ -47,6 +47,9 @@ fn remedy(reason: Reason) -> &'static str {
         Reason::ServerError => {
             "read the text in parentheses: it is the server's or pooler's own. Such errors usually pass"
         }
+        Reason::ReadOnlyServer => {
+            "connect to the primary, and free disk space where the server has switched to read only"
+        }
         Reason::AddressNotAllowed => {
             "allow this machine's address in the network restrictions of the database or pooler"
         }
