@@ -34,10 +34,12 @@ use crate::settings::{Instances, LONGEST, Settings, SettingsError, Strategy};
 use crate::stats::activity::SessionActivity;
 use crate::stats::counters::{Event, reason};
 use crate::stats::statement_stats::StatementStats;
-use berth_pool::{Action, CloseReason, Lane, ReleaseOutcome, Scheduler, SchedulerConfig, SlotId, Timestamp};
+use berth_pool::{
+    Action, CloseMode, CloseReason, Lane, ReleaseOutcome, Scheduler, SchedulerConfig, SlotId, Timestamp,
+};
 
 /// How long background work waits behind requests before it gets one turn.
-const PATIENCE: Duration = Duration::from_secs(5);
+const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything that lives as long as the database handle.
 #[derive(Debug)]
@@ -60,7 +62,7 @@ pub(crate) struct Pool {
 #[derive(Debug)]
 enum Deferred {
     Open(SlotId, Duration, oneshot::Receiver<()>),
-    Close(SlotId, PooledConnection, bool),
+    Close(SlotId, PooledConnection, CloseMode),
     /// An answer whose caller has left; dropping it gives the lease back.
     Undelivered(Result<Grant, Error>),
 }
@@ -120,9 +122,9 @@ impl Pool {
         state.last_success = Some(now);
         if state.outdated.is_some_and(|outdated| pooled.connected < outdated) {
             state.release(slot);
-            state.scheduler.returned(now, slot, ReleaseOutcome::Closing);
+            state.scheduler.released(now, slot, ReleaseOutcome::Closing);
             self.advance(state);
-            return self.close_connection(slot, pooled, true);
+            return self.close_connection(slot, pooled, CloseMode::Graceful);
         }
         if state.has_untried_orphans() {
             drop(state);
@@ -135,7 +137,7 @@ impl Pool {
         }
         state.release(slot);
         state.connections.insert(slot, pooled);
-        state.scheduler.returned(now, slot, ReleaseOutcome::Clean);
+        state.scheduler.released(now, slot, ReleaseOutcome::Clean);
         self.advance(state);
     }
 
@@ -153,7 +155,7 @@ impl Pool {
             state.counters.record(&Event::Closed { slot, why: "lost" });
         }
         let now = self.now();
-        state.scheduler.returned(now, slot, how);
+        state.scheduler.released(now, slot, how);
         self.advance(state);
     }
 
@@ -261,7 +263,7 @@ impl Pool {
             Action::Grant {
                 waiter_id,
                 slot,
-                check,
+                validation,
             } => {
                 let pooled = state.connections.remove(&slot)?;
                 let waiting = state.waiters.remove(&waiter_id)?;
@@ -283,7 +285,7 @@ impl Pool {
                 let lease = Lease::new(self.clone(), slot, pooled);
                 waiting
                     .answer
-                    .send(Ok(Grant { lease, check }))
+                    .send(Ok(Grant { lease, validation }))
                     .err()
                     .map(Deferred::Undelivered)
             }
@@ -301,7 +303,7 @@ impl Pool {
                 state.openings.remove(&slot);
                 None
             }
-            Action::Close { slot, polite, why } => {
+            Action::Close { slot, mode, why } => {
                 let pooled = state.connections.remove(&slot)?;
                 if why == CloseReason::Suspect {
                     state.counters.dead += 1;
@@ -310,7 +312,7 @@ impl Pool {
                     slot,
                     why: reason(why),
                 });
-                Some(Deferred::Close(slot, pooled, polite))
+                Some(Deferred::Close(slot, pooled, mode))
             }
         }
     }
@@ -327,7 +329,7 @@ impl Pool {
                 let span = tracing::debug_span!(parent: None, "db.open", db.slot = slot.0);
                 spawn(&self.runtime, arriving.open(within, cancelled).instrument(span));
             }
-            Deferred::Close(slot, pooled, polite) => self.close_connection(slot, pooled, polite),
+            Deferred::Close(slot, pooled, mode) => self.close_connection(slot, pooled, mode),
             Deferred::Undelivered(answer) => drop(answer),
         }
     }
@@ -345,12 +347,12 @@ fn config(settings: &Settings) -> SchedulerConfig {
         fresh: settings.strategy == Strategy::Fresh,
         single_writer: !settings.url.is_postgres(),
         max_waiting: size(settings.max_waiting),
-        recycle: settings.pool_recycle,
-        idle: settings.pool_idle,
-        linger: settings.overflow_linger,
+        max_lifetime: settings.pool_recycle,
+        idle_timeout: settings.pool_idle,
+        overflow_linger: settings.overflow_linger,
         validate_after_idle: settings.validate_after_idle,
         connect_timeout: settings.connect_timeout,
         grace: settings.unreachable_grace,
-        patience: PATIENCE,
+        background_timeout: BACKGROUND_TIMEOUT,
     }
 }

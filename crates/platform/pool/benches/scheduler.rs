@@ -70,13 +70,13 @@ impl Pool {
             fresh: false,
             single_writer: false,
             max_waiting: 100_000,
-            recycle: Duration::from_secs(1800),
-            idle: Duration::from_secs(240),
-            linger: Duration::from_secs(5),
+            max_lifetime: Duration::from_secs(1800),
+            idle_timeout: Duration::from_secs(240),
+            overflow_linger: Duration::from_secs(5),
             validate_after_idle: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(15),
             grace: Duration::from_secs(3),
-            patience: Duration::from_secs(5),
+            background_timeout: Duration::from_secs(5),
         };
         Self {
             scheduler: Scheduler::new(config, share, 7),
@@ -97,7 +97,7 @@ impl Pool {
     fn give_back(&mut self) {
         self.now += Duration::from_nanos(1);
         if let Some(slot) = self.leased.pop_front() {
-            self.scheduler.returned(self.now, slot, ReleaseOutcome::Clean);
+            self.scheduler.released(self.now, slot, ReleaseOutcome::Clean);
         }
         self.advance();
     }
@@ -119,7 +119,8 @@ impl Pool {
                     self.waiting.pop_front();
                 }
                 Action::Connect { slot, .. } => {
-                    self.scheduler.opened(self.now, slot, Duration::from_secs(1800));
+                    self.scheduler
+                        .connected(self.now, slot, Duration::from_secs(1800));
                     self.advance();
                 }
                 _ => {}

@@ -1,10 +1,13 @@
-//! The connection scheduler: it decides what happens to each slot, and does no I/O.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
+mod backoff;
 mod circuit_breaker;
+mod cooldown;
 mod scheduler;
 mod types;
 mod wait_queue;
 
-pub use circuit_breaker::{CircuitBreaker, Outage};
+pub use circuit_breaker::CircuitBreaker;
 pub use scheduler::Scheduler;
 pub use types::*;

@@ -1,18 +1,34 @@
-//! The slots of the slots: a pure state machine that decides everything and does nothing.
+//! Scheduler of connection slots: a pure state machine that decides everything and performs nothing.
 //!
-//! A slot is one unit of this process's share of the limit. Its connection occupies it while opening,
-//! idle, leased or closing, and while it rests after a close. Events come in as method calls with the
-//! time as an argument; decisions go out as [`Action`]s, which a thin shell carries out. Nothing here
-//! awaits, sleeps, reads a clock or draws a random number that was not passed in, so every reachable
-//! state can be visited by a test.
+//! # What a slot is
 //!
-//! Three rules explain most of the code:
+//! A slot is one unit of this process's share of the server's limit. It is occupied while its connection is connecting,
+//! idle, leased or closing, and while it cools down after a close. The number of occupied slots never exceeds the
+//! share, so the server never sees more connections than it was promised.
 //!
-//! - *Waiters are served, they do not serve themselves.* A caller holds a waiter_id; connections that come
-//!   back or open go to the first waiter_id that may have them. A caller that leaves wastes no handshake.
-//! - *An opening belongs to nobody.* There are as many under way as waiters can use and free slots allow.
-//! - *A refusal is back-pressure.* Its slot is free again, its waiter keeps its guard, and the next
-//!   attempt waits its time alone.
+//! # How it is driven
+//!
+//! Events come in as method calls with the time as an argument. Decisions go out as [`Action`]s, which the shell takes
+//! by [`Scheduler::poll_actions`] and carries out. [`Scheduler::next_timeout`] says when to call
+//! [`Scheduler::handle_timeout`]. The scheduler does not await, sleep, read a clock or draw a random number of its own,
+//! so a test can visit every reachable state. (quinn-proto and rustls are built in the same manner.)
+//!
+//! After each event `advance` brings the slots in order: it ends cool-downs, serves waiters, evicts idle connections,
+//! judges the attempts under way, denies callers that cannot be served, and begins new attempts.
+//!
+//! # Three rules
+//!
+//! - *Waiters are served; they do not serve themselves.* A caller waits in the queue. A connection that is released or
+//!   connected goes to the first waiter that is eligible for it. A caller that leaves wastes no handshake.
+//! - *A connection attempt belongs to no caller.* As many are under way as waiters can use and free slots allow.
+//! - *A refusal is back-pressure, not an error.* The slot is free again, the waiter keeps its place in the queue, and
+//!   the next attempt backs off.
+//!
+//! # Where to find what
+//!
+//! `wait_queue.rs` orders callers; `scheduler/slots.rs` holds the state of each slot; `scheduler/connecting.rs` decides
+//! when to connect, `scheduler/eviction.rs` when to close; `circuit_breaker.rs`, `backoff.rs` and `cooldown.rs` judge
+//! connection attempts.
 
 mod connecting;
 mod eviction;
@@ -22,14 +38,14 @@ use std::time::Duration;
 
 use crate::circuit_breaker::CircuitBreaker;
 use crate::types::{
-    AcquireError, Action, CloseReason, ConnectErrorKind, Lane, ReleaseOutcome, SchedulerConfig, SlotCounts,
-    SlotId, Timestamp, WaiterId,
+    Access, AcquireError, Action, CloseMode, CloseReason, ConnectErrorKind, Lane, ReleaseOutcome,
+    SchedulerConfig, SlotCounts, SlotId, Timestamp, Validation, WaiterId,
 };
-use crate::wait_queue::{Queue, Waiter};
+use crate::wait_queue::{WaitQueue, Waiter};
 
 use slots::{Slot, Slots};
 
-/// The state machine.
+/// Decides what happens to each slot and each waiting caller.
 #[derive(Clone, Debug, Hash)]
 pub struct Scheduler {
     config: SchedulerConfig,
@@ -37,19 +53,19 @@ pub struct Scheduler {
     rotating: bool,
     draining: bool,
     slots: Slots,
-    queue: Queue,
+    queue: WaitQueue,
     breaker: CircuitBreaker,
-    /// Everything due by then has been done.
+    /// The time of the last event: everything due by then has been done.
     advanced_to: Timestamp,
     actions: Vec<Action>,
 }
 
 impl Scheduler {
-    /// Begins with no connection. `seed` feeds the jitter.
+    /// Starts without connections. `seed` feeds the jitter.
     pub fn new(config: SchedulerConfig, share: usize, seed: u64) -> Self {
         Self {
             breaker: CircuitBreaker::new(config.grace, seed),
-            queue: Queue::new(config.patience),
+            queue: WaitQueue::new(config.background_timeout),
             config,
             share: share.max(1),
             rotating: false,
@@ -60,22 +76,26 @@ impl Scheduler {
         }
     }
 
-    /// Takes what is to be done, in order.
+    /// Takes the actions to carry out, in order.
     pub fn poll_actions(&mut self) -> std::vec::Drain<'_, Action> {
         self.actions.drain(..)
     }
 
-    /// Asks for a connection: a grant or a error for the waiter_id follows, now or later.
+    /// Queues a caller; a grant or a denial for the returned id follows, now or later.
     ///
     /// # Errors
-    /// A error at once where the pool is closing, broken with nothing to lend, or `max_waiting` wait.
+    /// [`AcquireError::Draining`] where the pool is closing, [`AcquireError::Full`] where `max_waiting` callers wait,
+    /// [`AcquireError::CircuitOpen`] where the breaker is open and no lease is likely to be released.
     pub fn request(&mut self, now: Timestamp, lane: Lane) -> Result<WaiterId, AcquireError> {
         if self.draining {
             return Err(AcquireError::Draining);
         }
-        let lane = Lane {
-            writes: lane.writes && self.config.single_writer,
-            ..lane
+        let lane = match self.config.single_writer {
+            true => lane,
+            false => Lane {
+                access: Access::Read,
+                ..lane
+            },
         };
         if self.slots.count.idle == 0 || !self.eligible()(lane) {
             self.admit(now)?;
@@ -85,20 +105,20 @@ impl Scheduler {
         Ok(waiter_id)
     }
 
-    /// Takes a waiter out of the queue; returns whether it was still there.
+    /// Removes a waiter from the queue; returns whether it was still waiting.
     pub fn cancel(&mut self, now: Timestamp, waiter_id: WaiterId) -> bool {
         let was_waiting = self.queue.remove(waiter_id).is_some();
         self.advance(now);
         was_waiting
     }
 
-    /// An opening has passed authentication: from here on it may be waiting for its turn.
+    /// A connection attempt has passed authentication; from now on it may be waiting in the pooler's own queue.
     pub fn logged_in(&mut self, slot: SlotId) {
         self.slots.log_in(slot);
     }
 
-    /// An opening succeeded. `lifetime` is `recycle` with its jitter.
-    pub fn opened(&mut self, now: Timestamp, slot: SlotId, lifetime: Duration) {
+    /// A connection attempt succeeded. `lifetime` is `max_lifetime` with its jitter.
+    pub fn connected(&mut self, now: Timestamp, slot: SlotId, lifetime: Duration) {
         if !matches!(self.slots.state(slot), Some(Slot::Connecting { .. })) {
             return;
         }
@@ -108,34 +128,32 @@ impl Scheduler {
         self.advance(now);
     }
 
-    /// An opening failed; its connection is gone.
-    pub fn failed(&mut self, now: Timestamp, slot: SlotId, failure: ConnectErrorKind) {
+    /// A connection attempt failed; it occupies nothing at the server.
+    pub fn connect_failed(&mut self, now: Timestamp, slot: SlotId, kind: ConnectErrorKind) {
         let Some(Slot::Connecting { since, cancelled, .. }) = self.slots.state(slot) else {
             return;
         };
         self.slots.remove(slot);
-        // One that ended by itself and cannot say why must be paced like any other that brings nothing.
-        let unasked = failure == ConnectErrorKind::Cancelled && !cancelled;
-        let failure = if unasked {
-            ConnectErrorKind::Unreachable
-        } else {
-            failure
+        // An attempt that ended uncancelled and without a reason is paced like any other failure.
+        let kind = match kind {
+            ConnectErrorKind::Cancelled if !cancelled => ConnectErrorKind::Unreachable,
+            kind => kind,
         };
-        self.breaker.failed(now, since, failure);
+        self.breaker.failed(now, since, kind);
         self.advance(now);
     }
 
-    /// A lease ended.
-    pub fn returned(&mut self, now: Timestamp, slot: SlotId, how: ReleaseOutcome) {
+    /// A lease was released.
+    pub fn released(&mut self, now: Timestamp, slot: SlotId, outcome: ReleaseOutcome) {
         let Some(Slot::Leased { expires, .. }) = self.slots.state(slot) else {
             return;
         };
-        match how {
+        match outcome {
             ReleaseOutcome::Clean => {
                 self.breaker.alive(now);
                 self.slots.put(slot, Slot::Idle { expires, since: now });
-                if let Some(why) = self.why_not_again(now, expires) {
-                    self.close(slot, true, why);
+                if let Some(why) = self.close_reason(now, expires) {
+                    self.close(slot, CloseMode::Graceful, why);
                 }
             }
             ReleaseOutcome::Dropped => self.free(now, slot),
@@ -148,7 +166,7 @@ impl Scheduler {
         self.advance(now);
     }
 
-    /// A connection that was closing is closed.
+    /// The close of a connection has ended.
     pub fn closed(&mut self, now: Timestamp, slot: SlotId) {
         if matches!(self.slots.state(slot), Some(Slot::Closing)) {
             self.free(now, slot);
@@ -156,21 +174,20 @@ impl Scheduler {
         }
     }
 
-    /// Sets how many slots there are, at least one.
+    /// Sets the number of slots, at least one.
     pub fn set_share(&mut self, now: Timestamp, share: usize) {
         self.share = share.max(1);
         self.advance(now);
     }
 
-    /// Makes every holder close its connection after each turn, for instances that have none.
+    /// Closes every connection when it is released, so that other instances without one get a turn.
     ///
-    /// What lies idle goes with the next event: a change of the number of instances is followed by one
-    /// of the share.
+    /// Idle connections are closed with the next event, which is the change of the share that follows.
     pub fn set_rotating(&mut self, rotating: bool) {
         self.rotating = rotating;
     }
 
-    /// Lends an idle connection to the pool's own deferred if nobody waits for one.
+    /// Leases an idle connection to the pool's own maintenance, unless a caller waits for one.
     pub fn borrow_idle(&mut self, now: Timestamp) -> Option<SlotId> {
         if !self.queue.is_empty() || self.draining {
             return None;
@@ -180,7 +197,7 @@ impl Scheduler {
         Some(slot)
     }
 
-    /// Takes no more callers, sends the waiting ones away, gives openings up and closes what is idle.
+    /// Denies new and waiting callers, cancels connection attempts and closes idle connections.
     pub fn drain(&mut self, now: Timestamp) {
         self.draining = true;
         self.deny_all(AcquireError::Draining);
@@ -193,14 +210,14 @@ impl Scheduler {
         self.advance(now);
     }
 
-    /// Does what has become due.
+    /// Does what has become due; called at [`Scheduler::next_timeout`].
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.advance(now);
     }
 
-    /// When `handle_timeout` is due next, if at all.
+    /// Returns when `handle_timeout` is due next, if at all.
     ///
-    /// Counts from the last event rather than from now, so that what became due since is not forgotten.
+    /// Counts from the last event rather than from `now`, so that what became due since then is not forgotten.
     pub fn next_timeout(&self, now: Timestamp) -> Option<Timestamp> {
         let waits = !self.queue.is_empty();
         let wanted = (waits || self.breaker.probing()) && !self.draining;
@@ -219,27 +236,27 @@ impl Scheduler {
             .map(|moment| moment.max(now))
     }
 
-    /// Slots by state.
+    /// Returns the number of slots in each state.
     pub fn slot_counts(&self) -> SlotCounts {
         self.slots.count
     }
 
-    /// Callers waiting: requests, then background work.
+    /// Returns the numbers of waiting requests and of waiting background work.
     pub fn waiting(&self) -> (usize, usize) {
         self.queue.lengths()
     }
 
-    /// The present share.
+    /// Returns the present share.
     pub fn share(&self) -> usize {
         self.share
     }
 
-    /// The judge of openings.
+    /// Returns the circuit breaker.
     pub fn breaker(&self) -> &CircuitBreaker {
         &self.breaker
     }
 
-    /// Whether no connection is left; a slot that rests has none.
+    /// Returns whether no connection is left; a slot that cools down has none.
     pub fn is_empty(&self) -> bool {
         self.slots.count.total() == self.slots.count.cooling_down
     }
@@ -249,7 +266,7 @@ impl Scheduler {
         if self.queue.len() >= self.config.max_waiting {
             return Err(AcquireError::Full);
         }
-        if self.queue.is_empty() && self.slots.count.opening == 0 {
+        if self.queue.is_empty() && self.slots.count.connecting == 0 {
             self.breaker.forget_stale_trouble(now);
         }
         match self.breaker.denies(now) {
@@ -258,70 +275,73 @@ impl Scheduler {
         }
     }
 
-    /// Brings the slots in order after any event. Waiters come before tidying up: a connection that
-    /// somebody waits for is not closed for having been unused.
+    /// Brings the slots in order after an event. Waiters are served before eviction, so that a connection that a
+    /// caller waits for is not closed for having been unused.
     fn advance(&mut self, now: Timestamp) {
         self.advanced_to = now;
         self.end_cooldowns(now);
         self.serve(now);
         self.close_idle(now);
-        self.judge_openings(now);
+        self.judge_attempts(now);
         self.deny_hopeless(now);
-        self.open(now);
+        self.connect(now);
     }
 
     fn end_cooldowns(&mut self, now: Timestamp) {
         if self.slots.count.cooling_down == 0 {
             return;
         }
-        let rested = |state: &Slot| matches!(state, Slot::CoolingDown { until } if *until <= now);
-        while let Some(slot) = self.slots.find(rested) {
+        let cooled = |state: &Slot| matches!(state, Slot::CoolingDown { until } if *until <= now);
+        while let Some(slot) = self.slots.find(cooled) {
             self.slots.remove(slot);
         }
     }
 
-    /// Pairs idle connections with the waiters that may have them.
+    /// Grants idle connections to the waiters that are eligible for them.
     fn serve(&mut self, now: Timestamp) {
         while let Some(slot) = self.slots.last_used() {
-            let Some((waiter_id, waiter)) = self.queue.take_next(now, self.eligible()) else {
+            let Some((waiter_id, waiter)) = self.queue.pop_eligible(now, self.eligible()) else {
                 return;
             };
-            let check = self.lease(now, slot, waiter.lane);
+            let validation = self.lease(now, slot, waiter.lane);
             self.actions.push(Action::Grant {
                 waiter_id,
                 slot,
-                check,
+                validation,
             });
         }
     }
 
-    /// Turns an idle slot into a leased one and tells whether its connection wants a check first.
-    fn lease(&mut self, now: Timestamp, slot: SlotId, lane: Lane) -> bool {
+    /// Leases an idle connection; returns whether it is to be validated first.
+    fn lease(&mut self, now: Timestamp, slot: SlotId, lane: Lane) -> Validation {
         let Some(Slot::Idle { expires, since }) = self.slots.state(slot) else {
-            return false;
+            return Validation::Skipped;
         };
         self.slots.put(slot, Slot::Leased { expires, lane });
-        now.saturating_sub(since) > self.config.validate_after_idle
+        match now.saturating_sub(since) > self.config.validate_after_idle {
+            true => Validation::Required,
+            false => Validation::Skipped,
+        }
     }
 
     /// Which callers may have a connection now, if there is one.
     fn eligible(&self) -> impl Fn(Lane) -> bool + use<> {
         let (background, writer) = (self.background_room() > 0, self.slots.writers_leased == 0);
-        move |lane| (background || !lane.background) && (writer || !lane.writes)
+        move |lane: Lane| (background || !lane.is_background()) && (writer || !lane.writes())
     }
 
-    /// Background work leaves requests one slot where there is more than one.
+    /// How many more leases background work may have: it leaves requests one slot where there is more than one.
     fn background_room(&self) -> usize {
         let most = self.share.saturating_sub(1).max(1);
         most.saturating_sub(self.slots.background_leased)
     }
 
-    fn close(&mut self, slot: SlotId, polite: bool, why: CloseReason) {
+    fn close(&mut self, slot: SlotId, mode: CloseMode, why: CloseReason) {
         self.slots.put(slot, Slot::Closing);
-        self.actions.push(Action::Close { slot, polite, why });
+        self.actions.push(Action::Close { slot, mode, why });
     }
 
-    /// Frees a slot whose connection is closed, after the rest that the pooler was seen to need.
+    /// Frees a slot whose connection is closed, after the cool-down that the pooler was seen to need.
     fn free(&mut self, now: Timestamp, slot: SlotId) {
         match self.breaker.closed_one(now) {
             Some(cooldown) => self.slots.put(

@@ -1,54 +1,84 @@
-//! The scheduler's words: what it is asked, what it answers, and why.
+//! The scheduler's types: what it is asked, what it decides, and why.
 
 use std::time::Duration;
-
-use crate::circuit_breaker::Outage;
 
 /// The time since the pool began.
 pub type Timestamp = Duration;
 
-/// Names one slot_counts of a slot, from the opening of a connection to the end of its close.
+/// Identifies one use of a slot, from the connection attempt to the end of the close.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SlotId(pub u64);
 
-/// Names a waiting caller.
+/// Identifies a waiting caller; a later caller has a greater one.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct WaiterId(pub u64);
 
 /// The rules that do not change while the process runs.
 #[derive(Clone, Debug, Hash)]
 pub struct SchedulerConfig {
-    /// Connections kept when idle.
+    /// Connections that are kept when idle.
     pub pool_size: usize,
     /// Closes each connection after one lease.
     pub fresh: bool,
-    /// One writing lease at a time (SQLite).
+    /// Leases to one writer at a time (SQLite).
     pub single_writer: bool,
     /// Callers that may wait at once.
     pub max_waiting: usize,
-    /// Age at which a connection is replaced.
-    pub recycle: Duration,
+    /// Age at which a connection is replaced; the shell adds jitter and reports the result with `connected`.
+    pub max_lifetime: Duration,
     /// Idle time after which a connection is closed.
-    pub idle: Duration,
-    /// Idle time granted beyond `pool_size`.
-    pub linger: Duration,
-    /// Idle time after which a connection is checked before use.
+    pub idle_timeout: Duration,
+    /// Idle time after which a connection beyond `pool_size` is closed.
+    pub overflow_linger: Duration,
+    /// Idle time after which a connection is validated before use.
     pub validate_after_idle: Duration,
-    /// The longest an ordinary opening may take.
+    /// The usual timeout of a connection attempt.
     pub connect_timeout: Duration,
     /// How long callers wait for a server that does not answer.
     pub grace: Duration,
-    /// Background work that waited this long gets one turn before requests.
-    pub patience: Duration,
+    /// The wait after which background work is served once before requests.
+    pub background_timeout: Duration,
 }
 
-/// What a caller wants a connection for.
+/// The part of the queue that a caller waits in.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 pub struct Lane {
-    /// Queues behind requests and leaves them a slot.
-    pub background: bool,
-    /// Will write; matters only where there is a single writer.
-    pub writes: bool,
+    /// Requests or background work.
+    pub priority: Priority,
+    /// Reads or writes; matters only where there is a single writer.
+    pub access: Access,
+}
+
+impl Lane {
+    /// Whether it is background work.
+    pub fn is_background(self) -> bool {
+        self.priority == Priority::Background
+    }
+
+    /// Whether it may write.
+    pub fn writes(self) -> bool {
+        self.access == Access::Write
+    }
+}
+
+/// Who is served first.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Priority {
+    /// Served in order of arrival.
+    #[default]
+    Request,
+    /// Served after requests, and leaves them a slot.
+    Background,
+}
+
+/// What a caller does with its connection.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Access {
+    /// Reads only.
+    #[default]
+    Read,
+    /// May write.
+    Write,
 }
 
 /// Why a caller gets no connection.
@@ -58,34 +88,80 @@ pub enum AcquireError {
     Full,
     /// The pool is closing.
     Draining,
-    /// The breaker is open.
+    /// The circuit breaker is open.
     CircuitOpen(Outage),
+}
+
+/// Why the circuit breaker is open.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outage {
+    /// The server does not answer, or answers with an error that passes.
+    Unreachable,
+    /// The settings do not fit the server: wrong password, unknown database, TLS.
+    Permanent,
+    /// The pooler blocks this client for a time.
+    Banned,
 }
 
 /// What the shell has to do.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Action {
-    /// Hand the slot's connection to the caller; check it first where it has lain idle for long.
+    /// Give the slot's connection to the caller.
     Grant {
+        /// The caller.
         waiter_id: WaiterId,
+        /// The slot.
         slot: SlotId,
-        check: bool,
+        /// What to do with the connection first.
+        validation: Validation,
     },
-    /// Tell the caller that there will be none.
+    /// Return an error to the caller.
     Deny {
+        /// The caller.
         waiter_id: WaiterId,
+        /// The error.
         error: AcquireError,
     },
-    /// Open a connection within the time, then report opened, refused, failed or abandoned.
-    Connect { slot: SlotId, within: Duration },
-    /// Give an opening up, then report it abandoned.
-    CancelConnect { slot: SlotId },
-    /// Close an idle connection, politely or by dropping it, then report it gone.
-    Close {
+    /// Connect, then report `connected` or `connect_failed`.
+    Connect {
+        /// The slot.
         slot: SlotId,
-        polite: bool,
+        /// The timeout of the attempt.
+        within: Duration,
+    },
+    /// Cancel a connection attempt, then report it as failed with [`ConnectErrorKind::Cancelled`].
+    CancelConnect {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// Close an idle connection, then report it `closed`.
+    Close {
+        /// The slot.
+        slot: SlotId,
+        /// With or without a word to the server.
+        mode: CloseMode,
+        /// The reason.
         why: CloseReason,
     },
+}
+
+/// Whether a connection is validated before it is handed out.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Validation {
+    /// It was idle for longer than `validate_after_idle`.
+    Required,
+    /// It was used a short time ago.
+    Skipped,
+}
+
+/// How a connection is closed.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum CloseMode {
+    /// The server is sent a Terminate message, which frees its place soon.
+    Graceful,
+    /// The socket is dropped: the connection may be dead, and a message to it may block.
+    Abrupt,
 }
 
 /// Why a connection is closed.
@@ -97,60 +173,60 @@ pub enum CloseReason {
     Idle,
     /// The share shrank.
     OverShare,
-    /// The strategy is fresh, or holders yield so that an instance without a connection gets a turn.
+    /// The strategy is fresh, or instances take turns because there are more of them than slots.
     Rotated,
-    /// Another connection was found dead, and this one has been idle since before.
+    /// Another connection was found dead, and this one was idle before that.
     Suspect,
     /// The pool is closing.
     Draining,
 }
 
-/// How a leased connection came back.
+/// The state in which a leased connection is released.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ReleaseOutcome {
-    /// Nothing under way, no transaction open.
+    /// Open, with nothing under way and no transaction.
     Clean,
-    /// Gone already, and with it what it was activity.
+    /// Gone, and only this one.
     Dropped,
-    /// Gone, found dead: what lay idle since before is suspect.
+    /// Found dead: connections that were idle before that are suspect.
     Dead,
-    /// Being closed by the shell, which reports it gone when done.
+    /// Being closed by the shell, which reports `closed` when it is done.
     Closing,
 }
 
-/// What an opening met that made it fail.
+/// Why a connection attempt failed.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum ConnectErrorKind {
     /// The pooler or server is full.
     Full,
-    /// Nobody answers, or the answer is that it is starting or stopping.
+    /// The server does not answer, or answers with an error that passes.
     Unreachable,
-    /// It will fail again for the same reason.
+    /// The next attempt will fail for the same reason.
     Permanent,
-    /// The pooler turned this client away for a while.
+    /// The pooler blocks this client for this long.
     Banned(Duration),
-    /// The attempt was given up here: no evidence of anything.
+    /// The attempt was cancelled here, which says nothing about the server.
     Cancelled,
 }
 
-/// How many slots are in each state.
+/// The number of slots in each state.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, serde::Serialize)]
 pub struct SlotCounts {
-    /// Connections on their way.
-    pub opening: usize,
-    /// Connections nobody uses.
+    /// Connection attempts under way.
+    pub connecting: usize,
+    /// Connections ready for use.
     pub idle: usize,
-    /// Connections lent to sessions.
+    /// Connections leased to sessions.
     pub leased: usize,
-    /// Connections on their way out.
+    /// Connections being closed.
     pub closing: usize,
-    /// Slots that wait until a pooler has taken note of a close.
+    /// Slots that wait until the pooler has noticed a close.
     pub cooling_down: usize,
 }
 
 impl SlotCounts {
-    /// Slots occupied.
+    /// Returns the number of occupied slots.
     pub fn total(&self) -> usize {
-        self.opening + self.idle + self.leased + self.closing + self.cooling_down
+        self.connecting + self.idle + self.leased + self.closing + self.cooling_down
     }
 }

@@ -1,110 +1,110 @@
-//! The waiting line: requests before background work, in order of arrival, each findable by waiter_id.
+//! Wait queue: requests before background work, each in order of arrival.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::types::{Lane, Timestamp, WaiterId};
 
-/// One caller that waits.
+/// A waiting caller.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(crate) struct Waiter {
     pub(crate) lane: Lane,
     pub(crate) since: Timestamp,
 }
 
-/// Four lines by lane and by whether the caller writes; waiter ids order them all.
+/// Four queues, by priority and access; the ids order them all.
 ///
-/// Writers stand apart because only one may go at a time on SQLite, and readers pass them meanwhile.
+/// Writers have queues of their own because SQLite serves one at a time, and readers overtake them meanwhile.
 #[derive(Clone, Debug, Hash)]
-pub(crate) struct Queue {
-    lines: [BTreeMap<WaiterId, Waiter>; 4],
-    patience: Duration,
-    next_ticket: u64,
-    /// Before this no overdue background waiter goes first again.
+pub(crate) struct WaitQueue {
+    queues: [BTreeMap<WaiterId, Waiter>; 4],
+    background_timeout: Duration,
+    next_id: u64,
+    /// Before this time no overdue background work is served before requests again.
     next_turn: Timestamp,
 }
 
-impl Queue {
-    pub(crate) fn new(patience: Duration) -> Self {
+impl WaitQueue {
+    pub(crate) fn new(background_timeout: Duration) -> Self {
         Self {
-            lines: Default::default(),
-            patience,
-            next_ticket: 0,
+            queues: Default::default(),
+            background_timeout,
+            next_id: 0,
             next_turn: Timestamp::ZERO,
         }
     }
 
     pub(crate) fn push(&mut self, waiter: Waiter) -> WaiterId {
-        let waiter_id = WaiterId(self.next_ticket);
-        self.next_ticket += 1;
-        self.lines[line_of(waiter.lane)].insert(waiter_id, waiter);
+        let waiter_id = WaiterId(self.next_id);
+        self.next_id += 1;
+        self.queues[index_of(waiter.lane)].insert(waiter_id, waiter);
         waiter_id
     }
 
     pub(crate) fn remove(&mut self, waiter_id: WaiterId) -> Option<Waiter> {
-        self.lines.iter_mut().find_map(|line| line.remove(&waiter_id))
+        self.queues.iter_mut().find_map(|queue| queue.remove(&waiter_id))
     }
 
     pub(crate) fn pop_any(&mut self) -> Option<WaiterId> {
-        self.lines
+        self.queues
             .iter_mut()
-            .find_map(|line| line.pop_first())
+            .find_map(|queue| queue.pop_first())
             .map(|(waiter_id, _)| waiter_id)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.lines.iter().all(BTreeMap::is_empty)
+        self.queues.iter().all(BTreeMap::is_empty)
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.lines.iter().map(BTreeMap::len).sum()
+        self.queues.iter().map(BTreeMap::len).sum()
     }
 
     /// Requests and background work waiting.
     pub(crate) fn lengths(&self) -> (usize, usize) {
         (
-            self.lines[0].len() + self.lines[1].len(),
-            self.lines[2].len() + self.lines[3].len(),
+            self.queues[0].len() + self.queues[1].len(),
+            self.queues[2].len() + self.queues[3].len(),
         )
     }
 
-    /// Takes out the first waiter that may have a connection now.
-    pub(crate) fn take_next(
+    /// Removes and returns the first waiter that is eligible for a connection now.
+    pub(crate) fn pop_eligible(
         &mut self,
         now: Timestamp,
-        may: impl Fn(Lane) -> bool,
+        eligible: impl Fn(Lane) -> bool,
     ) -> Option<(WaiterId, Waiter)> {
-        let background = self.head(2, &may);
-        let patient = |(_, waiter): &(_, Waiter)| waiter.since + self.patience <= now;
-        let overdue = background.filter(patient).filter(|_| self.next_turn <= now);
+        let background = self.head(2, &eligible);
+        let waited = |(_, waiter): &(_, Waiter)| waiter.since + self.background_timeout <= now;
+        let overdue = background.filter(waited).filter(|_| self.next_turn <= now);
         if overdue.is_some() {
-            self.next_turn = now + self.patience;
+            self.next_turn = now + self.background_timeout;
         }
-        let (waiter_id, _) = overdue.or_else(|| self.head(0, &may)).or(background)?;
+        let (waiter_id, _) = overdue.or_else(|| self.head(0, &eligible)).or(background)?;
         self.remove(waiter_id).map(|waiter| (waiter_id, waiter))
     }
 
-    /// The elder of a lane's two line heads that may go.
-    fn head(&self, first: usize, may: &impl Fn(Lane) -> bool) -> Option<(WaiterId, Waiter)> {
-        let heads = self.lines[first..first + 2]
+    /// The first eligible waiter of a priority's two queues.
+    fn head(&self, first: usize, eligible: &impl Fn(Lane) -> bool) -> Option<(WaiterId, Waiter)> {
+        let heads = self.queues[first..first + 2]
             .iter()
             .filter_map(BTreeMap::first_key_value);
-        let ready = heads.filter(|(_, waiter)| may(waiter.lane));
+        let ready = heads.filter(|(_, waiter)| eligible(waiter.lane));
         ready
             .min_by_key(|(waiter_id, _)| **waiter_id)
             .map(|(waiter_id, waiter)| (*waiter_id, *waiter))
     }
 
-    /// How many waiters could use a connection if it opened now.
-    pub(crate) fn eligible(&self, background_room: usize, writer_busy: bool) -> usize {
-        // Writers have lines of their own only where there is a single writer.
-        let writers = |line: &BTreeMap<_, _>| usize::from(!line.is_empty() && !writer_busy);
-        let requests = self.lines[0].len();
-        let background = (self.lines[2].len() + writers(&self.lines[3])).min(background_room);
-        requests + writers(&self.lines[1]) + background
+    /// How many waiters could use a connection now.
+    pub(crate) fn usable(&self, background_room: usize, writer_busy: bool) -> usize {
+        // Writers have queues of their own only where there is a single writer.
+        let writers = |queue: &BTreeMap<_, _>| usize::from(!queue.is_empty() && !writer_busy);
+        let requests = self.queues[0].len();
+        let background = (self.queues[2].len() + writers(&self.queues[3])).min(background_room);
+        requests + writers(&self.queues[1]) + background
     }
 }
 
-fn line_of(lane: Lane) -> usize {
-    usize::from(lane.background) * 2 + usize::from(lane.writes)
+fn index_of(lane: Lane) -> usize {
+    usize::from(lane.is_background()) * 2 + usize::from(lane.writes())
 }

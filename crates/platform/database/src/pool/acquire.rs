@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::pool::lease::Lease;
 use crate::stats::activity::SessionActivity;
 use crate::stats::counters::Event;
-use berth_pool::{AcquireError, Lane, WaiterId};
+use berth_pool::{AcquireError, Lane, Validation, WaiterId};
 
 impl Pool {
     /// Waits for a connection, at most until the deadline.
@@ -26,8 +26,11 @@ impl Pool {
     ) -> Result<Lease, Error> {
         let begun = Instant::now();
         loop {
-            let Grant { mut lease, check } = self.acquire_any(activity, lane, deadline, begun).await?;
-            if !check || lease.check(deadline).await {
+            let Grant {
+                mut lease,
+                validation,
+            } = self.acquire_any(activity, lane, deadline, begun).await?;
+            if validation == Validation::Skipped || lease.check(deadline).await {
                 activity.waited(begun.elapsed());
                 return Ok(lease);
             }
@@ -124,7 +127,7 @@ impl Pool {
 #[derive(Debug)]
 pub(crate) struct Grant {
     pub(super) lease: Lease,
-    pub(super) check: bool,
+    pub(super) validation: Validation,
 }
 
 pub(super) enum AcquireStep {

@@ -12,17 +12,22 @@ use crate::pool::lease::PooledConnection;
 use crate::pool::status::Server;
 use crate::settings::Instances;
 use crate::stats::counters::Event;
-use berth_pool::{ConnectErrorKind, SlotId};
+use berth_pool::{CloseMode, ConnectErrorKind, SlotId};
 
 impl Pool {
     /// Closes a connection that the scheduler knows to be closing, in a task of its own.
-    pub(crate) fn close_connection(self: &Arc<Self>, slot: SlotId, pooled: PooledConnection, polite: bool) {
+    pub(crate) fn close_connection(
+        self: &Arc<Self>,
+        slot: SlotId,
+        pooled: PooledConnection,
+        mode: CloseMode,
+    ) {
         let leaving = CloseGuard {
             pool: self.clone(),
             slot,
         };
         // SQLite's connection ends with its worker thread, which must be waited for.
-        if !polite && matches!(pooled.connection, Connection::Postgres(_)) {
+        if mode == CloseMode::Abrupt && matches!(pooled.connection, Connection::Postgres(_)) {
             drop(pooled);
             return drop(leaving);
         }
@@ -73,7 +78,7 @@ impl Pool {
                 leases: 0,
             },
         );
-        state.scheduler.opened(now, slot, lifetime);
+        state.scheduler.connected(now, slot, lifetime);
         self.advance(state);
     }
 
@@ -98,7 +103,7 @@ impl Pool {
                 answer: &miss.to_string(),
             }),
         }
-        state.scheduler.failed(now, slot, failure);
+        state.scheduler.connect_failed(now, slot, failure);
         self.advance(state);
     }
 }

@@ -9,7 +9,7 @@ use crate::connect::connect_error::loss;
 use crate::connect::connector::{Backend, Connection, Ended, Interrupt, TransactionEnd};
 use crate::connect::tls_relay::Relay;
 use crate::pool::{Pool, spawn};
-use berth_pool::{ReleaseOutcome, SlotId};
+use berth_pool::{CloseMode, ReleaseOutcome, SlotId};
 
 /// The longest a check of a connection that lay idle may take: a dropped flow does not fail, it hangs.
 const CHECK_LIMIT: Duration = Duration::from_secs(1);
@@ -182,7 +182,7 @@ impl Drop for Lease {
         match self.condition {
             ConnectionState::Clean if self.tainted => {
                 self.pool.lost(self.slot, ReleaseOutcome::Closing, self.taken);
-                self.pool.close_connection(self.slot, pooled, true);
+                self.pool.close_connection(self.slot, pooled, CloseMode::Graceful);
             }
             ConnectionState::Clean => self.pool.give_back(self.slot, pooled, self.taken),
             ConnectionState::Open => self.roll_back(pooled),
@@ -206,7 +206,7 @@ impl Lease {
             Connection::Sqlite(_) => {
                 pooled.interrupt.interrupt();
                 self.pool.lost(self.slot, ReleaseOutcome::Closing, self.taken);
-                self.pool.close_connection(self.slot, pooled, true);
+                self.pool.close_connection(self.slot, pooled, CloseMode::Graceful);
             }
         }
     }

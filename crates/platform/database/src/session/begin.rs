@@ -3,11 +3,12 @@
 use std::sync::Weak;
 use std::time::{Duration, Instant};
 
+use berth_pool::Access;
 use sea_orm::{AccessMode, DbBackend, DbErr, IsolationLevel, TransactionOptions};
 
 use super::error::{Failure, Resend, Sent};
 use super::in_flight::{Level, TransactionState};
-use super::inner::{Access, SessionInner};
+use super::inner::SessionInner;
 use crate::connect::connector::{milliseconds, quoted};
 use crate::error::Error;
 use crate::pool::lease::ConnectionState;

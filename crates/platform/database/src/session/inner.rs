@@ -22,7 +22,7 @@ use crate::pool::lease::Lease;
 use crate::settings::PoolerMode;
 use crate::stats::activity::{HolderState, SessionActivity, Usage};
 use crate::stats::counters::Event;
-use berth_pool::Lane;
+use berth_pool::{Access, Lane};
 
 /// The right to work on a session's lease; other statements of the session wait for it.
 pub(super) type Turn = OwnedMutexGuard<TransactionState>;
@@ -197,8 +197,8 @@ impl SessionInner {
         let limit = Instant::now() + self.pool.settings.pool_timeout;
         let limit = self.deadline.map_or(limit, |deadline| deadline.min(limit));
         let lane = Lane {
-            background: self.options.background,
-            writes: access == Access::Write,
+            priority: self.options.priority,
+            access,
         };
         let waiting = tracing::debug_span!("db.wait", label = %self.options.label);
         self.pool
@@ -233,13 +233,6 @@ impl SessionInner {
         self.activity.held(lease.held());
         self.activity.finishes(HolderState::Idle);
     }
-}
-
-/// What a session wants a connection for; matters on SQLite, which has one writer.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Access {
-    Read,
-    Write,
 }
 
 impl Drop for SessionInner {

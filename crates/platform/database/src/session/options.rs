@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
+use berth_pool::Priority;
 use sea_orm::IsolationLevel;
 
 /// Says how a session ends.
@@ -20,7 +21,7 @@ pub struct SessionOptions {
     pub(super) label: Cow<'static, str>,
     pub(super) request_id: Option<String>,
     pub(super) autocommit_reads: bool,
-    pub(super) background: bool,
+    pub(super) priority: Priority,
     pub(super) deadline: Option<Duration>,
     pub(super) isolation: Option<IsolationLevel>,
     pub(super) read_only: bool,
@@ -34,7 +35,7 @@ impl SessionOptions {
             label: label.into(),
             request_id: None,
             autocommit_reads: false,
-            background: false,
+            priority: Priority::Request,
             deadline: None,
             isolation: None,
             read_only: false,
@@ -64,7 +65,7 @@ impl SessionOptions {
     #[must_use]
     pub fn background(self) -> Self {
         Self {
-            background: true,
+            priority: Priority::Background,
             ..self
         }
     }

@@ -96,7 +96,7 @@ impl TestPool {
     pub(crate) async fn assert_whole(&self) {
         eventually(async || {
             let slots = self.database.status().slots;
-            slots.leased == 0 && slots.opening == 0 && slots.closing == 0
+            slots.leased == 0 && slots.connecting == 0 && slots.closing == 0
         })
         .await;
         eventually(async || self.limiter.counts().concurrent <= self.database.status().slots.idle).await;

@@ -90,7 +90,7 @@ async fn a_pgbouncer_that_lets_in_and_makes_wait_is_waited_for() {
         number(&session, "SELECT 1").await
     };
     let release = async {
-        eventually(async || second.status().slots.opening == 1).await;
+        eventually(async || second.status().slots.connecting == 1).await;
         tokio::time::sleep(Duration::from_secs(4)).await;
         assert_eq!(
             second.status().breaker,

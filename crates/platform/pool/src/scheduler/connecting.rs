@@ -1,18 +1,18 @@
-//! When connections are opened, and what it means when none can be.
+//! Connecting: when a connection attempt begins, is cancelled, or shows that the server is not reachable.
 
 use super::Scheduler;
 use super::slots::Slot;
 use crate::types::{AcquireError, Action, SlotId, Timestamp};
 
 impl Scheduler {
-    /// Opens as many as waiters can use, and free slots and the breaker allow.
-    pub(super) fn open(&mut self, now: Timestamp) {
+    /// Begins as many attempts as waiters can use, and free slots and the breaker allow.
+    pub(super) fn connect(&mut self, now: Timestamp) {
         loop {
             let under_way = self.under_way(now);
-            if !self.wants_opening(under_way) || !self.breaker.permits(now, under_way) {
+            if !self.wants_connection(under_way) || !self.breaker.permits(now, under_way) {
                 return;
             }
-            if self.slots.count.total() >= self.share || self.breaker.crowded(self.slots.count.opening) {
+            if self.slots.count.total() >= self.share || self.breaker.crowded(self.slots.count.connecting) {
                 return self.make_room(now);
             }
             let probe = self.breaker.troubled();
@@ -27,7 +27,7 @@ impl Scheduler {
         }
     }
 
-    /// Openings from which a connection is expected; one that hangs keeps no other from beginning.
+    /// Attempts that are expected to succeed; one that hangs does not keep another from beginning.
     fn under_way(&self, now: Timestamp) -> usize {
         let hanging = self.slots.states().filter(|state| match state {
             Slot::Connecting {
@@ -37,26 +37,26 @@ impl Scheduler {
             } => self.breaker.hangs_at(*since) <= now,
             _ => false,
         });
-        self.slots.count.opening - hanging.count()
+        self.slots.count.connecting - hanging.count()
     }
 
-    fn wants_opening(&self, under_way: usize) -> bool {
+    fn wants_connection(&self, under_way: usize) -> bool {
         let writer_busy = self.slots.writers_leased > 0;
-        let usable = self.queue.eligible(self.background_room(), writer_busy);
-        // In last_connect_error openings overlap even before they hang.
+        let usable = self.queue.usable(self.background_room(), writer_busy);
+        // During an outage attempts overlap even before they hang.
         let probe = self.breaker.probing() || (self.breaker.troubled() && usable > 0);
         !self.draining && (probe || usable > under_way)
     }
 
-    /// Gives up the eldest opening that brings nothing and keeps another from its slot.
+    /// Cancels the oldest attempt that hangs and occupies a slot that another needs.
     ///
-    /// Probes end by themselves soon. One that has logged in waits for its turn and would lose it.
+    /// Probes end soon by themselves. An attempt that has logged in may be in a pooler's queue and would lose its place.
     fn make_room(&mut self, now: Timestamp) {
-        let leaving = |state: &Slot| matches!(state, Slot::Connecting { cancelled: true, .. });
-        if self.slots.find(leaving).is_some() {
+        let cancelled = |state: &Slot| matches!(state, Slot::Connecting { cancelled: true, .. });
+        if self.slots.find(cancelled).is_some() {
             return;
         }
-        let in_the_way = |state: &Slot| match state {
+        let stale = |state: &Slot| match state {
             Slot::Connecting {
                 since,
                 probe: false,
@@ -65,15 +65,15 @@ impl Scheduler {
             } => self.stale_at(*since) <= now,
             _ => false,
         };
-        if let Some(slot) = self.slots.find(in_the_way) {
+        if let Some(slot) = self.slots.find(stale) {
             self.cancel_connect(slot);
         }
     }
 
-    /// When an opening that began before the last_connect_error, or without any, may be given up for another.
+    /// When an attempt that is not a probe may be cancelled in favour of another.
     fn stale_at(&self, since: Timestamp) -> Timestamp {
         if self.breaker.troubled() {
-            since + self.breaker.probe_patience(self.share)
+            since + self.breaker.probe_timeout(self.share)
         } else {
             self.breaker.hangs_at(since)
         }
@@ -85,9 +85,9 @@ impl Scheduler {
         }
     }
 
-    /// Notes openings that hang, which are evidence before their own limit ends; then lets the last_connect_error
-    /// break the circuit where somebody has waited through it, or blow over where nobody tries.
-    pub(super) fn judge_openings(&mut self, now: Timestamp) {
+    /// Notes attempts that hang, which is evidence before they time out. Then trips the breaker where a caller has
+    /// waited through the grace, or forgets an old failure where no caller waits.
+    pub(super) fn judge_attempts(&mut self, now: Timestamp) {
         for state in self.slots.states() {
             if let Slot::Connecting {
                 since,
@@ -100,12 +100,12 @@ impl Scheduler {
         }
         if !self.queue.is_empty() {
             self.breaker.trip_if_due(now);
-        } else if self.slots.count.opening == 0 {
+        } else if self.slots.count.connecting == 0 {
             self.breaker.forget_stale_trouble(now);
         }
     }
 
-    /// Sends waiters away where the breaker is open and nothing is lent that might come back.
+    /// Denies waiters where the breaker is open and no lease is likely to be released.
     pub(super) fn deny_hopeless(&mut self, now: Timestamp) {
         if self.queue.is_empty() || self.has_live_leases(now) {
             return;
@@ -121,12 +121,12 @@ impl Scheduler {
         }
     }
 
-    /// Whether connections are out that have shown life lately.
+    /// Whether there are leases, and a connection has shown life within the grace.
     pub(super) fn has_live_leases(&self, now: Timestamp) -> bool {
         self.slots.count.leased > 0 && self.breaker.lately_alive(now)
     }
 
-    /// When a slot that is not idle wants to be looked at.
+    /// When the state of a slot that is not idle is to be examined.
     pub(super) fn slot_due(&self, state: &Slot) -> Option<Timestamp> {
         match *state {
             Slot::CoolingDown { until } => Some(until),

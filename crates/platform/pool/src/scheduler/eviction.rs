@@ -1,20 +1,20 @@
-//! Which idle connections stay, and why the others go.
+//! Eviction: which idle connections are kept, and why the others are closed.
 
 use super::Scheduler;
 use super::slots::Slot;
-use crate::types::{CloseReason, SlotId, Timestamp};
+use crate::types::{CloseMode, CloseReason, SlotId, Timestamp};
 
 impl Scheduler {
-    /// Closes the idle connections that may not stay, the least recently used first.
+    /// Closes idle connections that are too many or too old, the least recently used first.
     pub(super) fn close_idle(&mut self, now: Timestamp) {
         while let Some(why) = self.surplus() {
             let Some(slot) = self.slots.idle().next().map(|(slot, ..)| slot) else {
                 break;
             };
-            self.close(slot, true, why);
+            self.close(slot, CloseMode::Graceful, why);
         }
         while let Some((slot, why)) = self.idle_for_too_long(now) {
-            self.close(slot, true, why);
+            self.close(slot, CloseMode::Graceful, why);
         }
     }
 
@@ -23,7 +23,7 @@ impl Scheduler {
         due.next().map(|(slot, _, why)| (slot, why))
     }
 
-    /// Why connections are too many, if they are.
+    /// Why there are too many connections, if there are.
     fn surplus(&self) -> Option<CloseReason> {
         match () {
             () if self.draining => Some(CloseReason::Draining),
@@ -33,14 +33,14 @@ impl Scheduler {
         }
     }
 
-    /// Why a connection that came back in good order is not lent again, if so.
-    pub(super) fn why_not_again(&self, now: Timestamp, expires: Timestamp) -> Option<CloseReason> {
-        let turn = self.config.fresh.then_some(CloseReason::Rotated);
+    /// Why a connection that is released in good order is closed, if it is.
+    pub(super) fn close_reason(&self, now: Timestamp, expires: Timestamp) -> Option<CloseReason> {
+        let rotated = self.config.fresh.then_some(CloseReason::Rotated);
         let expired = (expires <= now).then_some(CloseReason::Expired);
-        self.surplus().or(turn).or(expired)
+        self.surplus().or(rotated).or(expired)
     }
 
-    /// When each idle connection is closed, and why: those beyond `pool_size` only linger.
+    /// When each idle connection is closed, and why; those beyond `pool_size` after `overflow_linger`.
     pub(super) fn idle_dues(&self) -> impl Iterator<Item = (SlotId, Timestamp, CloseReason)> {
         let kept = if self.config.fresh {
             0
@@ -48,13 +48,13 @@ impl Scheduler {
             self.config.pool_size
         };
         let overflow = self.slots.count.idle + self.slots.count.leased > kept;
-        // The least recently used is due first, and what is left when it has gone is no overflow any more.
+        // The least recently used is due first; without it, the others may not be overflow any more.
         let unused_for = if overflow {
-            self.config.linger
+            self.config.overflow_linger
         } else {
-            self.config.idle
+            self.config.idle_timeout
         };
-        let unused_for = unused_for.min(self.config.idle);
+        let unused_for = unused_for.min(self.config.idle_timeout);
         self.slots.idle().map(move |(slot, expires, since)| {
             let unused = since + unused_for;
             if expires <= unused {
@@ -65,11 +65,11 @@ impl Scheduler {
         })
     }
 
-    /// When one connection turns out dead, what has lain idle since before may be dead as well.
+    /// Closes the connections that were idle before another was found dead, since they may be dead as well.
     pub(super) fn close_suspects(&mut self, now: Timestamp) {
         let suspect = |state: &Slot| matches!(state, Slot::Idle { since, .. } if *since < now);
         while let Some(slot) = self.slots.find(suspect) {
-            self.close(slot, false, CloseReason::Suspect);
+            self.close(slot, CloseMode::Abrupt, CloseReason::Suspect);
         }
     }
 }

@@ -1,15 +1,15 @@
-//! Which slot is in which state, and how many are in each: counted where states change, nowhere else.
+//! State of each slot, and how many slots are in each state.
 
 use std::collections::BTreeMap;
 
 use crate::types::{Lane, SlotCounts, SlotId, Timestamp};
 
-/// What occupies a slot.
+/// The state of an occupied slot.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(super) enum Slot {
     Connecting {
         since: Timestamp,
-        /// Begun in last_connect_error, with a short limit of its own.
+        /// Begun during an outage, with a short timeout.
         probe: bool,
         logged_in: bool,
         cancelled: bool,
@@ -28,7 +28,7 @@ pub(super) enum Slot {
     },
 }
 
-/// The occupied slots.
+/// The occupied slots, counted where their states change and nowhere else.
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Slots {
     slots: BTreeMap<SlotId, Slot>,
@@ -74,23 +74,23 @@ impl Slots {
         self.slots.get(&slot).copied()
     }
 
-    /// What occupies the slots, the eldest first.
+    /// The states of the slots, the oldest slot first.
     pub(super) fn states(&self) -> impl Iterator<Item = &Slot> {
         self.slots.values()
     }
 
-    /// The eldest slot in such a state.
-    pub(super) fn find(&self, such: impl Fn(&Slot) -> bool) -> Option<SlotId> {
-        let mut those = self.slots.iter().filter(|(_, state)| such(state));
-        those.next().map(|(slot, _)| *slot)
+    /// The oldest slot whose state matches.
+    pub(super) fn find(&self, matches: impl Fn(&Slot) -> bool) -> Option<SlotId> {
+        let mut found = self.slots.iter().filter(|(_, state)| matches(state));
+        found.next().map(|(slot, _)| *slot)
     }
 
-    /// The idle connection that was used last, which is the likeliest to be alive.
+    /// The most recently used idle connection, which is the most likely to be alive.
     pub(super) fn last_used(&self) -> Option<SlotId> {
         self.idle.last().copied()
     }
 
-    /// Idle connections with the end of their life and of their last use, the least recently used first.
+    /// Idle connections with the times at which they expire and were last used, the least recently used first.
     pub(super) fn idle(&self) -> impl Iterator<Item = (SlotId, Timestamp, Timestamp)> {
         self.idle.iter().filter_map(|slot| match self.slots.get(slot)? {
             Slot::Idle { expires, since } => Some((*slot, *expires, *since)),
@@ -98,19 +98,19 @@ impl Slots {
         })
     }
 
-    /// Connections in use or ready for it, which is what a share that shrank wants fewer of.
+    /// Slots that count against the share when it shrinks; closing ones leave by themselves.
     pub(super) fn in_use(&self) -> usize {
-        self.count.opening + self.count.idle + self.count.leased
+        self.count.connecting + self.count.idle + self.count.leased
     }
 
-    /// Notes that an opening has passed authentication.
+    /// Notes that a connection attempt has passed authentication.
     pub(super) fn log_in(&mut self, slot: SlotId) {
         if let Some(Slot::Connecting { logged_in, .. }) = self.slots.get_mut(&slot) {
             *logged_in = true;
         }
     }
 
-    /// Notes that an opening is being given up; returns whether that is news.
+    /// Notes that a connection attempt is cancelled; returns whether it was not yet.
     pub(super) fn cancel_connect(&mut self, slot: SlotId) -> bool {
         match self.slots.get_mut(&slot) {
             Some(Slot::Connecting { cancelled, .. }) => !std::mem::replace(cancelled, true),
@@ -121,14 +121,14 @@ impl Slots {
     fn tally(&mut self, state: &Slot, by: isize) {
         let add = |count: &mut usize| *count = count.saturating_add_signed(by);
         match state {
-            Slot::Connecting { .. } => add(&mut self.count.opening),
+            Slot::Connecting { .. } => add(&mut self.count.connecting),
             Slot::Idle { .. } => add(&mut self.count.idle),
             Slot::Leased { lane, .. } => {
                 add(&mut self.count.leased);
-                if lane.background {
+                if lane.is_background() {
                     add(&mut self.background_leased);
                 }
-                if lane.writes {
+                if lane.writes() {
                     add(&mut self.writers_leased);
                 }
             }

@@ -1,8 +1,8 @@
-//! Carries the scheduler's decisions out in the independent slots, and asks of each whether it may be.
+//! Carries the scheduler's decisions out in the independent model, and asks of each whether it may be.
 
 use std::time::Duration;
 
-use berth_pool::{AcquireError, Action, CloseReason, Lane, SlotId, WaiterId};
+use berth_pool::{AcquireError, Action, CloseReason, Lane, SlotId, Validation, WaiterId};
 
 use crate::simulation::{Answer, Found, Held, World, rule};
 
@@ -13,12 +13,12 @@ impl World {
             Action::Grant {
                 waiter_id,
                 slot,
-                check,
-            } => self.take_grant(waiter_id, slot, check),
+                validation,
+            } => self.take_grant(waiter_id, slot, validation),
             Action::Deny { waiter_id, error } => self.take_denial(waiter_id, error),
-            Action::Connect { slot, within } => self.take_opening(slot, within),
+            Action::Connect { slot, within } => self.take_connect(slot, within),
             Action::CancelConnect { slot } => match self.held.get_mut(&slot) {
-                Some(Held::Opening { cancelled, .. }) if !*cancelled => {
+                Some(Held::Connecting { cancelled, .. }) if !*cancelled => {
                     *cancelled = true;
                     Ok(())
                 }
@@ -28,41 +28,41 @@ impl World {
         }
     }
 
-    fn take_opening(&mut self, slot: SlotId, within: Duration) -> Found {
+    fn take_connect(&mut self, slot: SlotId, within: Duration) -> Found {
         rule(!self.draining, "a closing pool opens nothing")?;
-        rule(slot.0 >= self.next_slot, "each opening has a name of its own")?;
+        rule(slot.0 >= self.next_slot, "each attempt has a name of its own")?;
         rule(
             !within.is_zero() && within <= self.config.connect_timeout,
-            "an opening has its limit",
+            "a connection attempt has its limit",
         )?;
         rule(
             self.shut_until <= self.now,
             "an attempt while attempts are spaced",
         )?;
-        let alone = self.count().opening == 0 || self.hangs();
+        let alone = self.count().connecting == 0 || self.hangs();
         rule(
             !self.refused || alone,
             "a second attempt beside the one after a refusal",
         )?;
         self.next_slot = slot.0 + 1;
-        let opening = Held::Opening {
+        let attempt = Held::Connecting {
             ends: self.now + within,
             since: self.now,
             logged_in: false,
             cancelled: false,
         };
-        self.held.insert(slot, opening);
+        self.held.insert(slot, attempt);
         rule(
             self.scheduler.slot_counts().total() <= self.share,
-            "an opening above the share",
+            "a connection attempt above the share",
         )?;
         rule(
             self.held.len() <= self.share,
-            "an opening above the share, by the other slots",
+            "a connection attempt above the share, by the other slots",
         )
     }
 
-    fn take_grant(&mut self, waiter_id: WaiterId, slot: SlotId, check: bool) -> Found {
+    fn take_grant(&mut self, waiter_id: WaiterId, slot: SlotId, validation: Validation) -> Found {
         let Some((lane, _)) = self.waiting.get(&waiter_id).copied() else {
             return Err("answers who does not wait".to_owned());
         };
@@ -76,8 +76,8 @@ impl World {
         self.answers.insert(waiter_id, Answer::Grant);
         let unused = self.lend_slot(slot, lane)?;
         rule(
-            check == (unused > self.config.validate_after_idle),
-            "checked if and only if idle for long",
+            (validation == Validation::Required) == (unused > self.config.validate_after_idle),
+            "validated if and only if idle for long",
         )
     }
 
@@ -89,7 +89,7 @@ impl World {
         self.answers.insert(waiter_id, Answer::Denied(error));
         match error {
             AcquireError::Draining => rule(self.draining, "only a closing pool says so"),
-            AcquireError::Full => Err("who waits is not turned away for the crowd".to_owned()),
+            AcquireError::Full => Err("who waits is not denied for the crowd".to_owned()),
             AcquireError::CircuitOpen(outage) => self.may_deny(outage),
         }
     }
@@ -103,8 +103,10 @@ impl World {
         let over = count.idle + count.leased > self.kept();
         let reason = match why {
             CloseReason::Expired => expires <= self.now,
-            CloseReason::Idle => unused >= self.config.idle || (over && unused >= self.config.linger),
-            CloseReason::OverShare => count.opening + count.idle + count.leased > self.share,
+            CloseReason::Idle => {
+                unused >= self.config.idle_timeout || (over && unused >= self.config.overflow_linger)
+            }
+            CloseReason::OverShare => count.connecting + count.idle + count.leased > self.share,
             CloseReason::Rotated => self.config.fresh || self.rotating,
             CloseReason::Suspect => since < self.now,
             CloseReason::Draining => self.draining,

@@ -1,6 +1,6 @@
 //! Which connections stay, and why the others are closed.
 
-use berth_pool::{AcquireError, Action, CloseReason, ReleaseOutcome, SchedulerConfig};
+use berth_pool::{AcquireError, Action, CloseMode, CloseReason, ReleaseOutcome, SchedulerConfig, Validation};
 
 use crate::helpers::*;
 use crate::simulation::{Answer, Event, World};
@@ -23,13 +23,13 @@ fn pool_size_is_kept_and_overflow_lingers() {
 }
 
 #[test]
-fn overflow_that_opened_after_its_caller_left_lingers_like_any_other() {
+fn overflow_that_connects_after_its_caller_left_lingers_like_any_other() {
     let mut pool = pool(5);
     pool.lend(3);
     let callers = [pool.ask(REQUEST), pool.ask(REQUEST)];
     callers
         .into_iter()
-        .for_each(|caller| drop(pool.let_happen(Event::Cancel(caller))));
+        .for_each(|caller| drop(pool.event(Event::Cancel(caller))));
     pool.open_all();
     assert_eq!(pool.idle().len(), 2);
     pool.wait(seconds(5));
@@ -37,10 +37,10 @@ fn overflow_that_opened_after_its_caller_left_lingers_like_any_other() {
 }
 
 #[test]
-fn a_connection_that_somebody_waits_for_is_lent_even_where_overflow_does_not_linger() {
+fn a_connection_that_a_caller_waits_for_is_leased_even_without_overflow_linger() {
     let config = SchedulerConfig {
         pool_size: 1,
-        linger: seconds(0),
+        overflow_linger: seconds(0),
         ..config()
     };
     let mut pool = World::new(config, 2, 7);
@@ -53,9 +53,9 @@ fn a_connection_that_somebody_waits_for_is_lent_even_where_overflow_does_not_lin
 }
 
 #[test]
-fn a_connection_is_replaced_at_its_age_on_return_or_while_idle() {
+fn a_connection_expires_on_release_or_while_idle() {
     let config = SchedulerConfig {
-        idle: seconds(10_000),
+        idle_timeout: seconds(10_000),
         ..config()
     };
     let mut pool = World::new(config, 2, 7);
@@ -68,14 +68,20 @@ fn a_connection_is_replaced_at_its_age_on_return_or_while_idle() {
 }
 
 #[test]
-fn what_lay_idle_for_long_is_checked_before_use() {
+fn a_connection_that_was_idle_for_long_is_validated_before_use() {
     let mut pool = pool(1);
     let slot = pool.keep_idle(1)[0];
     let check = |pool: &mut World| {
         pool.ask(REQUEST);
         let actions = pool.latest.clone();
         pool.give(slot, ReleaseOutcome::Clean);
-        matches!(actions[..], [Action::Grant { check: true, .. }])
+        matches!(
+            actions[..],
+            [Action::Grant {
+                validation: Validation::Required,
+                ..
+            }]
+        )
     };
     pool.wait(seconds(30));
     assert!(!check(&mut pool));
@@ -84,7 +90,7 @@ fn what_lay_idle_for_long_is_checked_before_use() {
 }
 
 #[test]
-fn one_found_dead_makes_those_suspect_that_lay_idle_since_before() {
+fn a_dead_connection_makes_those_suspect_that_were_idle_before() {
     let mut pool = pool(4);
     let slots = pool.lend(4);
     pool.give(slots[0], ReleaseOutcome::Clean);
@@ -93,7 +99,7 @@ fn one_found_dead_makes_those_suspect_that_lay_idle_since_before() {
     let actions = pool.give(slots[2], ReleaseOutcome::Dead);
     let suspect = Action::Close {
         slot: slots[0],
-        polite: false,
+        mode: CloseMode::Abrupt,
         why: CloseReason::Suspect,
     };
     assert_eq!(actions, [suspect]);
@@ -121,7 +127,7 @@ fn fresh_closes_each_connection_after_its_lease() {
 }
 
 #[test]
-fn fresh_keeps_an_opening_that_nobody_took_for_a_moment_only() {
+fn fresh_keeps_an_unclaimed_connection_for_the_linger_only() {
     let mut pool = World::new(
         SchedulerConfig {
             fresh: true,
@@ -131,18 +137,18 @@ fn fresh_keeps_an_opening_that_nobody_took_for_a_moment_only() {
         7,
     );
     let caller = pool.ask(REQUEST);
-    pool.let_happen(Event::Cancel(caller));
+    pool.event(Event::Cancel(caller));
     pool.open_all();
     pool.wait(seconds(5));
     assert!(pool.idle().is_empty());
 }
 
 #[test]
-fn who_yields_closes_what_is_idle_and_each_connection_after_its_turn() {
+fn rotation_closes_idle_connections_and_each_one_after_its_lease() {
     let mut pool = pool(2);
     let slots = pool.lend(2);
     pool.give(slots[0], ReleaseOutcome::Clean);
-    let actions = pool.let_happen(Event::Share {
+    let actions = pool.event(Event::Share {
         share: 2,
         rotating: true,
     });
@@ -153,11 +159,11 @@ fn who_yields_closes_what_is_idle_and_each_connection_after_its_turn() {
 }
 
 #[test]
-fn a_share_that_shrinks_closes_what_is_idle_now_and_what_is_leased_on_return() {
+fn a_share_that_shrinks_closes_idle_connections_now_and_leased_ones_on_release() {
     let mut pool = pool(4);
     let slots = pool.lend(4);
     pool.give(slots[0], ReleaseOutcome::Clean);
-    let actions = pool.let_happen(Event::Share {
+    let actions = pool.event(Event::Share {
         share: 2,
         rotating: false,
     });
@@ -166,42 +172,45 @@ fn a_share_that_shrinks_closes_what_is_idle_now_and_what_is_leased_on_return() {
     let actions = pool.give(slots[1], ReleaseOutcome::Clean);
     assert_eq!(closed(&actions), [(slots[1], CloseReason::OverShare)]);
     pool.close_all();
-    assert!(pool.opening().is_empty(), "nothing opens while the share is full");
+    assert!(
+        pool.connecting().is_empty(),
+        "nothing opens while the share is full"
+    );
     pool.give(slots[2], ReleaseOutcome::Clean);
     assert!(pool.is_granted(caller), "what fits goes on");
 }
 
 #[test]
-fn closing_the_pool_sends_waiters_away_and_closes_what_comes_back() {
+fn closing_the_pool_denies_waiters_and_closes_released_connections() {
     let mut pool = pool(3);
     let slots = pool.lend(2);
     pool.give(slots[0], ReleaseOutcome::Clean);
     let caller = pool.ask(JOB);
     let waiting = [pool.ask(JOB), pool.ask(REQUEST)];
-    assert!(pool.is_granted(caller) && pool.opening().len() == 1);
-    let opening = pool.opening()[0];
-    let actions = pool.let_happen(Event::Drain);
+    assert!(pool.is_granted(caller) && pool.connecting().len() == 1);
+    let attempt = pool.connecting()[0];
+    let actions = pool.event(Event::Drain);
     let away = Some(Answer::Denied(AcquireError::Draining));
     assert_eq!(waiting.map(|waiter_id| pool.answer(waiter_id)), [away; 2]);
     assert_eq!(
         cancelled(&actions),
-        [opening],
-        "a hanging opening does not hold the close up"
+        [attempt],
+        "a hanging attempt does not hold the close up"
     );
     for slot in slots {
         let actions = pool.give(slot, ReleaseOutcome::Clean);
         assert_eq!(closed(&actions), [(slot, CloseReason::Draining)]);
     }
-    assert_eq!(pool.ask_in_vain(REQUEST), AcquireError::Draining);
+    assert_eq!(pool.ask_denied(REQUEST), AcquireError::Draining);
 }
 
 #[test]
-fn an_opening_that_succeeds_while_the_pool_closes_is_closed() {
+fn a_connection_that_connects_while_the_pool_closes_is_closed() {
     let mut pool = pool(1);
     pool.ask(REQUEST);
-    let slot = pool.opening()[0];
-    pool.let_happen(Event::Drain);
-    let actions = pool.let_happen(Event::Opened(slot));
+    let slot = pool.connecting()[0];
+    pool.event(Event::Drain);
+    let actions = pool.event(Event::Connected(slot));
     assert_eq!(closed(&actions), [(slot, CloseReason::Draining)]);
     pool.close_all();
     assert!(pool.scheduler.is_empty());

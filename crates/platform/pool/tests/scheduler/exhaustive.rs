@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use berth_pool::{ConnectErrorKind, Lane, ReleaseOutcome, SchedulerConfig};
+use berth_pool::{Access, ConnectErrorKind, Lane, Priority, ReleaseOutcome, SchedulerConfig};
 
 use crate::simulation::{Event, Found, Held, World};
 
@@ -29,7 +29,7 @@ struct Scenario {
     share: usize,
     fresh: bool,
     single_writer: bool,
-    purposes: Vec<Lane>,
+    lanes: Vec<Lane>,
     failures: Vec<ConnectErrorKind>,
     losses: Vec<ReleaseOutcome>,
     shares: Vec<(usize, bool)>,
@@ -37,33 +37,33 @@ struct Scenario {
 }
 
 const REQUEST: Lane = Lane {
-    background: false,
-    writes: false,
+    priority: Priority::Request,
+    access: Access::Read,
 };
 const WRITER: Lane = Lane {
-    background: false,
-    writes: true,
+    priority: Priority::Request,
+    access: Access::Write,
 };
 const JOB: Lane = Lane {
-    background: true,
-    writes: false,
+    priority: Priority::Background,
+    access: Access::Read,
 };
 
 #[test]
-fn in_every_state_of_a_small_pool_the_rules_hold() {
+fn every_reachable_state_of_a_small_pool_keeps_the_rules() {
     explore_all(small());
 }
 
 #[test]
 #[ignore = "takes minutes; `make verify` runs it"]
-fn in_every_state_of_a_larger_pool_the_rules_hold() {
+fn every_reachable_state_of_a_larger_pool_keeps_the_rules() {
     explore_all(small().into_iter().map(larger).collect());
 }
 
 fn small() -> Vec<Scenario> {
     let pooled = |share: usize| Scenario {
         share,
-        purposes: vec![REQUEST],
+        lanes: vec![REQUEST],
         failures: vec![ConnectErrorKind::Full, ConnectErrorKind::Unreachable],
         budget: Budget {
             callers: 3,
@@ -153,7 +153,7 @@ fn small() -> Vec<Scenario> {
         },
         Scenario {
             name: "background work",
-            purposes: vec![REQUEST, JOB],
+            lanes: vec![REQUEST, JOB],
             budget: Budget {
                 callers: 3,
                 cancels: 1,
@@ -166,7 +166,7 @@ fn small() -> Vec<Scenario> {
         Scenario {
             name: "a single writer",
             single_writer: true,
-            purposes: vec![REQUEST, WRITER],
+            lanes: vec![REQUEST, WRITER],
             budget: Budget {
                 callers: 3,
                 cancels: 1,
@@ -212,13 +212,13 @@ impl Scenario {
             fresh: self.fresh,
             single_writer: self.single_writer,
             max_waiting: 2,
-            recycle: Duration::from_secs(60),
-            idle: Duration::from_secs(20),
-            linger: Duration::from_secs(5),
+            max_lifetime: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(20),
+            overflow_linger: Duration::from_secs(5),
             validate_after_idle: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(15),
             grace: Duration::from_secs(3),
-            patience: Duration::from_secs(5),
+            background_timeout: Duration::from_secs(5),
         };
         World::new(config, self.share, 42)
     }
@@ -259,7 +259,7 @@ impl Scenario {
                 events.push((event, after));
             }
         };
-        for lane in &self.purposes {
+        for lane in &self.lanes {
             may(budget.callers, Event::Request(*lane), |left| left.callers -= 1);
         }
         for waiter_id in world.waiting.keys() {
@@ -269,12 +269,12 @@ impl Scenario {
         }
         for (slot, held) in &world.held {
             match held {
-                Held::Opening { cancelled: true, .. } => {
+                Held::Connecting { cancelled: true, .. } => {
                     may(1, Event::Failed(*slot, ConnectErrorKind::Cancelled), |_| {});
-                    may(1, Event::Opened(*slot), |_| {});
+                    may(1, Event::Connected(*slot), |_| {});
                 }
-                Held::Opening { logged_in, .. } => {
-                    may(1, Event::Opened(*slot), |_| {});
+                Held::Connecting { logged_in, .. } => {
+                    may(1, Event::Connected(*slot), |_| {});
                     for failure in &self.failures {
                         may(budget.failures, Event::Failed(*slot, *failure), |left| {
                             left.failures -= 1
@@ -285,14 +285,14 @@ impl Scenario {
                     }
                 }
                 Held::Leased { .. } => {
-                    may(1, Event::Returned(*slot, ReleaseOutcome::Clean), |_| {});
+                    may(1, Event::Released(*slot, ReleaseOutcome::Clean), |_| {});
                     for loss in &self.losses {
-                        may(budget.losses, Event::Returned(*slot, *loss), |left| {
+                        may(budget.losses, Event::Released(*slot, *loss), |left| {
                             left.losses -= 1
                         });
                     }
                 }
-                Held::Closing => may(1, Event::Gone(*slot), |_| {}),
+                Held::Closing => may(1, Event::Closed(*slot), |_| {}),
                 Held::Idle { .. } => {}
             }
         }
@@ -311,16 +311,16 @@ impl Scenario {
     }
 }
 
-/// From here on the callers are answered and the slots come free: as fast as can be, with what is opening
+/// From here on the callers are answered and the slots come free: as fast as can be, with what is attempt
 /// hanging to its limit, and when the pool is closed.
 fn ends_well(world: &World) -> Found {
     let mut quick = world.clone();
-    quick.get_well()?;
-    quick.whole_again()?;
+    quick.recover()?;
+    quick.becomes_empty()?;
     let mut slow = world.clone();
-    slow.hang_openings();
-    slow.get_well()?;
-    slow.whole_again()?;
+    slow.hang_attempts();
+    slow.recover()?;
+    slow.becomes_empty()?;
     world.clone().drains()
 }
 

@@ -3,23 +3,23 @@
 use std::time::Duration;
 
 use berth_pool::{
-    AcquireError, Action, CloseReason, ConnectErrorKind, Lane, ReleaseOutcome, SchedulerConfig, SlotId,
-    WaiterId,
+    Access, AcquireError, Action, CloseReason, ConnectErrorKind, Lane, Priority, ReleaseOutcome,
+    SchedulerConfig, SlotId, WaiterId,
 };
 
 use crate::simulation::{Answer, Event, Held, World};
 
 pub(crate) const REQUEST: Lane = Lane {
-    background: false,
-    writes: false,
+    priority: Priority::Request,
+    access: Access::Read,
 };
 pub(crate) const JOB: Lane = Lane {
-    background: true,
-    writes: false,
+    priority: Priority::Background,
+    access: Access::Read,
 };
 pub(crate) const WRITER: Lane = Lane {
-    background: false,
-    writes: true,
+    priority: Priority::Request,
+    access: Access::Write,
 };
 
 /// The config of a pool whose settings are the defaults.
@@ -29,13 +29,13 @@ pub(crate) fn config() -> SchedulerConfig {
         fresh: false,
         single_writer: false,
         max_waiting: 1000,
-        recycle: seconds(1800),
-        idle: seconds(240),
-        linger: seconds(5),
+        max_lifetime: seconds(1800),
+        idle_timeout: seconds(240),
+        overflow_linger: seconds(5),
         validate_after_idle: seconds(30),
         connect_timeout: seconds(15),
         grace: seconds(3),
-        patience: seconds(5),
+        background_timeout: seconds(5),
     }
 }
 
@@ -53,44 +53,44 @@ pub(crate) fn millis(millis: u64) -> Duration {
 }
 
 impl World {
-    /// Lets something happen that must break no rule; answers what came of it.
+    /// Lets something happen that must break no rule; returns what came of it.
     #[track_caller]
-    pub(crate) fn let_happen(&mut self, event: Event) -> Vec<Action> {
+    pub(crate) fn event(&mut self, event: Event) -> Vec<Action> {
         if let Err(broken) = self.apply(event) {
             panic!("{event:?}: {broken}\n{self:#?}");
         }
         self.latest.clone()
     }
 
-    /// A caller comes, and is not turned away.
+    /// A caller comes, and is not denied.
     #[track_caller]
     pub(crate) fn ask(&mut self, lane: Lane) -> WaiterId {
-        self.let_happen(Event::Request(lane));
-        assert_eq!(self.rejected, None, "turned away");
+        self.event(Event::Request(lane));
+        assert_eq!(self.rejected, None, "denied");
         let newest = self.waiting.keys().chain(self.answers.keys()).max();
-        *newest.expect("a waiter_id")
+        *newest.expect("a waiter")
     }
 
-    /// A caller comes, and is turned away.
+    /// A caller comes, and is denied.
     #[track_caller]
-    pub(crate) fn ask_in_vain(&mut self, lane: Lane) -> AcquireError {
-        self.let_happen(Event::Request(lane));
-        self.rejected.expect("a error")
+    pub(crate) fn ask_denied(&mut self, lane: Lane) -> AcquireError {
+        self.event(Event::Request(lane));
+        self.rejected.expect("an error")
     }
 
     #[track_caller]
     pub(crate) fn wait(&mut self, time: Duration) -> Vec<Action> {
-        self.let_happen(Event::Pass(time))
+        self.event(Event::Pass(time))
     }
 
     #[track_caller]
     pub(crate) fn fail(&mut self, slot: SlotId, failure: ConnectErrorKind) -> Vec<Action> {
-        self.let_happen(Event::Failed(slot, failure))
+        self.event(Event::Failed(slot, failure))
     }
 
     #[track_caller]
     pub(crate) fn give(&mut self, slot: SlotId, how: ReleaseOutcome) -> Vec<Action> {
-        self.let_happen(Event::Returned(slot, how))
+        self.event(Event::Released(slot, how))
     }
 
     /// Everything that opens has opened, and as many connections are leased as asked for.
@@ -105,7 +105,7 @@ impl World {
         leased
     }
 
-    /// As many connections lie idle, the last one used last.
+    /// As many connections are idle, the last one used last.
     #[track_caller]
     pub(crate) fn keep_idle(&mut self, number: usize) -> Vec<SlotId> {
         let leased = self.lend(number);
@@ -117,20 +117,21 @@ impl World {
 
     #[track_caller]
     pub(crate) fn open_all(&mut self) {
-        while let Some(slot) = self.opening().first() {
-            self.let_happen(Event::Opened(*slot));
+        while let Some(slot) = self.connecting().first() {
+            self.event(Event::Connected(*slot));
         }
     }
 
     #[track_caller]
     pub(crate) fn close_all(&mut self) {
         while let Some(slot) = self.closing().first() {
-            self.let_happen(Event::Gone(*slot));
+            self.event(Event::Closed(*slot));
         }
     }
 
-    pub(crate) fn opening(&self) -> Vec<SlotId> {
-        self.slots(|held| matches!(held, Held::Opening { .. })).collect()
+    pub(crate) fn connecting(&self) -> Vec<SlotId> {
+        self.slots(|held| matches!(held, Held::Connecting { .. }))
+            .collect()
     }
 
     pub(crate) fn idle(&self) -> Vec<SlotId> {
@@ -163,16 +164,16 @@ pub(crate) fn closed(actions: &[Action]) -> Vec<(SlotId, CloseReason)> {
     closes.collect()
 }
 
-/// The limits of openings that began, in order.
+/// The limits of attempts that began, in order.
 pub(crate) fn began(actions: &[Action]) -> Vec<Duration> {
-    let openings = actions.iter().filter_map(|action| match action {
+    let attempts = actions.iter().filter_map(|action| match action {
         Action::Connect { within, .. } => Some(*within),
         _ => None,
     });
-    openings.collect()
+    attempts.collect()
 }
 
-/// Openings that were given up, in order.
+/// Attempts that were cancelled, in order.
 pub(crate) fn cancelled(actions: &[Action]) -> Vec<SlotId> {
     let abandoned = actions.iter().filter_map(|action| match action {
         Action::CancelConnect { slot } => Some(*slot),

@@ -1,4 +1,4 @@
-//! The rules, in the words of the independent slots: order, lanes, bounds, and that nobody is stuck.
+//! The rules, in the words of the independent model: order, lanes, bounds, and that no caller is stuck.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(crate) fn agree(world: &World) -> Found {
     rule(ours == without_rest, || {
         format!("slots differ: {ours:?} here, {theirs:?} there")
     })?;
-    let requests = world.waiting.values().filter(|(lane, _)| !lane.background);
+    let requests = world.waiting.values().filter(|(lane, _)| !lane.is_background());
     let requests = requests.count();
     let waiting = (requests, world.waiting.len() - requests);
     rule(
@@ -22,39 +22,39 @@ pub(crate) fn agree(world: &World) -> Found {
         "the number of those who wait differs",
     )?;
     rule(world.waiting.len() <= world.config.max_waiting, "too many wait")?;
-    nothing_lies_about(world)?;
-    somebody_is_on_the_way(world)
+    no_connection_is_kept_too_long(world)?;
+    every_waiter_has_a_prospect(world)
 }
 
-fn nothing_lies_about(world: &World) -> Found {
+fn no_connection_is_kept_too_long(world: &World) -> Found {
     let count = world.count();
     let idle = world.held.values().filter_map(|held| match held {
         Held::Idle { since, expires } => Some((world.now - *since, *expires)),
         _ => None,
     });
     for (unused, expires) in idle {
-        rule(expires > world.now, "an expired connection lies idle")?;
-        rule(unused < world.config.idle, "an unused connection lies idle")?;
+        rule(expires > world.now, "an expired connection is idle")?;
+        rule(unused < world.config.idle_timeout, "an unused connection is idle")?;
         let over = count.idle + count.leased > world.kept();
-        rule(!over || unused < world.config.linger, "overflow lies idle")?;
+        rule(!over || unused < world.config.overflow_linger, "overflow is idle")?;
         rule(
             !world.draining && !world.rotating,
-            "a connection lies idle that had to go",
+            "a connection is idle that had to go",
         )?;
     }
-    let fits = count.opening + count.idle + count.leased <= world.share;
+    let fits = count.connecting + count.idle + count.leased <= world.share;
     rule(fits || count.idle == 0, "an idle connection is above the share")?;
     let could = |(lane, _): &(Lane, _)| world.may(*lane);
     rule(
         count.idle == 0 || !world.waiting.values().any(could),
-        "somebody waits beside an idle connection",
+        "a caller waits beside an idle connection",
     )
 }
 
-fn somebody_is_on_the_way(world: &World) -> Found {
+fn every_waiter_has_a_prospect(world: &World) -> Found {
     rule(
         !world.draining || world.waiting.is_empty(),
-        "somebody waits for a pool that closes",
+        "a caller waits for a pool that closes",
     )?;
     if world.waiting.is_empty() {
         return Ok(());
@@ -62,14 +62,14 @@ fn somebody_is_on_the_way(world: &World) -> Found {
     let denies = world.scheduler.breaker().denies(world.now);
     rule(
         denies.is_none() || world.has_live_leases(),
-        "somebody waits in vain",
+        "a caller waits in vain",
     )?;
     let wake = world.scheduler.next_timeout(world.now);
     let count = world.scheduler.slot_counts();
-    let busy = count.opening + count.leased + count.closing > 0;
+    let busy = count.connecting + count.leased + count.closing > 0;
     rule(
         busy || wake.is_some(),
-        "somebody waits, and nothing will ever happen",
+        "a caller waits, and nothing will ever happen",
     )?;
     rule(
         wake.is_none_or(|wake| wake > world.now),
@@ -87,14 +87,14 @@ impl World {
                 .count()
         };
         let room = (self.share - 1).max(1);
-        let background = !lane.background || leased(|lane| lane.background) < room;
-        let writer = self.config.single_writer && lane.writes;
-        background && !(writer && leased(|lane| lane.writes) > 0)
+        let background = !lane.is_background() || leased(|lane| lane.is_background()) < room;
+        let writer = self.config.single_writer && lane.writes();
+        background && !(writer && leased(|lane| lane.writes()) > 0)
     }
 
     /// Callers of a line are served in order; writers have one of their own where only one may write.
     pub(crate) fn line(&self, lane: Lane) -> (bool, bool) {
-        (lane.background, lane.writes && self.config.single_writer)
+        (lane.is_background(), lane.writes() && self.config.single_writer)
     }
 
     /// Who came first in a line.
@@ -109,14 +109,14 @@ impl World {
         let first = |background: bool| {
             let mut those = self.waiting.iter();
             those
-                .find(|(_, (lane, _))| lane.background == background && self.may(*lane))
+                .find(|(_, (lane, _))| lane.is_background() == background && self.may(*lane))
                 .map(|(waiter_id, (_, since))| (*waiter_id, *since))
         };
-        let eldest = first(lane.background).map(|(eldest, _)| eldest);
-        rule(eldest == Some(waiter_id), "out of order within a lane")?;
-        let patient = |(_, since)| since + self.config.patience <= self.now;
+        let oldest = first(lane.is_background()).map(|(oldest, _)| oldest);
+        rule(oldest == Some(waiter_id), "out of order within a lane")?;
+        let patient = |(_, since)| since + self.config.background_timeout <= self.now;
         let overdue = first(true).is_some_and(patient) && self.next_turn <= self.now;
-        if lane.background {
+        if lane.is_background() {
             rule(
                 overdue || first(false).is_none(),
                 "background work goes before a request",
@@ -125,36 +125,38 @@ impl World {
             rule(!overdue, "background work misses its turn")?;
         }
         if overdue {
-            self.next_turn = self.now + self.config.patience;
+            self.next_turn = self.now + self.config.background_timeout;
         }
         Ok(())
     }
 
-    /// What is opening now will hang until its limit.
-    pub(crate) fn hang_openings(&mut self) {
-        self.hanging = self.slots(|held| matches!(held, Held::Opening { .. })).collect();
+    /// What is attempt now will hang until its limit.
+    pub(crate) fn hang_attempts(&mut self) {
+        self.hanging = self
+            .slots(|held| matches!(held, Held::Connecting { .. }))
+            .collect();
     }
 
-    /// Lets the world be well until nobody waits: leases come back, closes end, and what opens opens,
+    /// Lets the world be well until no caller waits: leases come back, closes end, and what opens opens,
     /// but for what hangs already.
-    pub(crate) fn get_well(&mut self) -> Found {
+    pub(crate) fn recover(&mut self) -> Found {
         for _ in 0..10_000 {
             match self.healthy_event() {
                 Some(event) => self.apply(event)?,
                 None if self.waiting.is_empty() => return Ok(()),
-                None => self.pass_to_next("somebody waits in a healthy world")?,
+                None => self.pass_to_next("a caller waits in a healthy server")?,
             }
         }
-        Err("a healthy world does not come to rest".to_owned())
+        Err("a healthy server does not come to rest".to_owned())
     }
 
     /// A newcomer gets a connection in the time after the way to the server is free.
-    pub(crate) fn newcomer_is_served(&mut self, within: Duration) -> Found {
+    pub(crate) fn new_caller_is_served(&mut self, within: Duration) -> Found {
         let deadline = self.now + within;
         while self.now < deadline {
             let before = self.answers.len();
             self.apply(Event::Request(Lane::default()))?;
-            self.get_well()?;
+            self.recover()?;
             let served =
                 self.answers.len() > before && self.answers.values().next_back() == Some(&Answer::Grant);
             if served {
@@ -162,11 +164,11 @@ impl World {
             }
             self.apply(Event::Pass(Duration::from_millis(100)))?;
         }
-        Err(format!("nobody is served for {within:?} in a healthy world"))
+        Err(format!("no caller is served for {within:?} in a healthy server"))
     }
 
-    /// With everything given back and nobody asking, the slots empty themselves.
-    pub(crate) fn whole_again(&mut self) -> Found {
+    /// With everything released and no caller asking, the slots empty themselves.
+    pub(crate) fn becomes_empty(&mut self) -> Found {
         for _ in 0..10_000 {
             match self.healthy_event() {
                 Some(event) => self.apply(event)?,
@@ -187,7 +189,10 @@ impl World {
         }
         rule(self.scheduler.is_empty(), "a closed pool holds something")?;
         let again = self.scheduler.request(self.now, Lane::default());
-        rule(again == Err(AcquireError::Draining), "a closed pool takes nobody")
+        rule(
+            again == Err(AcquireError::Draining),
+            "a closed pool takes no caller",
+        )
     }
 
     fn pass_to_next(&mut self, otherwise: &str) -> Found {
@@ -197,11 +202,13 @@ impl World {
 
     fn healthy_event(&self) -> Option<Event> {
         self.held.iter().find_map(|(slot, held)| match held {
-            Held::Opening { cancelled: true, .. } => Some(Event::Failed(*slot, ConnectErrorKind::Cancelled)),
-            Held::Opening { .. } if self.hanging.contains(slot) => None,
-            Held::Opening { .. } => Some(Event::Opened(*slot)),
-            Held::Leased { .. } => Some(Event::Returned(*slot, ReleaseOutcome::Clean)),
-            Held::Closing => Some(Event::Gone(*slot)),
+            Held::Connecting { cancelled: true, .. } => {
+                Some(Event::Failed(*slot, ConnectErrorKind::Cancelled))
+            }
+            Held::Connecting { .. } if self.hanging.contains(slot) => None,
+            Held::Connecting { .. } => Some(Event::Connected(*slot)),
+            Held::Leased { .. } => Some(Event::Released(*slot, ReleaseOutcome::Clean)),
+            Held::Closing => Some(Event::Closed(*slot)),
             Held::Idle { .. } => None,
         })
     }

@@ -1,4 +1,4 @@
-//! What the scheduler does when openings fail: backing off, failing fast, finding the way back.
+//! What the scheduler does when attempts fail: backing off, failing fast, finding the way back.
 
 use std::time::Duration;
 
@@ -9,30 +9,30 @@ use crate::helpers::*;
 use crate::simulation::{Answer, Event, World};
 
 /// Fails whatever begins to open, the moment it begins or after it hung for its time, until the end;
-/// answers when each opening began.
+/// returns when each attempt began.
 #[track_caller]
 fn fail_all(pool: &mut World, failure: Option<ConnectErrorKind>, time: Duration) -> Vec<Timestamp> {
     let end = pool.now + time;
     let mut began_at = Vec::new();
-    let mut known = pool.opening().last().copied();
+    let mut known = pool.connecting().last().copied();
     loop {
         let fresh: Vec<SlotId> = pool
-            .opening()
+            .connecting()
             .into_iter()
             .filter(|slot| Some(*slot) > known)
             .collect();
         known = fresh.last().copied().or(known);
         began_at.extend(fresh.iter().map(|_| pool.now));
         if let Some(failure) = failure {
-            for slot in pool.opening() {
+            for slot in pool.connecting() {
                 pool.fail(slot, failure);
             }
         }
-        let leaving: Vec<_> = pool.slots(|held| held.is_given_up()).collect();
+        let leaving: Vec<_> = pool.slots(|held| held.is_cancelled()).collect();
         for slot in leaving {
             pool.fail(slot, ConnectErrorKind::Cancelled);
         }
-        let opened = pool.opening().last().copied() > known;
+        let opened = pool.connecting().last().copied() > known;
         match pool.next_due().filter(|due| *due <= end) {
             _ if opened => {}
             Some(due) => drop(pool.wait(due - pool.now)),
@@ -43,12 +43,12 @@ fn fail_all(pool: &mut World, failure: Option<ConnectErrorKind>, time: Duration)
     began_at
 }
 
-/// Refuses all openings but the eldest, which hangs; answers how many.
+/// Refuses all attempts but the oldest, which hangs; returns how many.
 #[track_caller]
-fn fail_youngest(pool: &mut World, time: Duration) -> usize {
+fn fail_newest(pool: &mut World, time: Duration) -> usize {
     let (end, mut refused) = (pool.now + time, 0);
     while pool.now < end {
-        for slot in pool.opening().into_iter().skip(1) {
+        for slot in pool.connecting().into_iter().skip(1) {
             pool.fail(slot, ConnectErrorKind::Full);
             refused += 1;
         }
@@ -85,12 +85,12 @@ fn refusals_back_off_from_5_to_250_milliseconds_with_one_attempt_at_a_time() {
     assert_eq!(
         callers.map(|caller| pool.answer(caller)),
         [None; 4],
-        "nobody loses a place"
+        "no caller loses a place"
     );
 }
 
 #[test]
-fn a_success_ends_the_backing_off_and_openings_grow_by_one_each() {
+fn a_success_ends_the_backoff_and_concurrent_attempts_grow_by_one() {
     let mut pool = pool(8);
     for _ in 0..8 {
         pool.ask(REQUEST);
@@ -98,23 +98,23 @@ fn a_success_ends_the_backing_off_and_openings_grow_by_one_each() {
     fail_all(&mut pool, Some(ConnectErrorKind::Full), seconds(1));
     pool.wait(millis(250));
     for expected in [1, 2, 3] {
-        assert_eq!(pool.opening().len(), expected);
-        pool.let_happen(Event::Opened(pool.opening()[0]));
+        assert_eq!(pool.connecting().len(), expected);
+        pool.event(Event::Connected(pool.connecting()[0]));
     }
 }
 
 #[test]
-fn a_close_of_our_own_makes_the_next_attempt_due() {
+fn closing_a_connection_makes_the_next_attempt_due() {
     let (mut pool, slot) = seasoned(2);
     pool.ask(REQUEST);
     fail_all(&mut pool, Some(ConnectErrorKind::Full), seconds(1));
-    assert!(pool.opening().is_empty());
+    assert!(pool.connecting().is_empty());
     let actions = pool.give(slot, ReleaseOutcome::Dropped);
     assert_eq!(began(&actions).len(), 1);
 }
 
 #[test]
-fn closed_slots_rest_once_a_close_was_followed_by_a_refusal() {
+fn closed_slots_cool_down_once_a_close_was_followed_by_a_refusal() {
     let (mut pool, slot) = seasoned(1);
     pool.ask(REQUEST);
     pool.give(slot, ReleaseOutcome::Dropped);
@@ -123,14 +123,14 @@ fn closed_slots_rest_once_a_close_was_followed_by_a_refusal() {
         0,
         "none until the pooler was seen to need it"
     );
-    pool.fail(pool.opening()[0], ConnectErrorKind::Full);
+    pool.fail(pool.connecting()[0], ConnectErrorKind::Full);
     pool.wait(millis(250));
     pool.open_all();
     let again = pool.leased()[0];
     pool.ask(REQUEST);
     pool.give(again, ReleaseOutcome::Dropped);
     assert_eq!(
-        (pool.scheduler.slot_counts().cooling_down, pool.opening().len()),
+        (pool.scheduler.slot_counts().cooling_down, pool.connecting().len()),
         (1, 0)
     );
     let actions = pool.wait(millis(2));
@@ -138,18 +138,18 @@ fn closed_slots_rest_once_a_close_was_followed_by_a_refusal() {
 }
 
 #[test]
-fn what_fails_for_good_is_told_at_once_and_tried_five_times_in_150_seconds() {
+fn a_permanent_failure_is_reported_at_once_and_retried_five_times_in_150_seconds() {
     let mut pool = pool(5);
     let mut attempts = Vec::new();
     let told = AcquireError::CircuitOpen(Outage::Permanent);
     for _ in 0..6_000 {
-        pool.let_happen(Event::Request(REQUEST));
+        pool.event(Event::Request(REQUEST));
         assert!(pool.rejected.is_none_or(|error| error == told));
-        for slot in pool.opening() {
+        for slot in pool.connecting() {
             attempts.push(pool.now);
             pool.fail(slot, ConnectErrorKind::Permanent);
         }
-        assert!(pool.waiting.is_empty(), "nobody waits for what will not be");
+        assert!(pool.waiting.is_empty(), "no caller waits for what will not be");
         pool.wait(millis(100));
     }
     for (first, sixth) in attempts.iter().zip(&attempts[5..]) {
@@ -159,12 +159,12 @@ fn what_fails_for_good_is_told_at_once_and_tried_five_times_in_150_seconds() {
 }
 
 #[test]
-fn a_burst_of_failures_for_good_is_followed_by_silence() {
+fn a_burst_of_permanent_failures_is_followed_by_a_pause() {
     let (mut pool, _) = seasoned(9);
     for _ in 0..8 {
         pool.ask(REQUEST);
     }
-    let burst = pool.opening();
+    let burst = pool.connecting();
     assert_eq!(burst.len(), 8);
     for slot in burst {
         pool.fail(slot, ConnectErrorKind::Permanent);
@@ -174,33 +174,33 @@ fn a_burst_of_failures_for_good_is_followed_by_silence() {
 }
 
 #[test]
-fn a_ban_holds_for_two_minutes_whatever_else_fails_meanwhile() {
+fn a_ban_lasts_two_minutes_whatever_else_fails_meanwhile() {
     let (mut pool, _) = seasoned(3);
     pool.ask(REQUEST);
     pool.ask(REQUEST);
-    let openings = pool.opening();
-    pool.fail(openings[0], ConnectErrorKind::Banned(seconds(120)));
-    pool.fail(openings[1], ConnectErrorKind::Permanent);
+    let attempts = pool.connecting();
+    pool.fail(attempts[0], ConnectErrorKind::Banned(seconds(120)));
+    pool.fail(attempts[1], ConnectErrorKind::Permanent);
     pool.give(pool.leased()[0], ReleaseOutcome::Dropped);
     assert_eq!(
-        pool.ask_in_vain(REQUEST),
+        pool.ask_denied(REQUEST),
         AcquireError::CircuitOpen(Outage::Banned)
     );
     pool.wait(seconds(120));
     assert_eq!(
-        pool.ask_in_vain(REQUEST),
+        pool.ask_denied(REQUEST),
         AcquireError::CircuitOpen(Outage::Banned)
     );
     pool.wait(seconds(12));
     pool.ask(REQUEST);
-    assert_eq!(pool.opening().len(), 1);
+    assert_eq!(pool.connecting().len(), 1);
 }
 
 #[test]
-fn a_refusal_after_a_pause_for_good_backs_off_like_any_other() {
+fn a_refusal_after_a_permanent_failure_backs_off_like_any_other() {
     let mut pool = pool(2);
     pool.ask(REQUEST);
-    pool.fail(pool.opening()[0], ConnectErrorKind::Permanent);
+    pool.fail(pool.connecting()[0], ConnectErrorKind::Permanent);
     pool.wait(seconds(30));
     pool.ask(REQUEST);
     let attempts = fail_all(&mut pool, Some(ConnectErrorKind::Full), seconds(1));
@@ -220,7 +220,7 @@ fn callers_wait_through_the_grace_and_then_fail_fast() {
     fail_all(&mut pool, Some(ConnectErrorKind::Unreachable), millis(1));
     let broken = AcquireError::CircuitOpen(Outage::Unreachable);
     assert_eq!(pool.answer(caller), Some(Answer::Denied(broken)));
-    assert_eq!(pool.ask_in_vain(REQUEST), broken);
+    assert_eq!(pool.ask_denied(REQUEST), broken);
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn probes_go_on_at_most_half_a_second_apart_until_the_first_success() {
                 probes.len()
             );
             pool.wait(millis(500));
-            pool.let_happen(Event::Opened(*pool.opening().last().expect("a probe")));
+            pool.event(Event::Connected(*pool.connecting().last().expect("a probe")));
             assert_eq!(pool.scheduler.breaker().denies(pool.now), None);
             let caller = pool.ask(REQUEST);
             assert!(pool.is_granted(caller));
@@ -252,13 +252,13 @@ fn probes_go_on_at_most_half_a_second_apart_until_the_first_success() {
 }
 
 #[test]
-fn a_share_full_of_openings_that_hang_makes_room_for_probes() {
+fn a_share_full_of_hanging_attempts_makes_room_for_probes() {
     let (mut pool, slot) = seasoned(5);
     pool.give(slot, ReleaseOutcome::Dropped);
     for _ in 0..5 {
         pool.ask(REQUEST);
     }
-    assert_eq!(pool.opening().len(), 5);
+    assert_eq!(pool.connecting().len(), 5);
     assert_eq!(cancelled(&pool.wait(millis(2_999))), []);
     let actions = pool.wait(millis(1));
     assert_eq!(cancelled(&actions).len(), 1);
@@ -267,11 +267,11 @@ fn a_share_full_of_openings_that_hang_makes_room_for_probes() {
 }
 
 #[test]
-fn with_a_share_of_one_an_opening_that_hangs_gives_way_to_short_probes() {
+fn with_a_share_of_one_a_hanging_attempt_is_cancelled_for_short_probes() {
     let mut pool = pool(1);
     let caller = pool.ask(REQUEST);
     let actions = pool.wait(seconds(3));
-    assert_eq!(cancelled(&actions), pool.opening());
+    assert_eq!(cancelled(&actions), pool.connecting());
     assert_eq!(
         pool.answer(caller),
         Some(Answer::Denied(AcquireError::CircuitOpen(Outage::Unreachable)))
@@ -283,7 +283,7 @@ fn with_a_share_of_one_an_opening_that_hangs_gives_way_to_short_probes() {
 }
 
 #[test]
-fn a_link_on_which_opening_takes_three_seconds_is_found_open_again() {
+fn a_server_that_takes_three_seconds_to_connect_is_found_again() {
     for share in [1, 2, 5] {
         let mut pool = pool(share);
         pool.ask(REQUEST);
@@ -295,10 +295,10 @@ fn a_link_on_which_opening_takes_three_seconds_is_found_open_again() {
                 "share {share}: never found open again"
             );
             let arrived = pool.slots(|held| held.age(pool.now) >= Some(seconds(3))).next();
-            let leaving = pool.slots(|held| held.is_given_up()).next();
+            let leaving = pool.slots(|held| held.is_cancelled()).next();
             match (leaving, arrived) {
                 (Some(slot), _) => drop(pool.fail(slot, ConnectErrorKind::Cancelled)),
-                (None, Some(slot)) => drop(pool.let_happen(Event::Opened(slot))),
+                (None, Some(slot)) => drop(pool.event(Event::Connected(slot))),
                 (None, None) => drop(pool.wait(millis(10))),
             }
         }
@@ -306,10 +306,10 @@ fn a_link_on_which_opening_takes_three_seconds_is_found_open_again() {
 }
 
 #[test]
-fn openings_that_have_logged_in_wait_for_their_turn_and_are_no_evidence() {
+fn attempts_that_have_logged_in_may_wait_and_are_not_evidence() {
     let mut pool = pool(1);
     let caller = pool.ask(REQUEST);
-    pool.let_happen(Event::LoggedIn(pool.opening()[0]));
+    pool.event(Event::LoggedIn(pool.connecting()[0]));
     let actions = pool.wait(millis(14_999));
     assert_eq!(actions, []);
     assert_eq!(pool.answer(caller), None);
@@ -318,12 +318,12 @@ fn openings_that_have_logged_in_wait_for_their_turn_and_are_no_evidence() {
 }
 
 #[test]
-fn a_younger_opening_that_hangs_is_noticed_beside_an_elder_that_was_outrun() {
+fn a_newer_hanging_attempt_is_noticed_beside_an_older_one_that_was_overtaken() {
     let (mut pool, slot) = seasoned(3);
     pool.ask(REQUEST);
     pool.wait(seconds(1));
     pool.ask(REQUEST);
-    pool.let_happen(Event::Opened(pool.opening()[1]));
+    pool.event(Event::Connected(pool.connecting()[1]));
     pool.wait(millis(1));
     pool.give(slot, ReleaseOutcome::Dropped);
     pool.give(pool.leased()[0], ReleaseOutcome::Dropped);
@@ -334,40 +334,40 @@ fn a_younger_opening_that_hangs_is_noticed_beside_an_elder_that_was_outrun() {
 }
 
 #[test]
-fn one_opening_that_hangs_while_others_are_answered_keeps_nobody_waiting() {
+fn one_hanging_attempt_delays_no_caller_while_others_are_answered() {
     let (mut pool, _) = seasoned(3);
     let first = pool.ask(REQUEST);
     pool.wait(seconds(1));
     let second = pool.ask(REQUEST);
-    pool.let_happen(Event::Opened(pool.opening()[1]));
+    pool.event(Event::Connected(pool.connecting()[1]));
     assert!(pool.is_granted(first));
     let actions = pool.wait(seconds(2));
     assert_eq!(
         cancelled(&actions),
-        pool.opening(),
+        pool.connecting(),
         "it makes room in a full share"
     );
-    pool.fail(pool.opening()[0], ConnectErrorKind::Cancelled);
+    pool.fail(pool.connecting()[0], ConnectErrorKind::Cancelled);
     pool.open_all();
     assert!(pool.is_granted(second));
 }
 
 #[test]
-fn one_opening_that_hangs_makes_no_outage_of_refusals() {
+fn one_hanging_attempt_does_not_turn_refusals_into_an_outage() {
     let (mut pool, slot) = seasoned(4);
     pool.wait(millis(1));
     pool.give(slot, ReleaseOutcome::Dropped);
     let callers = [pool.ask(REQUEST), pool.ask(REQUEST)];
     pool.wait(seconds(1));
-    pool.fail(pool.opening()[1], ConnectErrorKind::Full);
+    pool.fail(pool.connecting()[1], ConnectErrorKind::Full);
     pool.wait(seconds(2));
-    let attempts = fail_youngest(&mut pool, seconds(10));
+    let attempts = fail_newest(&mut pool, seconds(10));
     assert_eq!(callers.map(|caller| pool.answer(caller)), [None; 2]);
     assert!(attempts > 30, "{attempts} attempts beside the one that hangs");
 }
 
 #[test]
-fn while_leases_come_back_alive_nobody_is_sent_away() {
+fn no_caller_is_denied_while_leases_are_released_in_good_order() {
     let (mut pool, slot) = seasoned(2);
     let mut callers = vec![pool.ask(REQUEST), pool.ask(REQUEST)];
     for _ in 0..20 {
@@ -388,10 +388,10 @@ fn while_leases_come_back_alive_nobody_is_sent_away() {
 }
 
 #[test]
-fn who_waits_for_a_lease_while_nothing_will_open_is_told_when_it_shows_no_life() {
+fn a_caller_that_waits_for_a_lease_is_denied_when_it_shows_no_life() {
     let (mut pool, _) = seasoned(2);
     let caller = pool.ask(REQUEST);
-    pool.fail(pool.opening()[0], ConnectErrorKind::Permanent);
+    pool.fail(pool.connecting()[0], ConnectErrorKind::Permanent);
     assert_eq!(pool.answer(caller), None);
     pool.wait(seconds(3));
     assert_eq!(
@@ -401,11 +401,11 @@ fn who_waits_for_a_lease_while_nothing_will_open_is_told_when_it_shows_no_life()
 }
 
 #[test]
-fn one_failure_long_ago_is_no_reason_to_fail_the_next_caller_fast() {
+fn an_old_failure_does_not_fail_the_next_caller_fast() {
     let mut pool = pool(2);
     let caller = pool.ask(REQUEST);
-    pool.let_happen(Event::Cancel(caller));
-    pool.fail(pool.opening()[0], ConnectErrorKind::Unreachable);
+    pool.event(Event::Cancel(caller));
+    pool.fail(pool.connecting()[0], ConnectErrorKind::Unreachable);
     pool.wait(seconds(10));
     let caller = pool.ask(REQUEST);
     pool.wait(millis(2_999));
@@ -413,12 +413,12 @@ fn one_failure_long_ago_is_no_reason_to_fail_the_next_caller_fast() {
 }
 
 #[test]
-fn a_refusal_in_trouble_says_that_somebody_answers() {
+fn a_refusal_during_an_outage_shows_that_the_server_answers() {
     let mut pool = pool(2);
     pool.ask(REQUEST);
     fail_all(&mut pool, Some(ConnectErrorKind::Unreachable), seconds(5));
     pool.wait(millis(500));
-    pool.fail(pool.opening()[0], ConnectErrorKind::Full);
+    pool.fail(pool.connecting()[0], ConnectErrorKind::Full);
     assert_eq!(pool.scheduler.breaker().denies(pool.now), None);
     let caller = pool.ask(REQUEST);
     fail_all(&mut pool, Some(ConnectErrorKind::Full), seconds(10));
@@ -426,7 +426,7 @@ fn a_refusal_in_trouble_says_that_somebody_answers() {
 }
 
 #[test]
-fn an_opening_that_ends_by_itself_without_a_reason_is_paced() {
+fn an_attempt_that_ends_without_a_reason_is_paced() {
     let mut pool = pool(2);
     let caller = pool.ask(REQUEST);
     let attempts = fail_all(&mut pool, Some(ConnectErrorKind::Cancelled), seconds(4));
@@ -435,7 +435,7 @@ fn an_opening_that_ends_by_itself_without_a_reason_is_paced() {
 }
 
 #[test]
-fn without_any_grace_an_opening_still_gets_the_time_of_a_probe() {
+fn without_grace_an_attempt_still_gets_the_timeout_of_a_probe() {
     let mut pool = World::new(
         SchedulerConfig {
             grace: seconds(0),

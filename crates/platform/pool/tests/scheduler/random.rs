@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use berth_pool::Outage;
-use berth_pool::{ConnectErrorKind, Lane, ReleaseOutcome, SchedulerConfig};
+use berth_pool::{Access, ConnectErrorKind, Lane, Outage, Priority, ReleaseOutcome, SchedulerConfig};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestCaseError;
@@ -16,10 +15,10 @@ enum Step {
     Request(Lane),
     Cancel(Index),
     LoggedIn(Index),
-    Opened(Index),
+    Connected(Index),
     Failed(Index, ConnectErrorKind),
-    Returned(Index, ReleaseOutcome),
-    Gone(Index),
+    Released(Index, ReleaseOutcome),
+    Closed(Index),
     Share { share: usize, rotating: bool },
     Borrow,
     Pass(Duration),
@@ -27,7 +26,7 @@ enum Step {
 
 impl Step {
     fn event(&self, world: &World) -> Option<Event> {
-        let opening = |held: &Held| matches!(held, Held::Opening { .. });
+        let attempt = |held: &Held| matches!(held, Held::Connecting { .. });
         let leased = |held: &Held| matches!(held, Held::Leased { .. });
         let closing = |held: &Held| matches!(held, Held::Closing);
         let slot = |index: &Index, are: fn(&Held) -> bool| {
@@ -40,11 +39,11 @@ impl Step {
                 let waiter_ids: Vec<_> = world.waiting.keys().copied().collect();
                 (!waiter_ids.is_empty()).then(|| Event::Cancel(*index.get(&waiter_ids)))?
             }
-            Self::LoggedIn(index) => Event::LoggedIn(slot(index, opening)?),
-            Self::Opened(index) => Event::Opened(slot(index, opening)?),
-            Self::Failed(index, failure) => Event::Failed(slot(index, opening)?, *failure),
-            Self::Returned(index, how) => Event::Returned(slot(index, leased)?, *how),
-            Self::Gone(index) => Event::Gone(slot(index, closing)?),
+            Self::LoggedIn(index) => Event::LoggedIn(slot(index, attempt)?),
+            Self::Connected(index) => Event::Connected(slot(index, attempt)?),
+            Self::Failed(index, failure) => Event::Failed(slot(index, attempt)?, *failure),
+            Self::Released(index, how) => Event::Released(slot(index, leased)?, *how),
+            Self::Closed(index) => Event::Closed(slot(index, closing)?),
             Self::Share { share, rotating } => Event::Share {
                 share: *share,
                 rotating: *rotating,
@@ -61,10 +60,10 @@ fn step() -> impl Strategy<Value = Step> {
         8 => lane().prop_map(Step::Request),
         2 => index().prop_map(Step::Cancel),
         1 => index().prop_map(Step::LoggedIn),
-        5 => index().prop_map(Step::Opened),
+        5 => index().prop_map(Step::Connected),
         3 => (index(), failure()).prop_map(|(index, failure)| Step::Failed(index, failure)),
-        6 => (index(), how()).prop_map(|(index, how)| Step::Returned(index, how)),
-        4 => index().prop_map(Step::Gone),
+        6 => (index(), how()).prop_map(|(index, how)| Step::Released(index, how)),
+        4 => index().prop_map(Step::Closed),
         1 => (1_usize..=6, prop::bool::weighted(0.2))
             .prop_map(|(share, rotating)| Step::Share { share, rotating }),
         1 => Just(Step::Borrow),
@@ -73,7 +72,14 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn lane() -> impl Strategy<Value = Lane> {
-    (prop::bool::weighted(0.3), any::<bool>()).prop_map(|(background, writes)| Lane { background, writes })
+    (prop::bool::weighted(0.3), any::<bool>()).prop_map(|(background, writes)| Lane {
+        priority: if background {
+            Priority::Background
+        } else {
+            Priority::Request
+        },
+        access: if writes { Access::Write } else { Access::Read },
+    })
 }
 
 fn failure() -> impl Strategy<Value = ConnectErrorKind> {
@@ -109,13 +115,13 @@ fn config() -> impl Strategy<Value = SchedulerConfig> {
             fresh,
             single_writer,
             max_waiting,
-            recycle: Duration::from_secs(60),
-            idle: Duration::from_secs(20),
-            linger: Duration::from_secs(linger),
+            max_lifetime: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(20),
+            overflow_linger: Duration::from_secs(linger),
             validate_after_idle: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(15),
             grace: Duration::from_secs(3),
-            patience: Duration::from_secs(5),
+            background_timeout: Duration::from_secs(5),
         },
     )
 }
@@ -149,10 +155,10 @@ fn live(history: History, end: impl Fn(&mut World) -> Found) -> Result<(), TestC
     })
 }
 
-/// How long a healed way may stay unused: to the end of a ban, to the limit of an opening that has logged
+/// How long a healed way may stay unused: to the end of a ban, to the limit of a connection attempt that has logged
 /// in, or until one that has not makes room.
-fn well_within(world: &World) -> Duration {
-    let logged_in = |held: &Held| matches!(held, Held::Opening { logged_in: true, .. });
+fn recovery_time(world: &World) -> Duration {
+    let logged_in = |held: &Held| matches!(held, Held::Connecting { logged_in: true, .. });
     let hangs = match world.slots(logged_in).next() {
         Some(_) => world.config.connect_timeout + Duration::from_secs(1),
         None => Duration::from_secs(7),
@@ -167,29 +173,29 @@ proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 3_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happened_a_healthy_world_serves_all_and_becomes_whole_again(history in history()) {
+    fn after_any_history_a_healthy_server_serves_all_and_slots_become_free(history in history()) {
         live(history, |world| {
-            world.get_well()?;
-            world.newcomer_is_served(well_within(world))?;
-            world.whole_again()
+            world.recover()?;
+            world.new_caller_is_served(recovery_time(world))?;
+            world.becomes_empty()
         })?;
     }
 
     #[test]
-    fn whatever_hangs_is_outlived_once_new_openings_get_through(history in history()) {
+    fn hanging_attempts_are_outlived_once_new_ones_succeed(history in history()) {
         live(history, |world| {
-            let within = well_within(world);
-            world.hang_openings();
+            let within = recovery_time(world);
+            world.hang_attempts();
             let healed = world.now;
-            world.get_well()?;
+            world.recover()?;
             let spent = world.now - healed;
-            world.newcomer_is_served(within.saturating_sub(spent))?;
-            world.whole_again()
+            world.new_caller_is_served(within.saturating_sub(spent))?;
+            world.becomes_empty()
         })?;
     }
 
     #[test]
-    fn whatever_happened_closing_the_pool_leaves_nothing_behind(history in history()) {
+    fn after_any_history_closing_the_pool_leaves_no_connection(history in history()) {
         live(history, World::drains)?;
     }
 }

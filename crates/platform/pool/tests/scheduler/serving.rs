@@ -6,7 +6,7 @@ use crate::helpers::*;
 use crate::simulation::{Event, World};
 
 #[test]
-fn callers_are_served_in_the_order_in_which_they_came() {
+fn callers_are_served_in_order_of_arrival() {
     let mut pool = pool(1);
     let slot = pool.lend(1)[0];
     let callers = [pool.ask(REQUEST), pool.ask(REQUEST), pool.ask(REQUEST)];
@@ -18,42 +18,42 @@ fn callers_are_served_in_the_order_in_which_they_came() {
 }
 
 #[test]
-fn one_opens_before_the_first_success_and_then_as_many_as_can_be_used() {
+fn one_attempt_before_the_first_success_then_as_many_as_waiters_can_use() {
     let mut pool = pool(5);
     for _ in 0..7 {
         pool.ask(REQUEST);
     }
-    assert_eq!(pool.opening().len(), 1);
-    pool.let_happen(Event::Opened(pool.opening()[0]));
-    assert_eq!((pool.leased().len(), pool.opening().len()), (1, 4));
+    assert_eq!(pool.connecting().len(), 1);
+    pool.event(Event::Connected(pool.connecting()[0]));
+    assert_eq!((pool.leased().len(), pool.connecting().len()), (1, 4));
     pool.open_all();
     assert_eq!((pool.leased().len(), pool.waiting.len()), (5, 2));
 }
 
 #[test]
-fn a_caller_that_leaves_wastes_no_opening() {
+fn a_caller_that_leaves_wastes_no_connection_attempt() {
     let mut pool = pool(5);
     let caller = pool.ask(REQUEST);
-    pool.let_happen(Event::Cancel(caller));
+    pool.event(Event::Cancel(caller));
     pool.open_all();
     assert_eq!(pool.idle().len(), 1);
     let next = pool.ask(REQUEST);
-    assert!(pool.is_granted(next) && pool.opening().is_empty());
+    assert!(pool.is_granted(next) && pool.connecting().is_empty());
 }
 
 #[test]
-fn a_slot_is_free_only_when_its_connection_is_gone() {
+fn a_slot_is_free_only_when_its_connection_is_closed() {
     let mut pool = pool(1);
     let slot = pool.lend(1)[0];
     pool.ask(REQUEST);
     pool.give(slot, ReleaseOutcome::Closing);
-    assert!(pool.opening().is_empty());
-    let actions = pool.let_happen(Event::Gone(slot));
+    assert!(pool.connecting().is_empty());
+    let actions = pool.event(Event::Closed(slot));
     assert_eq!(began(&actions).len(), 1);
 }
 
 #[test]
-fn background_work_leaves_requests_a_slot_but_for_a_share_of_one() {
+fn background_work_leaves_requests_a_slot_unless_the_share_is_one() {
     let mut shared = pool(3);
     shared
         .lend(3)
@@ -71,14 +71,14 @@ fn background_work_leaves_requests_a_slot_but_for_a_share_of_one() {
 }
 
 #[test]
-fn background_work_that_waited_for_long_gets_one_turn_before_requests() {
+fn background_work_past_its_timeout_is_served_once_before_requests() {
     let mut pool = pool(1);
     let slot = pool.lend(1)[0];
     let jobs = [pool.ask(JOB), pool.ask(JOB)];
     let requests = [pool.ask(REQUEST), pool.ask(REQUEST)];
     pool.give(slot, ReleaseOutcome::Clean);
     assert!(pool.is_granted(requests[0]), "requests come first");
-    pool.wait(config().patience);
+    pool.wait(config().background_timeout);
     pool.give(slot, ReleaseOutcome::Clean);
     assert!(pool.is_granted(jobs[0]), "the first job's turn has come");
     pool.give(slot, ReleaseOutcome::Clean);
@@ -87,7 +87,7 @@ fn background_work_that_waited_for_long_gets_one_turn_before_requests() {
 }
 
 #[test]
-fn one_writes_at_a_time_and_readers_pass_those_who_wait_to_write() {
+fn one_writer_at_a_time_and_readers_overtake_waiting_writers() {
     let single_writer = SchedulerConfig {
         single_writer: true,
         ..config()
@@ -97,13 +97,13 @@ fn one_writes_at_a_time_and_readers_pass_those_who_wait_to_write() {
     let first = pool.ask(WRITER);
     let (second, third, reader) = (pool.ask(WRITER), pool.ask(WRITER), pool.ask(REQUEST));
     assert!(pool.is_granted(first) && pool.is_granted(reader));
-    assert_eq!((pool.answer(second), pool.opening().len()), (None, 0));
+    assert_eq!((pool.answer(second), pool.connecting().len()), (None, 0));
     pool.give(slots[1], ReleaseOutcome::Clean);
     assert!(pool.is_granted(second) && pool.answer(third).is_none());
 }
 
 #[test]
-fn who_comes_when_the_queue_is_full_is_told_at_once() {
+fn a_caller_is_denied_at_once_when_the_queue_is_full() {
     let mut pool = World::new(
         SchedulerConfig {
             max_waiting: 2,
@@ -115,11 +115,11 @@ fn who_comes_when_the_queue_is_full_is_told_at_once() {
     pool.lend(1);
     pool.ask(REQUEST);
     pool.ask(REQUEST);
-    assert_eq!(pool.ask_in_vain(REQUEST), AcquireError::Full);
+    assert_eq!(pool.ask_denied(REQUEST), AcquireError::Full);
 }
 
 #[test]
-fn a_queue_full_of_writers_keeps_no_reader_from_an_idle_connection() {
+fn a_queue_full_of_writers_does_not_keep_a_reader_from_an_idle_connection() {
     let config = SchedulerConfig {
         max_waiting: 2,
         single_writer: true,
@@ -131,7 +131,7 @@ fn a_queue_full_of_writers_keeps_no_reader_from_an_idle_connection() {
         pool.ask(WRITER);
     }
     assert_eq!(
-        pool.ask_in_vain(WRITER),
+        pool.ask_denied(WRITER),
         AcquireError::Full,
         "the bound holds beside an idle connection"
     );
@@ -140,21 +140,21 @@ fn a_queue_full_of_writers_keeps_no_reader_from_an_idle_connection() {
 }
 
 #[test]
-fn errands_borrow_only_what_nobody_waits_for() {
+fn maintenance_borrows_only_connections_that_no_caller_waits_for() {
     let mut pool = pool(1);
     let slot = pool.keep_idle(1)[0];
-    pool.let_happen(Event::Borrow);
+    pool.event(Event::Borrow);
     assert_eq!(pool.leased(), [slot]);
     let caller = pool.ask(REQUEST);
     pool.give(slot, ReleaseOutcome::Clean);
     assert!(pool.is_granted(caller));
     pool.ask(REQUEST);
-    pool.let_happen(Event::Borrow);
+    pool.event(Event::Borrow);
     assert_eq!(pool.leased(), [slot]);
 }
 
 #[test]
-fn what_became_due_since_the_last_event_is_not_forgotten() {
+fn a_timeout_that_passed_since_the_last_event_is_not_forgotten() {
     let mut pool = pool(1);
     pool.keep_idle(1);
     let due = pool

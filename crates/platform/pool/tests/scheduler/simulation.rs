@@ -1,8 +1,8 @@
-//! A shell without connections: it carries the scheduler's decisions out in its own slots, at whatever pace
+//! A shell without connections: it carries the scheduler's decisions out in its own model, at whatever pace
 //! and with whatever outcome a test chooses, and holds each decision against the rules.
 //!
-//! It ticks the scheduler when `next_timeout` says so and at no other time, so a due time that `next_timeout` forgets
-//! shows as a caller that waits for ever, or as a tick that would have done something.
+//! It calls the scheduler when `next_timeout` says so and at no other time, so a due time that `next_timeout` forgets
+//! shows as a caller that waits forever, or as a tick that would have done something.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,20 +22,20 @@ pub(crate) enum Event {
     Request(Lane),
     Cancel(WaiterId),
     LoggedIn(SlotId),
-    Opened(SlotId),
+    Connected(SlotId),
     Failed(SlotId, ConnectErrorKind),
-    Returned(SlotId, ReleaseOutcome),
-    Gone(SlotId),
+    Released(SlotId, ReleaseOutcome),
+    Closed(SlotId),
     Share { share: usize, rotating: bool },
     Borrow,
     Drain,
     Pass(Duration),
 }
 
-/// One slot in the independent slots.
+/// One slot in the independent model.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Held {
-    Opening {
+    Connecting {
         ends: Timestamp,
         since: Timestamp,
         logged_in: bool,
@@ -53,15 +53,15 @@ pub(crate) enum Held {
 }
 
 impl Held {
-    /// Whether this opening is being given up.
-    pub(crate) fn is_given_up(&self) -> bool {
-        matches!(self, Self::Opening { cancelled: true, .. })
+    /// Whether this attempt is being cancelled.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Connecting { cancelled: true, .. })
     }
 
-    /// How long this opening has taken.
+    /// How long this attempt has taken.
     pub(crate) fn age(&self, now: Timestamp) -> Option<Duration> {
         match self {
-            Self::Opening { since, .. } => Some(now - *since),
+            Self::Connecting { since, .. } => Some(now - *since),
             _ => None,
         }
     }
@@ -87,7 +87,7 @@ pub(crate) struct World {
     pub(crate) rotating: bool,
     pub(crate) draining: bool,
     pub(crate) last_alive: Option<Timestamp>,
-    /// Attempts before this provoke whoever bans for failed logins.
+    /// Attempts before this provoke a pooler that bans for failed logins.
     pub(crate) shut_until: Timestamp,
     pub(crate) next_turn: Timestamp,
     /// The last that was heard is a refusal: attempts are made one at a time.
@@ -95,7 +95,7 @@ pub(crate) struct World {
     /// What the latest event led to.
     pub(crate) latest: Vec<Action>,
     pub(crate) rejected: Option<AcquireError>,
-    /// Openings that will not end before their limit.
+    /// Attempts that will not end before their limit.
     pub(crate) hanging: Vec<SlotId>,
     pub(crate) next_slot: u64,
 }
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// Whether an opening gets no answer for so long that others may begin beside it.
+    /// Whether a connection attempt gets no answer for so long that others may begin beside it.
     pub(crate) fn hangs(&self) -> bool {
         let old = |held: &Held| held.age(self.now) >= Some(self.config.grace);
         self.held.values().any(old)
@@ -159,17 +159,17 @@ impl World {
                 )?;
             }
             Event::LoggedIn(slot) => {
-                if let Some(Held::Opening { logged_in, .. }) = self.held.get_mut(&slot) {
+                if let Some(Held::Connecting { logged_in, .. }) = self.held.get_mut(&slot) {
                     *logged_in = true;
                 }
                 self.scheduler.logged_in(slot);
             }
-            Event::Opened(slot) => {
-                let expires = now + self.config.recycle;
+            Event::Connected(slot) => {
+                let expires = now + self.config.max_lifetime;
                 self.held.insert(slot, Held::Idle { since: now, expires });
                 (self.last_alive, self.shut_until) = (Some(now), now);
                 self.refused = false;
-                self.scheduler.opened(now, slot, self.config.recycle);
+                self.scheduler.connected(now, slot, self.config.max_lifetime);
             }
             Event::Failed(slot, failure) => {
                 self.held.remove(&slot);
@@ -180,10 +180,10 @@ impl World {
                     _ => Duration::ZERO,
                 };
                 self.shut_until = self.shut_until.max(now + shut);
-                self.scheduler.failed(now, slot, failure);
+                self.scheduler.connect_failed(now, slot, failure);
             }
-            Event::Returned(slot, how) => self.give_back(slot, how)?,
-            Event::Gone(slot) => {
+            Event::Released(slot, how) => self.release(slot, how)?,
+            Event::Closed(slot) => {
                 self.held.remove(&slot);
                 self.scheduler.closed(now, slot);
             }
@@ -206,14 +206,14 @@ impl World {
         let free = self.may(lane) && self.count().idle > 0;
         match self.scheduler.request(self.now, lane) {
             Ok(waiter_id) => {
-                rule(!self.draining, "a closing pool takes nobody")?;
+                rule(!self.draining, "a closing pool takes no caller")?;
                 let newest = self.waiting.keys().chain(self.answers.keys()).max();
                 rule(newest.is_none_or(|newest| *newest < waiter_id), "waiter ids rise")?;
                 self.waiting.insert(waiter_id, (lane, self.now));
                 self.carry_out()?;
                 rule(
                     !free || !self.waiting.contains_key(&waiter_id),
-                    "an idle connection is lent at once",
+                    "an idle connection is leased at once",
                 )
             }
             Err(error) => {
@@ -226,7 +226,7 @@ impl World {
                         "full only with max_waiting callers and nothing to lend",
                     ),
                     AcquireError::CircuitOpen(outage) => {
-                        rule(!free, "an idle connection is lent though the breaker is open")?;
+                        rule(!free, "an idle connection is leased though the breaker is open")?;
                         self.may_deny(outage)
                     }
                 }
@@ -234,7 +234,7 @@ impl World {
         }
     }
 
-    fn give_back(&mut self, slot: SlotId, how: ReleaseOutcome) -> Found {
+    fn release(&mut self, slot: SlotId, how: ReleaseOutcome) -> Found {
         let Some(Held::Leased { expires, .. }) = self.held.get(&slot).copied() else {
             return Err(format!("{slot:?} is not leased"));
         };
@@ -251,7 +251,7 @@ impl World {
                 self.held.remove(&slot);
             }
         }
-        self.scheduler.returned(since, slot, how);
+        self.scheduler.released(since, slot, how);
         Ok(())
     }
 
@@ -260,7 +260,7 @@ impl World {
         let borrowed = self.scheduler.borrow_idle(self.now);
         rule(
             borrowed.is_some() == lendable,
-            "deferred borrow what nobody waits for",
+            "deferred borrow what no caller waits for",
         )?;
         match borrowed {
             Some(slot) => self.lend_slot(slot, Lane::default()).map(|_| ()),
@@ -268,7 +268,7 @@ impl World {
         }
     }
 
-    /// Time passes; the scheduler is ticked when it asked for it, and openings end at their limit.
+    /// Time passes; the scheduler is called when it asked for it, and attempts end at their limit.
     fn pass(&mut self, time: Duration) -> Found {
         let end = self.now + time;
         for _ in 0..10_000 {
@@ -293,16 +293,16 @@ impl World {
         Err("the scheduler wakes its shell without end".to_owned())
     }
 
-    /// When something happens by itself: the scheduler wakes, or an opening reaches its limit.
+    /// When something happens by itself: the scheduler wakes, or a connection attempt reaches its limit.
     pub(crate) fn next_due(&self) -> Option<Timestamp> {
         let wake = self.scheduler.next_timeout(self.now);
         wake.into_iter().chain(self.limits().map(|(at, _)| at)).min()
     }
 
-    /// When openings reach their limit, and how that is reported.
+    /// When attempts reach their limit, and how that is reported.
     pub(crate) fn limits(&self) -> impl Iterator<Item = (Timestamp, Event)> + '_ {
         self.held.iter().filter_map(|(slot, held)| match held {
-            Held::Opening { ends, logged_in, .. } => {
+            Held::Connecting { ends, logged_in, .. } => {
                 let failure = if *logged_in {
                     ConnectErrorKind::Full
                 } else {
@@ -357,7 +357,7 @@ impl World {
         let mut count = SlotCounts::default();
         for held in self.held.values() {
             *match held {
-                Held::Opening { .. } => &mut count.opening,
+                Held::Connecting { .. } => &mut count.connecting,
                 Held::Idle { .. } => &mut count.idle,
                 Held::Leased { .. } => &mut count.leased,
                 Held::Closing => &mut count.closing,
@@ -375,7 +375,7 @@ impl World {
         }
     }
 
-    /// Whether the breaker may send callers away.
+    /// Whether the breaker may deny callers.
     pub(crate) fn may_deny(&self, outage: Outage) -> Found {
         rule(
             self.scheduler.breaker().denies(self.now) == Some(outage),

@@ -38,7 +38,7 @@ impl Slots {
     fn of(status: &Status) -> Self {
         let slots = status.slots;
         Self {
-            connecting: slots.opening,
+            connecting: slots.connecting,
             idle: slots.idle,
             leased: slots.leased,
             closing: slots.closing,

@@ -58,7 +58,7 @@ fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error
     let states = [
         ("used", slots.leased),
         ("idle", slots.idle),
-        ("connecting", slots.opening),
+        ("connecting", slots.connecting),
         ("closing", slots.closing),
         ("cooling_down", slots.cooling_down),
     ];

@@ -92,7 +92,7 @@ impl PoolStatus {
             overflow: summary.overflow,
             max_connections: summary.max_connections,
             invalid: status.counters.dead,
-            connecting: status.slots.opening,
+            connecting: status.slots.connecting,
             closing: status.slots.closing,
             cooling_down: status.slots.cooling_down,
             waiting: status.waiting,
