@@ -11,6 +11,7 @@ use berth_database::Database;
 use berth_web::handlers::openapi::Document;
 use berth_web::problem::ProblemTypes;
 use berth_web::{AppState, Migrations, Server, StartError, middleware, shutdown, startup, telemetry};
+use migration::Migrator;
 use service::Services;
 
 use crate::settings::Settings;
@@ -18,8 +19,8 @@ use crate::{openapi, routes};
 
 /// The schema's migrations, as the platform uses them.
 pub const MIGRATIONS: Migrations = Migrations {
-    apply: |settings| Box::pin(async move { Ok(migration::apply(&settings).await?) }),
-    pending: |session| Box::pin(async move { Ok(migration::pending(&session).await?) }),
+    apply: |settings| Box::pin(async move { Ok(berth_migrate::apply(Migrator, &settings).await?) }),
+    pending: |session| Box::pin(async move { Ok(berth_migrate::pending(Migrator, &session).await?) }),
 };
 
 /// Starts the service, serves until SIGTERM or Ctrl-C, and closes every database connection.

@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
+use berth_doctor::Deployment;
 use berth_settings::{ConfigError, Loaded, Sources};
 use berth_web::command_line::{Failure, Options, print, report, runtime};
 use berth_web::{health_check, telemetry};
 use clap::{Parser, Subcommand};
+use migration::Migrator;
 
 use crate::settings::{self, Settings};
-use crate::{app, doctor, openapi};
+use crate::{app, openapi};
 
 /// A service that stays within its database connections.
 #[derive(Debug, Parser)]
@@ -29,7 +31,7 @@ enum Command {
     /// Print the API's OpenAPI document
     Openapi,
     /// Examine this deployment: exits with 0 (pass), 1 (warnings) or 2 (failures)
-    Doctor(doctor::Arguments),
+    Doctor(berth_doctor::Arguments),
     /// Probe the service on this machine, for a container's health check
     Health {
         /// ready for requests, or merely alive
@@ -73,9 +75,14 @@ fn serve(options: &Options) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn examine(options: &Options, arguments: doctor::Arguments) -> Result<ExitCode, Failure> {
+fn examine(options: &Options, arguments: berth_doctor::Arguments) -> Result<ExitCode, Failure> {
     let (settings, _) = load(options)?;
-    let report = runtime()?.block_on(doctor::examine(&settings, arguments));
+    let deployment = Deployment {
+        environment: settings.app.environment,
+        database: settings.platform.database,
+    };
+    let pending = async |database| berth_migrate::pending_names(Migrator, database).await;
+    let report = runtime()?.block_on(berth_doctor::examine(&deployment, arguments, pending));
     match arguments.json {
         true => print(&report.json()?)?,
         false => print(&report)?,

@@ -6,7 +6,6 @@
 pub mod app;
 pub mod command;
 mod current_user;
-pub mod doctor;
 pub mod error;
 mod handlers;
 pub mod openapi;

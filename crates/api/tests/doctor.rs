@@ -9,8 +9,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use api::doctor::{Arguments, Finding, Level, Report, examine};
 use api::settings::{self, Settings};
+use berth_doctor::{Arguments, Deployment, Finding, Level, Report};
 use berth_settings::Sources;
 use berth_testkit::{
     Cluster, Limiter, LimiterOptions, PgBouncer, PgBouncerOptions, PoolMode, PoolerKind, TestDatabase,
@@ -39,6 +39,15 @@ async fn report(url: &str, set: &[(&str, &str)]) -> Report {
     examine(&settings(url, set), Arguments::default()).await
 }
 
+async fn examine(settings: &Settings, arguments: Arguments) -> Report {
+    let deployment = Deployment {
+        database: settings.database.clone(),
+        environment: settings.app.environment,
+    };
+    let pending = async |database| berth_migrate::pending_names(migration::Migrator, database).await;
+    berth_doctor::examine(&deployment, arguments, pending).await
+}
+
 async fn report_with_count(url: &str, set: &[(&str, &str)]) -> Report {
     let arguments = Arguments {
         probe_limit: true,
@@ -49,7 +58,7 @@ async fn report_with_count(url: &str, set: &[(&str, &str)]) -> Report {
 
 async fn migrated() -> TestDatabase {
     let migrate = |url: String| async move {
-        let run = migration::apply(&settings(&url, &[]).database).await;
+        let run = berth_migrate::apply(migration::Migrator, &settings(&url, &[]).database).await;
         run.expect("the migrations apply");
     };
     Cluster::shared().await.database_from("api", migrate).await
@@ -267,7 +276,7 @@ async fn a_file_is_not_made_by_looking_for_it() {
     assert_found(&absent, "reach", Level::Warn, "does not exist yet");
     assert!(!folder.exists());
 
-    let applied = migration::apply(&settings(&url, &[]).database).await;
+    let applied = berth_migrate::apply(migration::Migrator, &settings(&url, &[]).database).await;
     applied.expect("the migrations apply");
     let there = report(&url, &[]).await;
     assert_eq!(there.worst, Level::Pass, "{there}");

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use crate::bench::Folder;
+use crate::fixture::Folder;
 
 #[test]
 fn up_applies_status_tells_and_a_second_up_has_nothing_to_do() {

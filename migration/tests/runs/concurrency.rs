@@ -1,10 +1,11 @@
 use std::time::Duration;
 
+use berth_migrate::{Change, Command, Error, Settings, run, status};
 use berth_testkit::eventually;
-use migration::{Change, Command, Error, Settings, run, status};
+use migration::Migrator;
 use sqlx::Executor;
 
-use crate::bench::{Folder, postgres};
+use crate::fixture::{Folder, postgres};
 use crate::up_and_down::{applied, names};
 
 /// The migrations' advisory lock, taken by somebody else.
@@ -26,14 +27,20 @@ async fn ten_runs_at_once_apply_each_migration_of_a_sqlite_file_once() {
 async fn ten_runs_apply_each_migration_once(settings: &Settings) {
     let runs = (0..10).map(|_| {
         let settings = settings.clone();
-        tokio::spawn(async move { run(&settings, Command::Up(None)).await })
+        tokio::spawn(async move { run(Migrator, &settings, Command::Up(None)).await })
     });
     let mut changes: Vec<Change> = Vec::new();
     for run in runs.collect::<Vec<_>>() {
         changes.extend(run.await.unwrap().expect("each run ends well"));
     }
     assert_eq!(changes, applied(&names(settings).await));
-    assert!(status(settings).await.unwrap().iter().all(|entry| entry.applied));
+    assert!(
+        status(Migrator, settings)
+            .await
+            .unwrap()
+            .iter()
+            .all(|entry| entry.applied)
+    );
 }
 
 #[tokio::test]
@@ -43,7 +50,7 @@ async fn a_run_that_waits_for_another_holds_no_connection_between_its_looks() {
     other.execute(TAKE).await.unwrap();
     let waiting = tokio::spawn({
         let settings = settings.clone();
-        async move { run(&settings, Command::Up(None)).await }
+        async move { run(Migrator, &settings, Command::Up(None)).await }
     });
     let ours = "application_name = 'berth-migrate'";
     eventually(async || database.count_backends(ours).await > 0).await;
@@ -70,7 +77,7 @@ async fn a_run_that_waited_long_enough_says_who_holds_the_lock() {
         .fetch_one(&mut other)
         .await
         .unwrap();
-    match run(&settings, Command::Up(None)).await {
+    match run(Migrator, &settings, Command::Up(None)).await {
         Err(Error::Locked { holder, .. }) => assert!(holder.contains(&pid.0.to_string()), "{holder}"),
         other => panic!("{other:?}"),
     }
@@ -82,7 +89,7 @@ async fn a_full_server_is_waited_for_and_a_wrong_password_is_not() {
     settings.database.connect_timeout = Duration::from_millis(200);
     settings.wait = Duration::from_millis(500);
     database.limit_connections(0).await;
-    let error = run(&settings, Command::Up(None)).await.unwrap_err();
+    let error = run(Migrator, &settings, Command::Up(None)).await.unwrap_err();
     assert!(matches!(error, Error::Full { .. }), "{error:?}");
 
     settings.wait = Duration::from_secs(600);
@@ -91,7 +98,7 @@ async fn a_full_server_is_waited_for_and_a_wrong_password_is_not() {
         .replace(database.password(), "wrong")
         .parse()
         .unwrap();
-    let error = run(&settings, Command::Up(None)).await.unwrap_err();
+    let error = run(Migrator, &settings, Command::Up(None)).await.unwrap_err();
     assert!(
         matches!(&error, Error::Connect(sqlx::Error::Database(_))),
         "{error:?}"
@@ -100,12 +107,12 @@ async fn a_full_server_is_waited_for_and_a_wrong_password_is_not() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_given_up_in_time() {
-    let mut settings = crate::bench::impatient(&format!(
+    let mut settings = crate::fixture::impatient(&format!(
         "postgres://a:b@127.0.0.1:{}/c",
         berth_testkit::free_port()
     ));
     settings.database.connect_timeout = Duration::from_millis(100);
     settings.reach = Duration::from_millis(300);
-    let error = run(&settings, Command::Up(None)).await.unwrap_err();
+    let error = run(Migrator, &settings, Command::Up(None)).await.unwrap_err();
     assert!(matches!(&error, Error::Connect(sqlx::Error::Io(_))), "{error:?}");
 }

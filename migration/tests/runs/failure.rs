@@ -1,10 +1,10 @@
 use std::time::Duration;
 
+use berth_migrate::{Change, Command, Error, Settings, run};
 use berth_testkit::eventually;
-use migration::{Change, Command, Error, Settings, run_with};
 use sqlx::Executor;
 
-use crate::bench::{Folder, Step, Steps, has_table, postgres};
+use crate::fixture::{Folder, Step, Steps, has_table, postgres};
 
 #[tokio::test]
 async fn a_failing_migration_leaves_no_half_state_on_postgres() {
@@ -24,7 +24,7 @@ async fn a_failing_migration_leaves_no_half_state(settings: &Settings) {
         Step::table("second").then("nonsense"),
         Step::table("third"),
     ]);
-    let error = run_with(broken, settings, Command::Up(None)).await.unwrap_err();
+    let error = run(broken, settings, Command::Up(None)).await.unwrap_err();
     assert!(matches!(error, Error::Failed(_)), "{error:?}");
     assert!(
         has_table(settings, "first").await,
@@ -37,7 +37,7 @@ async fn a_failing_migration_leaves_no_half_state(settings: &Settings) {
         Step::table("second"),
         Step::table("third"),
     ]);
-    let changes = run_with(mended, settings, Command::Up(None)).await.unwrap();
+    let changes = run(mended, settings, Command::Up(None)).await.unwrap();
     assert_eq!(
         changes,
         ["second", "third"].map(|name| Change::Applied(name.to_owned()))
@@ -54,7 +54,7 @@ async fn a_run_whose_backend_is_killed_stops_and_never_goes_on_without_its_lock(
     ]);
     let run = tokio::spawn({
         let settings = settings.clone();
-        async move { run_with(slow, &settings, Command::Up(None)).await }
+        async move { run(slow, &settings, Command::Up(None)).await }
     });
     eventually(async || database.count_backends("wait_event = 'PgSleep'").await == 1).await;
     database.terminate_all().await;
@@ -71,9 +71,7 @@ async fn a_run_that_lost_only_its_lock_rolls_back_what_it_did_without() {
         Step::table("first").then("select pg_advisory_unlock_all()"),
         Step::table("second"),
     ]);
-    let error = run_with(careless, &settings, Command::Up(None))
-        .await
-        .unwrap_err();
+    let error = run(careless, &settings, Command::Up(None)).await.unwrap_err();
     assert!(matches!(error, Error::LockLost), "{error:?}");
     assert!(!has_table(&settings, "first").await && !has_table(&settings, "second").await);
 }
@@ -82,7 +80,7 @@ async fn a_run_that_lost_only_its_lock_rolls_back_what_it_did_without() {
 async fn a_migration_that_swallows_an_error_is_not_taken_for_applied() {
     let (_database, settings) = postgres().await;
     let sly = Steps(vec![Step::table("first").then("nonsense").swallowing()]);
-    let error = run_with(sly, &settings, Command::Up(None)).await.unwrap_err();
+    let error = run(sly, &settings, Command::Up(None)).await.unwrap_err();
     assert!(matches!(error, Error::Failed(_)), "{error:?}");
     assert!(!has_table(&settings, "first").await);
 }
@@ -91,14 +89,14 @@ async fn a_migration_that_swallows_an_error_is_not_taken_for_applied() {
 async fn a_change_does_not_queue_behind_a_busy_table_for_long() {
     let (database, mut settings) = postgres().await;
     settings.lock = Duration::from_millis(100);
-    run_with(Steps(vec![Step::table("first")]), &settings, Command::Up(None))
+    run(Steps(vec![Step::table("first")]), &settings, Command::Up(None))
         .await
         .unwrap();
     let mut reader = database.admin().await;
     reader.execute("begin").await.unwrap();
     reader.execute("select from first").await.unwrap();
     let change = Step::table("second").then("alter table first add column name text");
-    let error = run_with(
+    let error = run(
         Steps(vec![Step::table("first"), change]),
         &settings,
         Command::Up(None),
@@ -113,7 +111,7 @@ async fn a_statement_that_runs_too_long_is_cut_off() {
     let (_database, mut settings) = postgres().await;
     settings.statement = Duration::from_millis(100);
     let endless = Steps(vec![Step::table("first").then("select pg_sleep(60)")]);
-    let error = run_with(endless, &settings, Command::Up(None)).await.unwrap_err();
+    let error = run(endless, &settings, Command::Up(None)).await.unwrap_err();
     assert!(error.to_string().contains("statement timeout"), "{error}");
     assert!(!has_table(&settings, "first").await);
 }

@@ -5,10 +5,10 @@
     reason = "a test reports its failures by panicking"
 )]
 
-mod bench;
 mod command;
 mod concurrency;
 mod failure;
+mod fixture;
 mod poolers;
 mod schema;
 mod up_and_down;

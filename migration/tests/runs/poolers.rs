@@ -1,16 +1,17 @@
 use std::time::Duration;
 
 use berth_database::Pooler;
+use berth_migrate::{Command, Error, run, status};
 use berth_testkit::{Cluster, PgBouncer, PgBouncerOptions, PoolMode, eventually};
-use migration::{Command, Error, run, run_with, status};
+use migration::Migrator;
 
-use crate::bench::{Step, Steps, has_table, impatient, postgres};
+use crate::fixture::{Step, Steps, has_table, impatient, postgres};
 use crate::up_and_down::{applied, names, reverted};
 
 #[tokio::test]
 async fn the_port_of_supabases_transaction_pooler_is_refused_before_anything_connects() {
     let settings = impatient("postgres://someone:secret@db.invalid:6543/postgres");
-    let error = run(&settings, Command::Up(None)).await.unwrap_err();
+    let error = run(Migrator, &settings, Command::Up(None)).await.unwrap_err();
     assert!(
         matches!(error, Error::TransactionPooler { port: 6543 }),
         "{error:?}"
@@ -20,7 +21,7 @@ async fn the_port_of_supabases_transaction_pooler_is_refused_before_anything_con
         "{error}"
     );
     assert!(matches!(
-        status(&settings).await,
+        status(Migrator, &settings).await,
         Err(Error::TransactionPooler { .. })
     ));
 }
@@ -29,7 +30,7 @@ async fn the_port_of_supabases_transaction_pooler_is_refused_before_anything_con
 async fn a_configured_transaction_pooler_is_refused_on_any_port() {
     let mut settings = impatient("postgres://someone:secret@db.invalid:5433/postgres");
     settings.database.pooler = Pooler::Transaction;
-    let error = run(&settings, Command::Up(None)).await.unwrap_err();
+    let error = run(Migrator, &settings, Command::Up(None)).await.unwrap_err();
     assert!(
         matches!(error, Error::TransactionPooler { port: 5433 }),
         "{error:?}"
@@ -41,7 +42,7 @@ async fn a_run_shows_itself_under_a_name_of_its_own() {
     let (database, mut settings) = postgres().await;
     settings.database.application_name = "harbour".to_owned();
     let slow = Steps(vec![Step::table("first").then("select pg_sleep(60)")]);
-    let run = tokio::spawn(async move { run_with(slow, &settings, Command::Up(None)).await });
+    let run = tokio::spawn(async move { run(slow, &settings, Command::Up(None)).await });
     let ours = "application_name = 'harbour-migrate' and wait_event = 'PgSleep'";
     eventually(async || database.count_backends(ours).await == 1).await;
     database.terminate_all().await;
@@ -55,10 +56,16 @@ async fn a_stock_pgbouncer_in_session_mode_serves_runs_and_keeps_no_lock() {
     let bouncer = PgBouncer::start(Cluster::shared().await, options).await;
     let settings = impatient(&bouncer.url(&database));
     let all = names(&direct).await;
-    assert_eq!(run(&settings, Command::Up(None)).await.unwrap(), applied(&all));
-    assert_eq!(run(&settings, Command::Reset).await.unwrap(), reverted(&all));
     assert_eq!(
-        run(&direct, Command::Up(None)).await.unwrap(),
+        run(Migrator, &settings, Command::Up(None)).await.unwrap(),
+        applied(&all)
+    );
+    assert_eq!(
+        run(Migrator, &settings, Command::Reset).await.unwrap(),
+        reverted(&all)
+    );
+    assert_eq!(
+        run(Migrator, &direct, Command::Up(None)).await.unwrap(),
         applied(&all),
         "the lock is free for others"
     );
@@ -74,7 +81,7 @@ async fn ten_runs_at_once_through_a_session_pooler_with_two_places_apply_each_mi
     let settings = impatient(&bouncer.url(&database));
     let runs = (0..10).map(|_| {
         let settings = settings.clone();
-        tokio::spawn(async move { run(&settings, Command::Up(None)).await })
+        tokio::spawn(async move { run(Migrator, &settings, Command::Up(None)).await })
     });
     let mut changes = Vec::new();
     for run in runs.collect::<Vec<_>>() {
@@ -90,7 +97,7 @@ async fn a_transaction_pooler_is_found_out_on_any_port_and_nothing_is_left_behin
     let bouncer = PgBouncer::start(Cluster::shared().await, options).await;
     let settings = impatient(&bouncer.url(&database));
     for _ in 0..3 {
-        let error = run(&settings, Command::Up(None)).await.unwrap_err();
+        let error = run(Migrator, &settings, Command::Up(None)).await.unwrap_err();
         assert!(
             matches!(error, Error::TransactionPooler { port } if port == bouncer.port()),
             "{error:?}"
@@ -98,7 +105,7 @@ async fn a_transaction_pooler_is_found_out_on_any_port_and_nothing_is_left_behin
     }
     assert!(!has_table(&direct, "seaql_migrations").await);
     assert_eq!(
-        run(&direct, Command::Up(None)).await.unwrap(),
+        run(Migrator, &direct, Command::Up(None)).await.unwrap(),
         applied(&names(&direct).await),
         "no lock stayed with the pooler"
     );

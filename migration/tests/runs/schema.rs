@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use migration::{Command, Settings, run, run_with};
+use berth_migrate::{Command, Settings, run};
+use migration::Migrator;
 use sea_orm::sea_query::TableCreateStatement;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, Schema, Statement};
 
-use crate::bench::{Folder, Steps, look, postgres};
+use crate::fixture::{Folder, Steps, look, postgres};
 
 /// Every entity, those that others refer to first. A new one belongs here.
 const TABLES: &[fn(&Schema) -> TableCreateStatement] = &[
@@ -51,7 +52,7 @@ async fn entities_and_migrated_schema_agree_on_sqlite() {
 #[tokio::test]
 async fn every_constraint_and_index_has_a_name_of_ours() {
     let (_database, settings) = postgres().await;
-    run(&settings, Command::Up(None)).await.unwrap();
+    run(Migrator, &settings, Command::Up(None)).await.unwrap();
     let connection = look(&settings).await;
     let constraints = rows(
         &connection,
@@ -78,11 +79,9 @@ async fn every_constraint_and_index_has_a_name_of_ours() {
 
 /// Compares what `queries` find in a migrated database and in one that is built from the entities.
 async fn agree(migrated: &Settings, built: &Settings, queries: &[&str]) {
-    run(migrated, Command::Up(None)).await.unwrap();
+    run(Migrator, migrated, Command::Up(None)).await.unwrap();
     // A run without migrations makes the file and the table that keeps the books.
-    run_with(Steps(Vec::new()), built, Command::Up(None))
-        .await
-        .unwrap();
+    run(Steps(Vec::new()), built, Command::Up(None)).await.unwrap();
     let (migrated, built) = (look(migrated).await, look(built).await);
     build(&built).await;
     for query in queries {

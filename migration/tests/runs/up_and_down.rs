@@ -1,7 +1,8 @@
-use migration::{Change, Command, Settings, pending, run, status};
+use berth_migrate::{Change, Command, Settings, pending, run, status};
+use migration::Migrator;
 use sea_orm::ConnectionTrait;
 
-use crate::bench::{Folder, has_table, look, postgres};
+use crate::fixture::{Folder, has_table, look, postgres};
 
 #[tokio::test]
 async fn postgres_goes_up_down_and_up_again() {
@@ -19,20 +20,38 @@ async fn goes_up_down_and_up_again(settings: &Settings) {
     let names = names(settings).await;
     let (first, others) = names.split_at(names.len().min(1));
     let (before, last) = names.split_at(names.len().saturating_sub(1));
-    assert_eq!(run(settings, Command::Up(None)).await.unwrap(), applied(&names));
     assert_eq!(
-        run(settings, Command::Up(None)).await.unwrap(),
+        run(Migrator, settings, Command::Up(None)).await.unwrap(),
+        applied(&names)
+    );
+    assert_eq!(
+        run(Migrator, settings, Command::Up(None)).await.unwrap(),
         [],
         "a second run finds nothing to do"
     );
-    assert_eq!(run(settings, Command::Down(1)).await.unwrap(), reverted(last));
-    assert_eq!(run(settings, Command::Reset).await.unwrap(), reverted(before));
+    assert_eq!(
+        run(Migrator, settings, Command::Down(1)).await.unwrap(),
+        reverted(last)
+    );
+    assert_eq!(
+        run(Migrator, settings, Command::Reset).await.unwrap(),
+        reverted(before)
+    );
     assert!(!has_table(settings, "users").await);
-    assert_eq!(run(settings, Command::Up(Some(1))).await.unwrap(), applied(first));
-    assert_eq!(run(settings, Command::Up(None)).await.unwrap(), applied(others));
+    assert_eq!(
+        run(Migrator, settings, Command::Up(Some(1))).await.unwrap(),
+        applied(first)
+    );
+    assert_eq!(
+        run(Migrator, settings, Command::Up(None)).await.unwrap(),
+        applied(others)
+    );
     let again = [reverted(&names), applied(&names)].concat();
-    assert_eq!(run(settings, Command::Refresh).await.unwrap(), again);
-    assert_eq!(run(settings, Command::Fresh).await.unwrap(), applied(&names));
+    assert_eq!(run(Migrator, settings, Command::Refresh).await.unwrap(), again);
+    assert_eq!(
+        run(Migrator, settings, Command::Fresh).await.unwrap(),
+        applied(&names)
+    );
     assert!(has_table(settings, "messages").await); // sample
 }
 
@@ -40,7 +59,7 @@ async fn goes_up_down_and_up_again(settings: &Settings) {
 async fn status_tells_what_is_applied_and_changes_nothing() {
     let (_database, settings) = postgres().await;
     assert!(
-        status(&settings)
+        status(Migrator, &settings)
             .await
             .unwrap()
             .iter()
@@ -50,8 +69,8 @@ async fn status_tells_what_is_applied_and_changes_nothing() {
         !has_table(&settings, "seaql_migrations").await,
         "looking must not create anything"
     );
-    run(&settings, Command::Up(Some(1))).await.unwrap();
-    let entries = status(&settings).await.unwrap();
+    run(Migrator, &settings, Command::Up(Some(1))).await.unwrap();
+    let entries = status(Migrator, &settings).await.unwrap();
     for (place, entry) in entries.iter().enumerate() {
         assert_eq!(entry.applied, place == 0, "{entries:?}");
     }
@@ -61,19 +80,25 @@ async fn status_tells_what_is_applied_and_changes_nothing() {
 async fn an_older_release_finds_nothing_pending_while_a_newer_one_is_deployed() {
     let (_database, settings) = postgres().await;
     let connection = look(&settings).await;
-    assert_eq!(pending(&connection).await.unwrap(), names(&settings).await);
-    run(&settings, Command::Up(None)).await.unwrap();
+    assert_eq!(
+        pending(Migrator, &connection).await.unwrap(),
+        names(&settings).await
+    );
+    run(Migrator, &settings, Command::Up(None)).await.unwrap();
     connection
         .execute_unprepared("insert into seaql_migrations values ('m20990101_000001_of_the_newer', 0)")
         .await
         .unwrap();
-    assert_eq!(pending(&connection).await.unwrap(), Vec::<String>::new());
+    assert_eq!(
+        pending(Migrator, &connection).await.unwrap(),
+        Vec::<String>::new()
+    );
     connection.close().await.unwrap();
 }
 
 /// All migrations, in the order in which they are applied.
 pub(crate) async fn names(settings: &Settings) -> Vec<String> {
-    status(settings)
+    status(Migrator, settings)
         .await
         .unwrap()
         .into_iter()

@@ -44,7 +44,9 @@ pub(crate) async fn start_with(
 pub(crate) async fn postgres() -> Store {
     let migrate = async |url: String| {
         let settings = berth_database::Settings::for_url(&url).expect("the test kit gives URLs");
-        migration::apply(&settings).await.expect("the migrations apply");
+        berth_migrate::apply(migration::Migrator, &settings)
+            .await
+            .expect("the migrations apply");
     };
     Store::postgres("api", migrate).await
 }

@@ -40,13 +40,15 @@ impl Fixture {
         let folder = Folder(folder);
         let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.0.display());
         let settings = settings(&url);
-        migration::apply(&settings).await.expect("the migrations run");
+        berth_migrate::apply(migration::Migrator, &settings)
+            .await
+            .expect("the migrations run");
         Fixture::new(settings, Store::Sqlite(folder)).await
     }
 
     pub(crate) async fn postgres() -> Fixture {
         let migrate = async |url: String| {
-            migration::apply(&settings(&url))
+            berth_migrate::apply(migration::Migrator, &settings(&url))
                 .await
                 .expect("the migrations run");
         };

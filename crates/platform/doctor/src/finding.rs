@@ -8,8 +8,11 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
+    /// Nothing to do.
     Pass,
+    /// Works, and something should change.
     Warn,
+    /// Does not work, or will fail under load.
     Fail,
 }
 
@@ -18,7 +21,9 @@ pub enum Level {
 pub struct Finding {
     /// What was looked at: the same word in every release, for programs.
     pub check: &'static str,
+    /// How bad it is.
     pub level: Level,
+    /// What was found.
     pub says: String,
     /// What to change, where something is to be changed.
     pub change: Option<String>,
@@ -29,11 +34,14 @@ pub struct Finding {
 pub struct Report {
     /// The database's URL, its password hidden.
     pub database: String,
+    /// The level of the worst finding.
     pub worst: Level,
+    /// The findings, in the order in which they were looked for.
     pub findings: Vec<Finding>,
 }
 
 impl Finding {
+    /// Creates a finding that asks for nothing.
     pub fn pass(check: &'static str, says: impl Into<String>) -> Self {
         Self {
             check,
@@ -43,6 +51,7 @@ impl Finding {
         }
     }
 
+    /// Creates a finding that asks for a change.
     pub fn warn(check: &'static str, says: impl Into<String>, change: impl Into<String>) -> Self {
         Self {
             level: Level::Warn,
@@ -51,6 +60,7 @@ impl Finding {
         }
     }
 
+    /// Creates a finding that has to be mended.
     pub fn fail(check: &'static str, says: impl Into<String>, change: impl Into<String>) -> Self {
         Self {
             level: Level::Fail,
@@ -60,7 +70,7 @@ impl Finding {
 }
 
 impl Report {
-    pub(super) fn new(database: String) -> Self {
+    pub(crate) fn new(database: String) -> Self {
         Self {
             database,
             worst: Level::Pass,
@@ -68,7 +78,7 @@ impl Report {
         }
     }
 
-    pub(super) fn add(&mut self, finding: Finding) {
+    pub(crate) fn add(&mut self, finding: Finding) {
         self.worst = self.worst.max(finding.level);
         self.findings.push(finding);
     }

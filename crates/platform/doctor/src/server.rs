@@ -6,10 +6,10 @@ use berth_database::{PoolerMode, Settings};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Error, Row, raw_sql};
 
-use super::Finding;
-use super::examination::or_unseen;
-use super::patience::Entered;
-use super::pooler::Found;
+use crate::Finding;
+use crate::connect::Connected;
+use crate::pooler::Found;
+use crate::run::or_unknown;
 
 /// The oldest version that still gets fixes.
 const OLDEST: i32 = 14;
@@ -17,12 +17,12 @@ const OLDEST: i32 = 14;
 const SKEW: f64 = 2.0;
 
 /// Who answered, and whether there was a wait at the door.
-pub(super) async fn who_answers(entered: &mut Entered) -> Finding {
+pub(crate) async fn connectivity(connected: &mut Connected) -> Finding {
     let sql = "SELECT current_user::text, current_database()::text";
     let found = async {
-        let row = one(&mut entered.connection, sql).await?;
+        let row = one(&mut connected.connection, sql).await?;
         let (user, database): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        Ok(match entered.refused_for {
+        Ok(match connected.refused_for {
             None => Finding::pass("reach", format!("lets in {user} to database {database}")),
             Some(waited) => Finding::warn(
                 "reach",
@@ -34,11 +34,11 @@ pub(super) async fn who_answers(entered: &mut Entered) -> Finding {
             ),
         })
     };
-    or_unseen("reach", found.await)
+    or_unknown("reach", found.await)
 }
 
 /// The server's version.
-pub(super) async fn version(connection: &mut PgConnection) -> Finding {
+pub(crate) async fn version(connection: &mut PgConnection) -> Finding {
     let sql = "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000";
     let found = async {
         let row = one(connection, sql).await?;
@@ -53,11 +53,11 @@ pub(super) async fn version(connection: &mut PgConnection) -> Finding {
             ),
         })
     };
-    or_unseen("version", found.await)
+    or_unknown("version", found.await)
 }
 
 /// Whether the server could serve as many as the limit says.
-pub(super) async fn capacity(settings: &Settings, found: Found, connection: &mut PgConnection) -> Finding {
+pub(crate) async fn capacity(settings: &Settings, found: Found, connection: &mut PgConnection) -> Finding {
     let sql = "SELECT current_setting('max_connections')::int, \
                current_setting('superuser_reserved_connections')::int, \
                (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), \
@@ -79,12 +79,12 @@ pub(super) async fn capacity(settings: &Settings, found: Found, connection: &mut
             },
         )
     };
-    or_unseen("capacity", look.await)
+    or_unknown("capacity", look.await)
 }
 
 /// Whether the server ends what runs too long: what it says of the settings, and what it does.
-pub(super) async fn timeouts(settings: &Settings, connection: &mut PgConnection) -> Finding {
-    or_unseen("timeouts", look_at_timeouts(settings, connection).await)
+pub(crate) async fn timeouts(settings: &Settings, connection: &mut PgConnection) -> Finding {
+    or_unknown("timeouts", look_at_timeouts(settings, connection).await)
 }
 
 async fn look_at_timeouts(settings: &Settings, connection: &mut PgConnection) -> Result<Finding, Error> {
@@ -149,7 +149,7 @@ async fn obeys_timeout(connection: &mut PgConnection) -> Result<bool, Error> {
 }
 
 /// Whether instances that count each other by name would be seen.
-pub(super) async fn name(settings: &Settings, plain: &Settings, connection: &mut PgConnection) -> Finding {
+pub(crate) async fn name(settings: &Settings, plain: &Settings, connection: &mut PgConnection) -> Finding {
     let sql = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()";
     let found = async {
         let shown: String = one(connection, sql).await?.try_get(0)?;
@@ -170,11 +170,11 @@ pub(super) async fn name(settings: &Settings, plain: &Settings, connection: &mut
             )
         })
     };
-    or_unseen("name", found.await)
+    or_unknown("name", found.await)
 }
 
 /// How far the server's clock is from ours.
-pub(super) async fn clock(connection: &mut PgConnection) -> Finding {
+pub(crate) async fn clock(connection: &mut PgConnection) -> Finding {
     let sql = "SELECT extract(epoch FROM clock_timestamp())::float8";
     let found = async {
         let before = now();
@@ -191,7 +191,7 @@ pub(super) async fn clock(connection: &mut PgConnection) -> Finding {
             false => Finding::pass("clock", says),
         })
     };
-    or_unseen("clock", found.await)
+    or_unknown("clock", found.await)
 }
 
 fn now() -> f64 {

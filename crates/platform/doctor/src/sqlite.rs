@@ -3,13 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use berth_database::{Database, Server, SessionOptions};
+use berth_database::{Database, Server, Settings};
 
-use super::{Finding, Report, migrations};
-use crate::settings::{Environment, Settings};
+use crate::{Deployment, Finding, Report, migrations};
+use berth_settings::Environment;
 
 /// Adds what there is to say of a file.
-pub(super) async fn examine(settings: &Settings, report: &mut Report) {
+pub(crate) async fn examine(
+    settings: &Deployment,
+    pending: impl AsyncFnOnce(Settings) -> Result<Vec<String>, String>,
+    report: &mut Report,
+) {
     report.add(place(settings));
     let file = settings.database.url.sqlite_file().unwrap_or(Path::new(""));
     if !file.exists() {
@@ -23,12 +27,12 @@ pub(super) async fn examine(settings: &Settings, report: &mut Report) {
         return;
     }
     match open(settings).await {
-        Ok((server, pending)) => {
+        Ok(server) => {
             report.add(Finding::pass(
                 "reach",
                 format!("{server} reads {}", file.display()),
             ));
-            report.add(pending);
+            report.add(migrations::finding(pending(settings.database.clone()).await));
         }
         Err(error) => report.add(Finding::fail(
             "reach",
@@ -38,9 +42,9 @@ pub(super) async fn examine(settings: &Settings, report: &mut Report) {
     }
 }
 
-fn place(settings: &Settings) -> Finding {
+fn place(settings: &Deployment) -> Finding {
     let says = "SQLite: one process on one machine, and no limit to keep";
-    match settings.app.environment {
+    match settings.environment {
         Environment::Production => Finding::warn(
             "pooler",
             format!("{says}; in a container the file must lie on a volume"),
@@ -50,12 +54,9 @@ fn place(settings: &Settings) -> Finding {
     }
 }
 
-async fn open(settings: &Settings) -> Result<(Server, Finding), Box<dyn std::error::Error>> {
+async fn open(settings: &Deployment) -> Result<Server, Box<dyn std::error::Error>> {
     let database = Database::new(settings.database.clone())?;
     let server = database.ready(Duration::from_secs(5)).await?;
-    let session = database.session(SessionOptions::new("doctor").autocommit_reads());
-    let pending = migration::pending(&session).await;
-    drop(session);
     database.close(settings.database.close_timeout).await?;
-    Ok((server, migrations::judge(&pending?)))
+    Ok(server)
 }

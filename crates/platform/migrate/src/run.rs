@@ -1,17 +1,18 @@
 //! One run: wait for the lock, change the schema, give the lock back.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, Statement};
 use sea_orm_migration::MigratorTraitSelf;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::seaql_migrations;
 
+use crate::backoff::Backoff;
 use crate::connection::{self, Target};
-use crate::guard::{Guarded, Watch};
+use crate::guard::{LockGuard, LockedMigrator};
 use crate::lock::{self, Lock};
-use crate::patience::Patience;
-use crate::{Error, Migrator, Settings, pooler};
+use crate::{Error, Settings, pooler};
 
 /// What a run does to the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +59,11 @@ impl Command {
 /// # Errors
 ///
 /// As [`run`].
-pub async fn apply(settings: impl Into<Settings>) -> Result<Vec<String>, Error> {
-    let changes = run(&settings.into(), Command::Up(None)).await?;
+pub async fn apply(
+    migrator: impl MigratorTraitSelf,
+    settings: impl Into<Settings>,
+) -> Result<Vec<String>, Error> {
+    let changes = run(migrator, &settings.into(), Command::Up(None)).await?;
     let applied = changes.into_iter().map(|change| match change {
         Change::Applied(name) | Change::Reverted(name) => name,
     });
@@ -79,32 +83,23 @@ pub async fn apply(settings: impl Into<Settings>) -> Result<Vec<String>, Error> 
 ///
 /// Dropping the future drops the connection: the server rolls back the migration under way and
 /// frees the lock.
-pub async fn run(settings: &Settings, command: Command) -> Result<Vec<Change>, Error> {
-    run_with(Migrator, settings, command).await
-}
-
-/// Like [`run`], with migrations of the caller's.
-///
-/// # Errors
-///
-/// As [`run`].
-pub async fn run_with(
+pub async fn run(
     migrator: impl MigratorTraitSelf,
     settings: &Settings,
     command: Command,
 ) -> Result<Vec<Change>, Error> {
     let lock = Lock::acquire(settings).await?;
-    let watch = Arc::new(Watch::new(&lock));
+    let guard = Arc::new(LockGuard::new(&lock));
     let connection = lock.connection();
-    let done = execute(Guarded::new(migrator, &watch), &connection, command).await;
+    let done = execute(LockedMigrator::new(migrator, &guard), &connection, command).await;
     // A statement that fails because its connection died looks like any other failure; asking once
     // more tells the two apart.
-    let lost = watch.lost() || (done.is_err() && watch.check(&connection).await.is_err());
+    let lost = guard.lost() || (done.is_err() && guard.check(&connection).await.is_err());
     lock.release().await;
     match done {
         Err(_) if lost => Err(Error::LockLost),
         Err(error) => Err(Error::Failed(error)),
-        Ok(()) => Ok(watch.changes()),
+        Ok(()) => Ok(guard.changes()),
     }
 }
 
@@ -127,11 +122,11 @@ async fn execute<M: MigratorTraitSelf>(
 /// # Errors
 ///
 /// As [`run`], but for those of the lock.
-pub async fn status(settings: &Settings) -> Result<Vec<Entry>, Error> {
+pub async fn status(migrator: impl MigratorTraitSelf, settings: &Settings) -> Result<Vec<Entry>, Error> {
     let connection = match Target::of(settings).map_err(Error::Connect)? {
         Target::Postgres(options) => {
             pooler::refuse_by_settings(&options, settings)?;
-            lock::reach(&options, settings, &mut Patience::new())
+            lock::reach(&options, settings, &mut Backoff::new())
                 .await?
                 .sea_orm()
         }
@@ -139,9 +134,23 @@ pub async fn status(settings: &Settings) -> Result<Vec<Entry>, Error> {
             .await
             .map_err(Error::Connect)?,
     };
-    let entries = entries(&connection).await;
+    let entries = entries(&migrator, &connection).await;
     connection.close().await?;
     Ok(entries?)
+}
+
+/// Returns the names of the pending migrations, or why they are unknown: for checks that wait five seconds at most.
+pub async fn pending_names(
+    migrator: impl MigratorTraitSelf,
+    database: berth_database::Settings,
+) -> Result<Vec<String>, String> {
+    let mut settings = Settings::new(database);
+    (settings.wait, settings.reach) = (Duration::from_secs(5), Duration::from_secs(5));
+    let entries = status(migrator, &settings)
+        .await
+        .map_err(|error| error.to_string())?;
+    let pending = entries.into_iter().filter(|entry| !entry.applied);
+    Ok(pending.map(|entry| entry.name).collect())
 }
 
 /// Names the migrations that the database lacks; those that only the database knows do not matter,
@@ -150,8 +159,11 @@ pub async fn status(settings: &Settings) -> Result<Vec<Entry>, Error> {
 /// # Errors
 ///
 /// What the connection answers.
-pub async fn pending<C: ConnectionTrait>(connection: &C) -> Result<Vec<String>, DbErr> {
-    let entries = entries(connection).await?;
+pub async fn pending<C: ConnectionTrait>(
+    migrator: impl MigratorTraitSelf,
+    connection: &C,
+) -> Result<Vec<String>, DbErr> {
+    let entries = entries(&migrator, connection).await?;
     Ok(entries
         .into_iter()
         .filter(|entry| !entry.applied)
@@ -159,8 +171,11 @@ pub async fn pending<C: ConnectionTrait>(connection: &C) -> Result<Vec<String>, 
         .collect())
 }
 
-async fn entries<C: ConnectionTrait>(connection: &C) -> Result<Vec<Entry>, DbErr> {
-    let applied = match has_books(connection).await? {
+async fn entries<C: ConnectionTrait>(
+    migrator: &impl MigratorTraitSelf,
+    connection: &C,
+) -> Result<Vec<Entry>, DbErr> {
+    let applied = match has_migration_table(connection).await? {
         true => seaql_migrations::Entity::find().all(connection).await?,
         false => Vec::new(),
     };
@@ -168,14 +183,11 @@ async fn entries<C: ConnectionTrait>(connection: &C) -> Result<Vec<Entry>, DbErr
         name: migration.name().to_owned(),
         applied: applied.iter().any(|row| row.version == migration.name()),
     };
-    Ok(<Migrator as MigratorTrait>::migrations()
-        .into_iter()
-        .map(entry)
-        .collect())
+    Ok(migrator.migrations().into_iter().map(entry).collect())
 }
 
 /// Whether the table of applied migrations is there: asking it outright would spoil a transaction.
-async fn has_books<C: ConnectionTrait>(connection: &C) -> Result<bool, DbErr> {
+async fn has_migration_table<C: ConnectionTrait>(connection: &C) -> Result<bool, DbErr> {
     let backend = connection.get_database_backend();
     let sql = match backend {
         DbBackend::Sqlite => "select exists (select 1 from sqlite_master where name = 'seaql_migrations')",

@@ -4,20 +4,20 @@ use berth_database::Settings;
 use sqlx::postgres::PgConnection;
 use sqlx::{Error, Row, raw_sql};
 
-use super::Finding;
-use super::examination::or_unseen;
+use crate::Finding;
+use crate::run::or_unknown;
 
 /// Counts the other connections of our role to our database, which is what a pooler's limit counts.
 ///
 /// A session pooler's parked server connections are among them: the server cannot tell who is behind one.
-pub(super) async fn finding(settings: &Settings, connection: &mut PgConnection) -> Finding {
-    or_unseen("connected", look(settings, connection).await)
+pub(crate) async fn finding(settings: &Settings, connection: &mut PgConnection) -> Finding {
+    or_unknown("connected", look(settings, connection).await)
 }
 
 async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Finding, Error> {
-    let neighbours = neighbours(connection).await?;
-    let total: i64 = neighbours.iter().map(|(_, number)| number).sum();
-    let named = neighbours.iter().map(|(name, number)| match name.as_str() {
+    let clients = clients(connection).await?;
+    let total: i64 = clients.iter().map(|(_, number)| number).sum();
+    let named = clients.iter().map(|(name, number)| match name.as_str() {
         "nameless" => format!("{number} nameless (a pooler keeps some in stock)"),
         name => format!("{number} {name}"),
     });
@@ -27,7 +27,7 @@ async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Find
         _ => format!("{total} besides the doctor: {named}"),
     };
     let own = format!("{}/", settings.application_name);
-    let strangers: i64 = neighbours
+    let strangers: i64 = clients
         .iter()
         .filter(|(name, _)| !name.starts_with(&own) && name != "nameless")
         .map(|(_, number)| number)
@@ -47,7 +47,7 @@ async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Find
 }
 
 /// The number of connections by name, the most first, ourselves left out.
-pub(super) async fn neighbours(connection: &mut PgConnection) -> Result<Vec<(String, i64)>, Error> {
+pub(crate) async fn clients(connection: &mut PgConnection) -> Result<Vec<(String, i64)>, Error> {
     let sql = "SELECT coalesce(nullif(application_name, ''), 'nameless'), count(*) FROM pg_stat_activity \
                WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid() \
                AND coalesce(backend_type, 'client backend') = 'client backend' GROUP BY 1 ORDER BY 2 DESC, 1";

@@ -3,30 +3,30 @@
 use berth_database::{PoolerMode, Settings};
 use sqlx::postgres::PgConnection;
 
-use super::Finding;
-use super::pooler::Found;
+use crate::Finding;
+use crate::pooler::Found;
 
 /// One text, so that the driver finds the statement again by its name.
 const STATEMENT: &str = "SELECT $1::int AS doctor";
 
 /// Makes a named statement, as the driver does for every statement with parameters.
-pub(super) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn prepare(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     execute(connection).await
 }
 
 /// Uses it, perhaps on a backend that does not know it.
-pub(super) async fn execute(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(crate) async fn execute(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     sqlx::query(STATEMENT).bind(1).execute(connection).await.map(drop)
 }
 
 /// Leaves no name behind on a backend that somebody else is going to use.
-pub(super) async fn forget(connection: &mut PgConnection) {
+pub(crate) async fn forget(connection: &mut PgConnection) {
     // Where this fails the statement was not there.
     let _unknown = sqlx::raw_sql("DEALLOCATE ALL").execute(connection).await;
 }
 
 /// Says what the experiment showed.
-pub(super) fn finding(settings: &Settings, found: Found) -> Finding {
+pub(crate) fn finding(settings: &Settings, found: Found) -> Finding {
     let unnamed = settings.pooler_mode() == PoolerMode::Transaction;
     match found.prepared {
         Some(true) => Finding::pass("prepared", "named statements outlive their transaction"),

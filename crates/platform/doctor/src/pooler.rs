@@ -7,25 +7,25 @@ use berth_database::{PoolerMode, Settings};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
 
-use super::{Finding, patience, prepared};
+use crate::{Finding, connect, prepared};
 
 /// How long one step may take. At a full pooler it would wait for as long as the pooler lets it.
 const STEP: Duration = Duration::from_secs(3);
 
 /// What the experiments showed.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// Whether two clients met the same backend, which only a pooler in transaction mode allows.
     shared: Option<bool>,
     /// Whether a start-up option reached the server.
     passes_options: Option<bool>,
     /// Whether a named statement can be used in a later transaction.
-    pub(super) prepared: Option<bool>,
+    pub(crate) prepared: Option<bool>,
 }
 
 impl Found {
     /// What stands between, as far as it is certain.
-    pub(super) fn mode(self) -> Option<PoolerMode> {
+    pub(crate) fn mode(self) -> Option<PoolerMode> {
         match (self.shared?, self.passes_options?) {
             (true, _) => Some(PoolerMode::Transaction),
             (false, true) => Some(PoolerMode::Direct),
@@ -36,9 +36,9 @@ impl Found {
 
 /// Tries three things with a connection, a second one and a third: do they share a backend, does a named statement
 /// survive, does the server see a start-up option.
-pub(super) async fn experiment(settings: &Settings, first: &mut PgConnection) -> Found {
+pub(crate) async fn experiment(settings: &Settings, first: &mut PgConnection) -> Found {
     let mut found = Found::default();
-    if let Ok(mut second) = patience::once(settings, &[]).await {
+    if let Ok(mut second) = connect::once(settings, &[]).await {
         let meeting = tokio::time::timeout(STEP * 2, meet(first, &mut second)).await;
         if let Ok(Ok((shared, prepared))) = meeting {
             found.shared = Some(shared);
@@ -83,11 +83,14 @@ async fn backend(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
 
 /// Whether a start-up option reaches the server: PgBouncer refuses the client, Supavisor drops the option.
 async fn passes_options(settings: &Settings) -> Option<bool> {
-    match patience::enter(settings, &[("berth.doctor", "seen")]).await {
-        Ok(mut entered) => {
+    match connect::connect(settings, &[("berth.doctor", "seen")]).await {
+        Ok(mut connected) => {
             let sql = "SELECT current_setting('berth.doctor', true) IS NOT DISTINCT FROM 'seen'";
-            let row = sqlx::raw_sql(sql).fetch_one(&mut entered.connection).await.ok()?;
-            let _gone = tokio::time::timeout(STEP, entered.connection.close()).await;
+            let row = sqlx::raw_sql(sql)
+                .fetch_one(&mut connected.connection)
+                .await
+                .ok()?;
+            let _gone = tokio::time::timeout(STEP, connected.connection.close()).await;
             row.try_get(0).ok()
         }
         Err(failure) if failure.class == Class::Full => None,
@@ -97,7 +100,7 @@ async fn passes_options(settings: &Settings) -> Option<bool> {
 }
 
 /// Compares what was found with what the settings say.
-pub(super) fn finding(settings: &Settings, found: Found) -> Finding {
+pub(crate) fn finding(settings: &Settings, found: Found) -> Finding {
     let set = settings.pooler_mode();
     match found.mode() {
         None => Finding::warn(

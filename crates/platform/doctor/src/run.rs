@@ -2,37 +2,41 @@
 
 use std::time::Duration;
 
-use berth_database::{Pooler, PoolerMode, diagnostics};
+use berth_database::{Pooler, PoolerMode, Settings, diagnostics};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::pooler::Found;
-use super::{
-    Arguments, Finding, Report, advice, budget, limit, migrations, neighbours, patience, pooler, prepared,
-    server, speed, tls,
+use crate::pooler::Found;
+use crate::{
+    Arguments, Finding, Report, advice, budget, clients, connect, latency, limit, migrations, pooler,
+    prepared, server, tls,
 };
-use crate::settings::Settings;
 
 /// Adds every finding that can be had. What cannot be looked at is not guessed.
-pub(super) async fn examine(settings: &Settings, arguments: Arguments, report: &mut Report) {
-    let plain = under_own_name(&settings.database);
-    let mut first = match patience::enter(&plain, &[]).await {
-        Ok(entered) => entered,
+pub(crate) async fn examine(
+    settings: &Settings,
+    arguments: Arguments,
+    pending: impl AsyncFnOnce(Settings) -> Result<Vec<String>, String>,
+    report: &mut Report,
+) {
+    let plain = under_own_name(settings);
+    let mut first = match connect::connect(&plain, &[]).await {
+        Ok(connected) => connected,
         Err(failure) => {
             report.add(advice::no_entry(&failure));
-            report.add(budget::finding(&settings.database));
+            report.add(budget::finding(settings));
             return;
         }
     };
-    report.add(server::who_answers(&mut first).await);
+    report.add(server::connectivity(&mut first).await);
     report.add(tls::finding(&plain));
     let found = pooler::experiment(&plain, &mut first.connection).await;
     leave(first.connection).await;
-    report.add(pooler::finding(&settings.database, found));
-    report.add(prepared::finding(&settings.database, found));
+    report.add(pooler::finding(settings, found));
+    report.add(prepared::finding(settings, found));
     // What a pool sets on its connections would stay on a transaction pooler's servers, for others to find.
     let plain = match found.mode() {
-        Some(PoolerMode::Transaction) => berth_database::Settings {
+        Some(PoolerMode::Transaction) => Settings {
             pooler: Pooler::Transaction,
             ..plain
         },
@@ -42,17 +46,17 @@ pub(super) async fn examine(settings: &Settings, arguments: Arguments, report: &
         Ok(connection) => inside(settings, &plain, found, connection, report).await,
         Err(failure) => report.add(advice::no_entry(&failure)),
     }
-    report.add(speed::fresh(&plain).await);
-    report.add(migrations::finding(&plain).await);
+    report.add(latency::fresh(&plain).await);
+    report.add(migrations::finding(pending(plain.clone()).await));
     if arguments.probe_limit {
-        report.add(limit::finding(&settings.database, &plain).await);
+        report.add(limit::finding(settings, &plain).await);
     }
 }
 
 /// What one connection, set up as the pool's, has to tell.
 async fn inside(
     settings: &Settings,
-    plain: &berth_database::Settings,
+    plain: &Settings,
     found: Found,
     mut connection: PgConnection,
     report: &mut Report,
@@ -60,18 +64,18 @@ async fn inside(
     let here = &mut connection;
     let looks = [
         server::version(here).await,
-        server::capacity(&settings.database, found, here).await,
+        server::capacity(settings, found, here).await,
         server::timeouts(plain, here).await,
-        server::name(&settings.database, plain, here).await,
+        server::name(settings, plain, here).await,
         server::clock(here).await,
-        speed::round_trip(&settings.database, here).await,
-        neighbours::finding(&settings.database, here).await,
+        latency::round_trip(settings, here).await,
+        clients::finding(settings, here).await,
     ];
     for look in looks {
         report.add(look);
     }
-    report.add(budget::finding(&settings.database));
-    report.add(budget::overlap(&settings.database));
+    report.add(budget::finding(settings));
+    report.add(budget::overlap(settings));
     leave(connection).await;
 }
 
@@ -81,16 +85,16 @@ async fn leave(connection: PgConnection) {
 }
 
 /// The settings under a name that instances do not count.
-fn under_own_name(settings: &berth_database::Settings) -> berth_database::Settings {
+fn under_own_name(settings: &Settings) -> Settings {
     let name: String = settings.application_name.chars().take(20).collect();
-    berth_database::Settings {
+    Settings {
         application_name: format!("{name}-doctor"),
         ..settings.clone()
     }
 }
 
 /// A finding for a look that failed by itself, which says something too.
-pub(super) fn or_unseen(check: &'static str, look: Result<Finding, sqlx::Error>) -> Finding {
+pub(crate) fn or_unknown(check: &'static str, look: Result<Finding, sqlx::Error>) -> Finding {
     look.unwrap_or_else(|error| {
         Finding::warn(
             check,

@@ -7,8 +7,8 @@ use berth_database::{Instances, Settings, Strategy};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Error, raw_sql};
 
-use super::Finding;
-use super::examination::or_unseen;
+use crate::Finding;
+use crate::run::or_unknown;
 
 /// From here on the link, not the work, decides how many requests a connection serves.
 const FAR: Duration = Duration::from_millis(20);
@@ -16,7 +16,7 @@ const FAR: Duration = Duration::from_millis(20);
 const DEAR: Duration = Duration::from_millis(50);
 
 /// The time of a round trip, and the statements that it lets this many connections serve.
-pub(super) async fn round_trip(settings: &Settings, connection: &mut PgConnection) -> Finding {
+pub(crate) async fn round_trip(settings: &Settings, connection: &mut PgConnection) -> Finding {
     let found = async {
         let mut times = Vec::new();
         for _ in 0..9 {
@@ -26,7 +26,7 @@ pub(super) async fn round_trip(settings: &Settings, connection: &mut PgConnectio
         }
         Ok::<_, Error>(judge_round_trip(settings, median(times)))
     };
-    or_unseen("round trip", found.await)
+    or_unknown("round trip", found.await)
 }
 
 fn judge_round_trip(settings: &Settings, time: Duration) -> Finding {
@@ -49,7 +49,7 @@ fn judge_round_trip(settings: &Settings, time: Duration) -> Finding {
 }
 
 /// The time from nothing to a connection that is set up, three times.
-pub(super) async fn fresh(settings: &Settings) -> Finding {
+pub(crate) async fn fresh(settings: &Settings) -> Finding {
     let mut times = Vec::new();
     for _ in 0..3 {
         let start = Instant::now();

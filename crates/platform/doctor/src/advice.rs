@@ -4,10 +4,10 @@ use berth_database::Reason;
 use berth_database::connect_error::Class;
 use berth_database::diagnostics::Failure;
 
-use super::Finding;
+use crate::Finding;
 
-/// The finding for a database that could not be entered.
-pub(super) fn no_entry(failure: &Failure) -> Finding {
+/// The finding for a database that could not be connected.
+pub(crate) fn no_entry(failure: &Failure) -> Finding {
     let (says, change) = match failure.class {
         Class::Full => (
             "every connection is taken: nobody else gets in".to_owned(),

@@ -14,35 +14,35 @@ use crate::run::Change;
 ///
 /// The check after a migration runs in the migration's own transaction, so that a lock lost
 /// half-way takes what was done without it along.
-pub(crate) struct Guarded<M> {
+pub(crate) struct LockedMigrator<M> {
     migrator: M,
-    watch: Arc<Watch>,
+    guard: Arc<LockGuard>,
 }
 
 /// What is known of the lock, and what was done under it.
 #[derive(Debug)]
-pub(crate) struct Watch {
+pub(crate) struct LockGuard {
     /// On PostgreSQL, the backend whose session holds the lock. SQLite's lock cannot be lost.
     backend: Option<i32>,
     lost: AtomicBool,
     changes: Mutex<Vec<Change>>,
 }
 
-impl<M> Guarded<M> {
-    pub(crate) fn new(migrator: M, watch: &Arc<Watch>) -> Self {
-        Guarded {
+impl<M> LockedMigrator<M> {
+    pub(crate) fn new(migrator: M, guard: &Arc<LockGuard>) -> Self {
+        LockedMigrator {
             migrator,
-            watch: Arc::clone(watch),
+            guard: Arc::clone(guard),
         }
     }
 }
 
-impl<M: MigratorTraitSelf> MigratorTraitSelf for Guarded<M> {
+impl<M: MigratorTraitSelf> MigratorTraitSelf for LockedMigrator<M> {
     fn migrations(&self) -> Vec<Box<dyn MigrationTrait>> {
         let guard = |migration| -> Box<dyn MigrationTrait> {
             Box::new(GuardedMigration {
                 migration,
-                watch: Arc::clone(&self.watch),
+                guard: Arc::clone(&self.guard),
             })
         };
         self.migrator.migrations().into_iter().map(guard).collect()
@@ -53,9 +53,9 @@ impl<M: MigratorTraitSelf> MigratorTraitSelf for Guarded<M> {
     }
 }
 
-impl Watch {
+impl LockGuard {
     pub(crate) fn new(lock: &Lock) -> Self {
-        Watch {
+        LockGuard {
             backend: lock.backend(),
             lost: AtomicBool::new(false),
             changes: Mutex::default(),
@@ -106,7 +106,7 @@ impl Watch {
 
 struct GuardedMigration {
     migration: Box<dyn MigrationTrait>,
-    watch: Arc<Watch>,
+    guard: Arc<LockGuard>,
 }
 
 impl MigrationName for GuardedMigration {
@@ -118,18 +118,18 @@ impl MigrationName for GuardedMigration {
 #[async_trait::async_trait]
 impl MigrationTrait for GuardedMigration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        self.watch.check(manager.get_connection()).await?;
+        self.guard.check(manager.get_connection()).await?;
         self.migration.up(manager).await?;
-        self.watch.check(manager.get_connection()).await?;
-        self.watch.note(Change::Applied(self.name().to_owned()));
+        self.guard.check(manager.get_connection()).await?;
+        self.guard.note(Change::Applied(self.name().to_owned()));
         Ok(())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        self.watch.check(manager.get_connection()).await?;
+        self.guard.check(manager.get_connection()).await?;
         self.migration.down(manager).await?;
-        self.watch.check(manager.get_connection()).await?;
-        self.watch.note(Change::Reverted(self.name().to_owned()));
+        self.guard.check(manager.get_connection()).await?;
+        self.guard.note(Change::Reverted(self.name().to_owned()));
         Ok(())
     }
 

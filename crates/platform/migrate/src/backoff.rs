@@ -7,14 +7,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Counts the time since its start; pauses double, with jitter, so that waiting runs do not march in step.
 #[derive(Debug)]
-pub(crate) struct Patience {
+pub(crate) struct Backoff {
     start: Instant,
     pause: Duration,
 }
 
-impl Patience {
+impl Backoff {
     pub(crate) fn new() -> Self {
-        Patience {
+        Backoff {
             start: Instant::now(),
             pause: FIRST_PAUSE,
         }
@@ -25,7 +25,7 @@ impl Patience {
     }
 
     /// Whether another pause still fits into `limit`.
-    pub(crate) fn lasts(&self, limit: Duration) -> bool {
+    pub(crate) fn fits(&self, limit: Duration) -> bool {
         self.waited() < limit
     }
 

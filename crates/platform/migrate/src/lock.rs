@@ -9,8 +9,8 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{PgPool, Row};
 
+use crate::backoff::Backoff;
 use crate::connection::{self, Postgres, Target};
-use crate::patience::Patience;
 use crate::{Error, Settings, pooler};
 
 /// The advisory lock's key: the bytes of "migrates". Advisory locks are each database's own.
@@ -85,10 +85,10 @@ impl Lock {
 /// Connects until the lock is ours, disconnecting between two tries.
 async fn advisory(options: &PgConnectOptions, settings: &Settings) -> Result<Postgres, Error> {
     pooler::refuse_by_settings(options, settings)?;
-    let mut patience = Patience::new();
+    let mut backoff = Backoff::new();
     let mut ruled_out = false;
     loop {
-        let session = reach(options, settings, &mut patience).await?;
+        let session = reach(options, settings, &mut backoff).await?;
         if !ruled_out {
             pooler::refuse_by_experiment(&session, options).await?;
             ruled_out = true;
@@ -99,14 +99,14 @@ async fn advisory(options: &PgConnectOptions, settings: &Settings) -> Result<Pos
         }
         let holder = holder(&session.pool).await;
         session.pool.close().await;
-        if !patience.lasts(settings.wait) {
+        if !backoff.fits(settings.wait) {
             return Err(Error::Locked {
-                waited: patience.waited(),
+                waited: backoff.waited(),
                 holder,
             });
         }
         tracing::info!(lock.holder = holder, "waiting for another migration run");
-        patience.pause().await;
+        backoff.pause().await;
     }
 }
 
@@ -114,7 +114,7 @@ async fn advisory(options: &PgConnectOptions, settings: &Settings) -> Result<Pos
 pub(crate) async fn reach(
     options: &PgConnectOptions,
     settings: &Settings,
-    patience: &mut Patience,
+    backoff: &mut Backoff,
 ) -> Result<Postgres, Error> {
     loop {
         let error = match Postgres::open(options, settings).await {
@@ -122,15 +122,15 @@ pub(crate) async fn reach(
             Err(error) => error,
         };
         match classify(&error) {
-            Class::Full | Class::Banned(_) if patience.lasts(settings.wait) => {
+            Class::Full | Class::Banned(_) if backoff.fits(settings.wait) => {
                 tracing::info!(error = %error, "waiting for the database to admit another connection");
             }
-            Class::Unreachable(_) if patience.lasts(settings.reach) => {
+            Class::Unreachable(_) if backoff.fits(settings.reach) => {
                 tracing::info!(error = %error, "waiting for the database to answer");
             }
             Class::Full | Class::Banned(_) => {
                 return Err(Error::Full {
-                    waited: patience.waited(),
+                    waited: backoff.waited(),
                     last: error,
                 });
             }
@@ -138,7 +138,7 @@ pub(crate) async fn reach(
                 return Err(Error::Connect(error));
             }
         }
-        patience.pause().await;
+        backoff.pause().await;
     }
 }
 
@@ -183,7 +183,7 @@ async fn beside(options: &SqliteConnectOptions, settings: &Settings) -> Result<L
         .append(true)
         .open(&path)
         .map_err(unusable)?;
-    let mut patience = Patience::new();
+    let mut backoff = Backoff::new();
     loop {
         match file.try_lock() {
             Ok(()) => {
@@ -193,14 +193,14 @@ async fn beside(options: &SqliteConnectOptions, settings: &Settings) -> Result<L
                 });
             }
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
-            Err(TryLockError::WouldBlock) if !patience.lasts(settings.wait) => {
+            Err(TryLockError::WouldBlock) if !backoff.fits(settings.wait) => {
                 let holder = format!("whoever has {} open", path.display());
                 return Err(Error::Locked {
-                    waited: patience.waited(),
+                    waited: backoff.waited(),
                     holder,
                 });
             }
-            Err(TryLockError::WouldBlock) => patience.pause().await,
+            Err(TryLockError::WouldBlock) => backoff.pause().await,
         }
     }
 }

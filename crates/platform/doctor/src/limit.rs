@@ -8,7 +8,7 @@ use berth_database::diagnostics::{Failure, bare};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, raw_sql};
 
-use super::{Finding, neighbours};
+use crate::{Finding, clients};
 
 /// A first statement that gets no answer for so long waits for a place.
 const WAITS: Duration = Duration::from_secs(2);
@@ -23,26 +23,26 @@ enum End {
 }
 
 /// Compares the number that were admitted with `database.limit`.
-pub(super) async fn finding(settings: &Settings, plain: &Settings) -> Finding {
+pub(crate) async fn finding(settings: &Settings, plain: &Settings) -> Finding {
     // Enough to see a limit that was set too low, and not so many that a whole server is taken.
     let bound = settings.limit.saturating_mul(2).saturating_add(5).min(200);
-    let mut entered = Vec::new();
-    let end = fill(plain, bound as usize, &mut entered).await;
-    let admitted = entered.len();
-    let others = match entered.first_mut() {
+    let mut connected = Vec::new();
+    let end = fill(plain, bound as usize, &mut connected).await;
+    let admitted = connected.len();
+    let others = match connected.first_mut() {
         Some(connection) => others(connection).await,
         None => 0,
     };
-    for connection in entered {
+    for connection in connected {
         let _gone = tokio::time::timeout(WAITS, connection.close()).await;
     }
     judge(settings.limit as usize, admitted, others, end)
 }
 
-async fn fill(settings: &Settings, bound: usize, entered: &mut Vec<PgConnection>) -> End {
-    while entered.len() < bound {
-        match enter(settings).await {
-            Ok(connection) => entered.push(connection),
+async fn fill(settings: &Settings, bound: usize, connected: &mut Vec<PgConnection>) -> End {
+    while connected.len() < bound {
+        match connect(settings).await {
+            Ok(connection) => connected.push(connection),
             Err(failure) if failure.class == Class::Full => return End::Full,
             Err(failure) => return End::Broken(failure),
         }
@@ -50,7 +50,7 @@ async fn fill(settings: &Settings, bound: usize, entered: &mut Vec<PgConnection>
     End::Bound
 }
 
-async fn enter(settings: &Settings) -> Result<PgConnection, Failure> {
+async fn connect(settings: &Settings) -> Result<PgConnection, Failure> {
     let mut connection = bare(settings, &[]).await?;
     match tokio::time::timeout(WAITS, raw_sql("SELECT 1").execute(&mut connection)).await {
         Ok(answer) => answer.map(|_| connection).map_err(Failure::from),
@@ -63,11 +63,11 @@ async fn enter(settings: &Settings) -> Result<PgConnection, Failure> {
 
 /// Instances of ours and others that are connected besides; the doctor's own are not counted twice.
 async fn others(connection: &mut PgConnection) -> usize {
-    let Ok(neighbours) = neighbours::neighbours(connection).await else {
+    let Ok(clients) = clients::clients(connection).await else {
         return 0;
     };
     // Bare connections have no name, and neither have those that a pooler parks.
-    let named = neighbours.iter().filter(|(name, _)| name != "nameless");
+    let named = clients.iter().filter(|(name, _)| name != "nameless");
     named
         .map(|(_, number)| usize::try_from(*number).unwrap_or(0))
         .sum()
@@ -99,8 +99,8 @@ fn judge(limit: usize, admitted: usize, others: usize, end: End) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
+    use crate::Level;
 
     #[test]
     fn those_who_were_there_before_count_as_admitted() {

@@ -2,10 +2,10 @@
 
 use berth_database::{Instances, PoolerMode, Settings, Strategy, diagnostics};
 
-use super::Finding;
+use crate::Finding;
 
 /// Whether what the instances may hold, and the reserve, fit the limit.
-pub(super) fn finding(settings: &Settings) -> Finding {
+pub(crate) fn finding(settings: &Settings) -> Finding {
     match settings.instances {
         Instances::Fixed(instances) => fixed(settings, instances),
         Instances::Auto if counts(settings) => counted(settings),
@@ -18,7 +18,7 @@ pub(super) fn finding(settings: &Settings) -> Finding {
 }
 
 /// What happens during a deploy, when one instance more runs for a while.
-pub(super) fn overlap(settings: &Settings) -> Finding {
+pub(crate) fn overlap(settings: &Settings) -> Finding {
     let Instances::Fixed(instances) = settings.instances else {
         return Finding::pass(
             "deploy",
@@ -94,8 +94,8 @@ fn counts(settings: &Settings) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Level;
     use super::*;
+    use crate::Level;
 
     fn settings(instances: u32) -> Settings {
         Settings {

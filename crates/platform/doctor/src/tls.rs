@@ -3,10 +3,10 @@
 use berth_database::Settings;
 use berth_database::diagnostics::{Tls, tls};
 
-use super::Finding;
+use crate::Finding;
 
 /// Says what the settings ask for; the connection stands, so they got it.
-pub(super) fn finding(settings: &Settings) -> Finding {
+pub(crate) fn finding(settings: &Settings) -> Finding {
     match tls(settings) {
         Ok(Tls::Verified) => Finding::pass("tls", "encrypted, and the server's certificate is checked"),
         Ok(Tls::Required) => Finding::warn(

@@ -8,28 +8,28 @@ use berth_database::diagnostics::{Failure, bare};
 use sqlx::postgres::PgConnection;
 
 /// How long refusals are waited out: a connection that was just closed is often free only a moment later.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection that serves statements, and how long refusals kept it waiting.
-pub(super) struct Entered {
-    pub(super) connection: PgConnection,
-    pub(super) refused_for: Option<Duration>,
+pub(crate) struct Connected {
+    pub(crate) connection: PgConnection,
+    pub(crate) refused_for: Option<Duration>,
 }
 
 /// Opens a plain connection and runs a first statement, which is what a full PgBouncer lets wait.
-pub(super) async fn enter(settings: &Settings, options: &[(&str, &str)]) -> Result<Entered, Failure> {
+pub(crate) async fn connect(settings: &Settings, options: &[(&str, &str)]) -> Result<Connected, Failure> {
     let start = Instant::now();
     let mut refused_for = None;
     loop {
         let attempt = once(settings, options).await;
         match attempt {
             Ok(connection) => {
-                return Ok(Entered {
+                return Ok(Connected {
                     connection,
                     refused_for,
                 });
             }
-            Err(failure) if failure.class == Class::Full && start.elapsed() < PATIENCE => {
+            Err(failure) if failure.class == Class::Full && start.elapsed() < TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 refused_for = Some(start.elapsed());
             }
@@ -39,10 +39,10 @@ pub(super) async fn enter(settings: &Settings, options: &[(&str, &str)]) -> Resu
 }
 
 /// One attempt. A first statement without an answer counts as a refusal.
-pub(super) async fn once(settings: &Settings, options: &[(&str, &str)]) -> Result<PgConnection, Failure> {
+pub(crate) async fn once(settings: &Settings, options: &[(&str, &str)]) -> Result<PgConnection, Failure> {
     let mut connection = bare(settings, options).await?;
     let statement = sqlx::raw_sql("SELECT 1").execute(&mut connection);
-    match tokio::time::timeout(PATIENCE, statement).await {
+    match tokio::time::timeout(TIMEOUT, statement).await {
         Ok(answer) => answer.map(|_| connection).map_err(Failure::from),
         Err(_) => Err(Failure {
             class: Class::Full,

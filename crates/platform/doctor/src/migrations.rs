@@ -1,0 +1,20 @@
+//! Whether the schema is the one that this release was written for.
+
+use crate::Finding;
+
+/// Judges the names of the migrations that the database lacks.
+pub(crate) fn finding(pending: Result<Vec<String>, String>) -> Finding {
+    match pending.as_deref() {
+        Ok([]) => Finding::pass("migrations", "all are applied"),
+        Ok(pending) => Finding::fail(
+            "migrations",
+            format!("pending: {}", pending.join(", ")),
+            "run `migration up` before this release serves",
+        ),
+        Err(error) => Finding::warn(
+            "migrations",
+            format!("unknown: {error}"),
+            "run `migration status` with a DATABASE_URL of its own",
+        ),
+    }
+}

@@ -1,0 +1,174 @@
+//! The command line of a service's migrations.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a command: what it prints is its result"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use berth_settings::{BuiltIn, Environment, Sources};
+use clap::{Parser, Subcommand};
+use sea_orm_migration::MigratorTraitSelf;
+use tracing_subscriber::EnvFilter;
+
+use crate::{Change, Command, Settings};
+
+/// Applies and reverts the schema's migrations, one run at a time however many are started.
+///
+/// The database is that of the service: its settings come from the same files, .env and environment.
+#[derive(Parser)]
+#[command(name = "migration", version)]
+struct Cli {
+    /// Seconds to wait for another run and for a full server.
+    #[arg(long, global = true, default_value_t = 600.0, value_parser = seconds)]
+    wait: f64,
+    /// Seconds that a change waits for a table that is in use, before it fails.
+    #[arg(long, global = true, default_value_t = 5.0, value_parser = seconds)]
+    lock_timeout: f64,
+    /// Seconds that one statement may run.
+    #[arg(long, global = true, default_value_t = 900.0, value_parser = seconds)]
+    statement_timeout: f64,
+    /// Confirms what can destroy data in production: down, fresh, refresh and reset.
+    #[arg(long, global = true)]
+    yes: bool,
+    /// Folder whose files override the built-in default.toml and {environment}.toml.
+    #[arg(long, value_name = "FOLDER", default_value = "config", global = true)]
+    config_dir: PathBuf,
+    #[command(subcommand)]
+    command: Option<CliCommand>,
+}
+
+#[derive(Subcommand)]
+enum CliCommand {
+    /// Applies pending migrations (the default).
+    Up {
+        /// No more than so many.
+        #[arg(short = 'n', long)]
+        number: Option<u32>,
+    },
+    /// Reverts the last migrations.
+    Down {
+        /// How many.
+        #[arg(short = 'n', long, default_value_t = 1)]
+        number: u32,
+    },
+    /// Lists the migrations and whether each is applied; exits with 3 if one is pending.
+    Status,
+    /// Drops every table, then applies all migrations.
+    Fresh,
+    /// Reverts all migrations, then applies them.
+    Refresh,
+    /// Reverts all migrations.
+    Reset,
+    /// Makes the file of a new migration.
+    Generate {
+        /// In lower case, such as create_tags.
+        name: String,
+        /// The folder of the crate.
+        #[arg(long, default_value = "migration")]
+        folder: PathBuf,
+    },
+}
+
+/// Runs the command of the command line with a service's migrations and returns the exit code.
+///
+/// The settings come from where the service's own come from: the built-in files, `config/`, `.env` and the environment.
+pub async fn main(migrator: impl MigratorTraitSelf, built_in: BuiltIn) -> ExitCode {
+    let cli = Cli::parse();
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,berth_migrate=info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    run(&cli, migrator, built_in).await.unwrap_or_else(|message| {
+        eprintln!("{message}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(cli: &Cli, migrator: impl MigratorTraitSelf, built_in: BuiltIn) -> Result<ExitCode, String> {
+    if let Some(CliCommand::Generate { name, folder }) = &cli.command {
+        return generate(folder, name);
+    }
+    let (settings, environment) = settings(cli, built_in).map_err(text)?;
+    let command = match &cli.command {
+        Some(CliCommand::Status) => return print_status(migrator, &settings).await,
+        None | Some(CliCommand::Generate { .. }) => Command::Up(None),
+        Some(CliCommand::Up { number }) => Command::Up(*number),
+        Some(CliCommand::Down { number }) => Command::Down(*number),
+        Some(CliCommand::Fresh) => Command::Fresh,
+        Some(CliCommand::Refresh) => Command::Refresh,
+        Some(CliCommand::Reset) => Command::Reset,
+    };
+    if command.destroys() && !cli.yes && environment == Environment::Production {
+        return Err("this can destroy data and APP_ENV is production: confirm it with --yes".to_owned());
+    }
+    print_changes(&crate::run(migrator, &settings, command).await.map_err(text)?);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The settings of a run, and the environment that they are for.
+fn settings(cli: &Cli, built_in: BuiltIn) -> Result<(Settings, Environment), berth_settings::ConfigError> {
+    let mut loaded = Sources::of_process(built_in, cli.config_dir.clone(), Vec::new())?.load()?;
+    let mut settings = Settings::new(loaded.section("database")?);
+    settings.wait = Duration::from_secs_f64(cli.wait);
+    settings.lock = Duration::from_secs_f64(cli.lock_timeout);
+    settings.statement = Duration::from_secs_f64(cli.statement_timeout);
+    Ok((settings, loaded.environment()?))
+}
+
+fn print_changes(changes: &[Change]) {
+    for change in changes {
+        match change {
+            Change::Applied(name) => println!("applied   {name}"),
+            Change::Reverted(name) => println!("reverted  {name}"),
+        }
+    }
+    if changes.is_empty() {
+        println!("nothing to do");
+    }
+}
+
+async fn print_status(migrator: impl MigratorTraitSelf, settings: &Settings) -> Result<ExitCode, String> {
+    let entries = crate::status(migrator, settings).await.map_err(text)?;
+    for entry in &entries {
+        println!(
+            "{}  {}",
+            if entry.applied { "applied" } else { "pending" },
+            entry.name
+        );
+    }
+    let pending = entries.iter().any(|entry| !entry.applied);
+    Ok(if pending {
+        ExitCode::from(3)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+fn generate(folder: &Path, name: &str) -> Result<ExitCode, String> {
+    let path = crate::generate::generate(folder, name, chrono::Utc::now()).map_err(text)?;
+    println!(
+        "made {}; its table needs a file in crates/entity as well",
+        path.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+fn seconds(argument: &str) -> Result<f64, String> {
+    let rule = || "must be a number of seconds from 0.001 to 86400".to_owned();
+    let seconds: f64 = argument.parse().map_err(|_| rule())?;
+    if (0.001..=86_400.0).contains(&seconds) {
+        Ok(seconds)
+    } else {
+        Err(rule())
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,17 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod backoff;
+pub mod command;
+mod connection;
+mod error;
+pub mod generate;
+mod guard;
+mod lock;
+mod pooler;
+mod run;
+mod settings;
+
+pub use self::error::Error;
+pub use self::run::{Change, Command, Entry, apply, pending, pending_names, run, status};
+pub use self::settings::Settings;
