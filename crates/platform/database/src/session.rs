@@ -92,7 +92,26 @@ impl Session {
         self.inner.end(outcome).await
     }
 
-    /// What it has cost so far.
+    /// Commits and ends the session, and returns the one from which a streaming body is read.
+    ///
+    /// The new session has the same label and request id. It reads in autocommit and has no deadline but that of each
+    /// statement, since a body takes as long as its reader.
+    ///
+    /// Slot cost: none. A unit of work so never holds two connections: each clone of the ended session returns
+    /// [`Error::SessionClosed`].
+    ///
+    /// # Errors
+    /// As [`end`](Self::end); [`Error::SessionClosed`] where the session has ended before.
+    ///
+    /// # Cancel safety
+    /// As [`end`](Self::end): a COMMIT that was sent is not cut short.
+    pub async fn into_streaming(self) -> Result<Self, Error> {
+        let (pool, options) = (self.inner.pool.clone(), self.inner.options.for_streaming());
+        self.end(Outcome::Commit).await?;
+        Ok(Self::new(pool, options))
+    }
+
+    /// Returns what the session has cost so far.
     pub fn usage(&self) -> Usage {
         self.inner.usage()
     }

@@ -1,10 +1,12 @@
-//! What a statement is, as far as the connection layer must know: read from its text, not from trust.
+//! Classifies statements by their text; the only reader of SQL in the connection layer.
 //!
-//! Three questions matter. May it be sent bare and, when its connection turns out dead, sent again? Does
-//! it open or close a transaction behind the session's back? Does it leave something behind on the
-//! connection? Where the text leaves doubt, the answer is the safe one.
+//! Three questions matter. May the statement be sent outside a transaction and, if its connection is lost, be sent
+//! again? Does it begin or end a transaction without the session? Does it leave state on the connection? Where the text
+//! leaves doubt, the answer is the safe one. Statistics take the statement's operation and table from the same tokens.
 
-/// The answers for one text.
+use crate::stats::statement_stats::{Operation, StatementLabel};
+
+/// What the connection layer has to know about a statement.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct StatementKind {
     /// One SELECT without locks, data changes or functions that are not known to be harmless.
@@ -206,13 +208,13 @@ pub(crate) fn read(sql: &str) -> StatementKind {
                 depth = depth.saturating_sub(1);
                 last = "";
             }
-            Token::Identifier => {
-                // A quoted name before a parenthesis is a function nobody vouches for.
+            Token::Identifier(_) => {
+                // A quoted name before a parenthesis is a function that may do anything.
                 start = false;
                 last = "\"";
             }
             Token::End => start = true,
-            Token::Other => last = "",
+            Token::Dot | Token::Other => last = "",
         }
     }
     traits.plain_read = reading && statements == 1;
@@ -221,7 +223,43 @@ pub(crate) fn read(sql: &str) -> StatementKind {
     traits
 }
 
-/// Membership whatever the case.
+/// Returns the operation and the first table of a statement. A wrong guess costs a label and nothing else.
+pub(crate) fn label(sql: &str) -> StatementLabel<'_> {
+    let mut tokens = Tokens(sql.as_bytes());
+    let operation = match tokens.next() {
+        Some(Token::Word(word)) => Operation::of(word),
+        _ => Operation::Other,
+    };
+    let before = match operation {
+        Operation::Select | Operation::Delete | Operation::With => Some("FROM"),
+        Operation::Insert => Some("INTO"),
+        Operation::Update => None,
+        Operation::Begin | Operation::Commit | Operation::Other => {
+            return StatementLabel { operation, table: "" };
+        }
+    };
+    let found = before.is_none_or(|before| {
+        tokens.any(|token| matches!(token, Token::Word(word) if word.eq_ignore_ascii_case(before)))
+    });
+    let table = if found { name(sql, tokens) } else { "" };
+    StatementLabel { operation, table }
+}
+
+/// The name, perhaps with a schema, that comes next; empty where something else does.
+fn name<'s>(sql: &'s str, mut tokens: Tokens<'s>) -> &'s str {
+    let (Some(Token::Word(first)) | Some(Token::Identifier(first))) = tokens.next() else {
+        return "";
+    };
+    let start = sql.len() - tokens.0.len() - first.len();
+    let mut end = sql.len() - tokens.0.len();
+    while let (Some(Token::Dot), Some(Token::Word(_) | Token::Identifier(_))) = (tokens.next(), tokens.next())
+    {
+        end = sql.len() - tokens.0.len();
+    }
+    sql.get(start..end).unwrap_or_default().trim_matches(['"', '`'])
+}
+
+/// Membership in a list, without regard to case.
 trait Words {
     fn has(&self, word: &str) -> bool;
 }
@@ -234,14 +272,23 @@ impl Words for [&str] {
 
 enum Token<'a> {
     Word(&'a str),
-    Identifier,
+    /// A quoted name, with its quotes.
+    Identifier(&'a str),
     Open,
     Close,
     End,
+    Dot,
     Other,
 }
 
-/// Splits SQL into what matters here; strings, comments and numbers are passed over.
+/// How a string escapes its quote, besides doubling it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Escapes {
+    None,
+    Backslash,
+}
+
+/// Splits SQL into the tokens that matter here; strings, comments and numbers are skipped.
 struct Tokens<'a>(&'a [u8]);
 
 impl<'a> Iterator for Tokens<'a> {
@@ -255,12 +302,18 @@ impl<'a> Iterator for Tokens<'a> {
                 b'-' if rest.first() == Some(&b'-') => self.skip_line(),
                 b'/' if rest.first() == Some(&b'*') => self.skip_comment(),
                 b'\'' => {
-                    self.skip_quoted(b'\'', false);
+                    self.skip_quoted(b'\'', Escapes::None);
                     return Some(Token::Other);
                 }
                 b'"' | b'`' => {
-                    self.skip_quoted(byte, false);
-                    return Some(Token::Identifier);
+                    let before = self.0;
+                    self.skip_quoted(byte, Escapes::None);
+                    let quoted = &before[..before.len() - self.0.len()];
+                    return Some(Token::Identifier(std::str::from_utf8(quoted).unwrap_or_default()));
+                }
+                b'.' => {
+                    self.0 = rest;
+                    return Some(Token::Dot);
                 }
                 b'$' => {
                     self.skip_dollar();
@@ -296,7 +349,7 @@ impl<'a> Tokens<'a> {
         self.0 = rest;
         // E'...' knows backslashes; other prefixes of a string change nothing here.
         if word.eq_ignore_ascii_case(b"e") && rest.first() == Some(&b'\'') {
-            self.skip_quoted(b'\'', true);
+            self.skip_quoted(b'\'', Escapes::Backslash);
             return Token::Other;
         }
         Token::Word(std::str::from_utf8(word).unwrap_or_default())
@@ -326,12 +379,12 @@ impl<'a> Tokens<'a> {
         self.0 = &[];
     }
 
-    fn skip_quoted(&mut self, quote: u8, backslashes: bool) {
+    fn skip_quoted(&mut self, quote: u8, escapes: Escapes) {
         let mut bytes = self.0.iter().enumerate().skip(1);
         while let Some((at, &byte)) = bytes.next() {
             // A doubled quote goes on: after it, backslashes still mean what they meant.
             let doubled = byte == quote && self.0.get(at + 1) == Some(&quote);
-            if doubled || (backslashes && byte == b'\\') {
+            if doubled || (escapes == Escapes::Backslash && byte == b'\\') {
                 bytes.next();
             } else if byte == quote {
                 self.0 = &self.0[at + 1..];
@@ -424,6 +477,41 @@ mod tests {
             "SELECT E'\\'; COMMIT; --'",
         ] {
             assert!(!read(sql).control, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_statement_is_labelled_with_its_operation_and_first_table() {
+        for (sql, operation, table) in [
+            (
+                r#"SELECT "users"."id" FROM "users" WHERE "users"."id" = $1"#,
+                "SELECT",
+                "users",
+            ),
+            (
+                r#"INSERT INTO "messages" ("id") VALUES ($1) RETURNING "id""#,
+                "INSERT",
+                "messages",
+            ),
+            (
+                r#"UPDATE "conversations" SET "title" = $1"#,
+                "UPDATE",
+                "conversations",
+            ),
+            ("delete\nfrom app.tags where true", "DELETE", "app.tags"),
+            ("SELECT COUNT(*) AS n FROM (SELECT 1) AS sub", "SELECT", ""),
+            ("WITH t AS (SELECT * FROM users) SELECT * FROM t", "WITH", "users"),
+            ("SELECT 1", "SELECT", ""),
+            ("BEGIN; SELECT set_config('a', 'b', true)", "BEGIN", ""),
+            ("COMMIT", "COMMIT", ""),
+            ("SAVEPOINT berth_1", "OTHER", ""),
+            ("", "OTHER", ""),
+            ("SELECT x FROM", "SELECT", ""),
+            ("SELECT 'ä' FROM  \"Größe\"", "SELECT", "Größe"),
+            ("SELECT ' FROM x' FROM y", "SELECT", "y"),
+        ] {
+            let label = label(sql);
+            assert_eq!((label.operation.name(), label.table), (operation, table), "{sql}");
         }
     }
 

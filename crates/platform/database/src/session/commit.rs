@@ -16,6 +16,7 @@ use crate::pool::lease::{ConnectionState, Lease};
 use crate::pool::{Pool, spawn};
 use crate::stats::activity::{Counted, HolderState, SessionActivity};
 use crate::stats::counters::Event;
+use crate::stats::statement_stats::StatementLabel;
 
 /// COMMIT gets at least this long, whatever is left of the deadline: cut short, its outcome would be unknown.
 const LEAST_COMMIT: Duration = Duration::from_secs(5);
@@ -170,7 +171,7 @@ async fn commit(
         },
         Err(_) => (ConnectionState::Busy, Err(Error::CommitUnknown)),
     };
-    pool.statements.record("COMMIT", began.elapsed());
+    pool.statements.record(StatementLabel::COMMIT, began.elapsed());
     lease.finish(state);
     pool.record(&match &outcome {
         Ok(()) => Event::Committed,

@@ -6,6 +6,7 @@ use sea_orm::{DbBackend, DbErr, RuntimeErr};
 use sqlx::Error as SqlxError;
 use tracing::Instrument;
 
+use super::classify;
 use super::error::{Failure, Meaning, Resend, Sent, meaning, resend};
 use super::in_flight::{InFlight, TransactionState};
 use super::inner::SessionInner;
@@ -17,7 +18,6 @@ use crate::pool::lease::{ConnectionState, Lease};
 use crate::settings::LONGEST;
 use crate::stats::activity::{Counted, HolderState};
 use crate::stats::counters::Event;
-use crate::stats::statement_stats::operation;
 
 /// Stands for raw code where a statement's text is shown.
 pub(super) const RAW: &str = "(raw)";
@@ -188,7 +188,7 @@ impl<'s> Attempt<'s> {
     pub(super) fn span(&self) -> tracing::Span {
         tracing::debug_span!(
             "db.statement",
-            db.operation.name = operation(self.sql),
+            db.operation.name = classify::label(self.sql).operation.name(),
             db.query.text = self.sql
         )
     }
@@ -209,7 +209,7 @@ impl<'s> Attempt<'s> {
         let (session, sql, took) = (self.session, self.sql, self.began.elapsed());
         let bare = self.in_flight.state.is_bare();
         let outcome = self.settle(outcome, took);
-        session.pool.statements.record(sql, took);
+        session.pool.statements.record(classify::label(sql), took);
         session.activity.finishes(if bare {
             HolderState::Idle
         } else {

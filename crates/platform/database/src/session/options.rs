@@ -43,7 +43,15 @@ impl SessionOptions {
         }
     }
 
-    /// Names the request, in logs and on the pool page.
+    /// The options of the session that reads a streaming body after the one with these has ended.
+    pub(super) fn for_streaming(&self) -> Self {
+        Self {
+            request_id: self.request_id.clone(),
+            ..Self::new(self.label.clone()).autocommit_reads()
+        }
+    }
+
+    /// Names the request, which status pages and logs show.
     #[must_use]
     pub fn request_id(self, id: impl Into<String>) -> Self {
         Self {

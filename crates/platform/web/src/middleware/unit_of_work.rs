@@ -110,12 +110,7 @@ impl UnitOfWork {
             .streaming
             .set(())
             .map_err(|()| berth_database::Error::SessionClosed)?;
-        self.session().end(Outcome::Commit).await?;
-        Ok(self
-            .0
-            .sessions
-            .database
-            .session(self.options().autocommit_reads()))
+        self.session().clone().into_streaming().await
     }
 
     /// What it has cost in the database so far, if it used the database.
