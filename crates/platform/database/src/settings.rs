@@ -180,14 +180,6 @@ impl Settings {
         }
     }
 
-    /// How to reach PostgreSQL, for the rare connection outside the share: a migration's, a doctor's.
-    ///
-    /// # Errors
-    /// The URL is not one of PostgreSQL's.
-    pub fn postgres_options(&self) -> Result<sqlx::postgres::PgConnectOptions, sqlx::Error> {
-        crate::connect::connector::postgres_options(self)
-    }
-
     /// The mode in force: the one set, or the one guessed from the URL.
     pub fn pooler_mode(&self) -> PoolerMode {
         match self.pooler {

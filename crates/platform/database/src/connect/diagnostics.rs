@@ -1,6 +1,6 @@
-//! Single connections for whoever examines a server instead of working with it.
+//! Diagnostics: single connections that examine a server or change its schema.
 //!
-//! They stand outside of every pool's slots, so they come out of the reserve: open few, close them soon.
+//! They are outside every pool's share, so they come out of the reserve: open few, and close them soon.
 
 #![allow(
     clippy::disallowed_methods,
@@ -35,9 +35,9 @@ pub enum Tls {
     Local,
     /// Nothing is encrypted.
     Off,
-    /// Encrypted where the server offers it, and in the clear, without a word, where it does not.
+    /// Encrypted where the server offers it, and silently unencrypted where it does not.
     IfOffered,
-    /// Encrypted, or no connection; who answers is not proven.
+    /// Encrypted, or no connection; the server is not verified.
     Required,
     /// Encrypted, and the certificate leads to a trusted authority.
     Verified,
@@ -65,8 +65,8 @@ pub async fn open(settings: &Settings) -> Result<PgConnection, Failure> {
 
 /// Opens one connection without any set-up, with additional start-up options for the server.
 ///
-/// A server sets them; poolers drop or refuse them, which tells the two apart. StatementStats keep their
-/// names whatever the pooler mode, so that their survival can be tried.
+/// A server sets them; poolers drop or refuse them, which distinguishes the two. Prepared statements are named in every
+/// pooler mode, so that it can be tried whether they survive.
 ///
 /// # Errors
 /// [`Failure`] after one attempt.
@@ -85,7 +85,15 @@ pub async fn bare(settings: &Settings, options: &[(&str, &str)]) -> Result<PgCon
     }
 }
 
-/// Tells how much of TLS the settings ask for.
+/// Returns how to reach PostgreSQL, for the one connection of a migration run.
+///
+/// # Errors
+/// The URL does not lead to PostgreSQL.
+pub fn connect_options(settings: &Settings) -> Result<sqlx::postgres::PgConnectOptions, sqlx::Error> {
+    postgres_options(settings)
+}
+
+/// Returns how much of TLS the settings ask for.
 ///
 /// # Errors
 /// [`Failure`] where the URL does not lead to PostgreSQL.
@@ -100,7 +108,7 @@ pub fn tls(settings: &Settings) -> Result<Tls, Failure> {
     })
 }
 
-/// The connections that each of so many instances may hold, by the rule that the pools follow.
+/// Returns how many connections each of so many instances may hold, by the rule that the pools follow.
 pub fn share(settings: &Settings, instances: u32) -> usize {
     ShareBudget::new(settings).share(instances)
 }

@@ -14,7 +14,7 @@ use super::error::Sent;
 use super::execute::RAW;
 use super::in_flight::TransactionState;
 use super::options::SessionOptions;
-use super::query;
+use super::query::{self, Naming};
 use super::state::Handles;
 use crate::error::Error;
 use crate::pool::Pool;
@@ -66,13 +66,21 @@ impl SessionInner {
         self.activity.activity().usage
     }
 
-    /// Whether statements must be unnamed and leave no state for the next transaction.
-    pub(super) fn unnamed(&self) -> bool {
+    /// Whether each transaction may be served by another server, so that no session state may be left on it.
+    pub(super) fn behind_transaction_pooler(&self) -> bool {
         self.pool.settings.pooler_mode() == PoolerMode::Transaction && self.pool.settings.url.is_postgres()
     }
 
+    pub(super) fn naming(&self) -> Naming {
+        if self.behind_transaction_pooler() {
+            Naming::Unnamed
+        } else {
+            Naming::Named
+        }
+    }
+
     pub(super) async fn execute(&self, depth: usize, statement: &Statement) -> Result<ExecResult, DbErr> {
-        let job = query::Execute(statement, self.unnamed());
+        let job = query::Execute(statement, self.naming());
         let done = self.run(depth, &statement.sql, &job).await;
         done.map_err(query::as_exec_error)
     }
@@ -87,7 +95,7 @@ impl SessionInner {
         depth: usize,
         statement: &Statement,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let job = query::One(statement, self.unnamed());
+        let job = query::One(statement, self.naming());
         self.run(depth, &statement.sql, &job).await
     }
 
@@ -96,7 +104,7 @@ impl SessionInner {
         depth: usize,
         statement: &Statement,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let job = query::All(statement, self.unnamed());
+        let job = query::All(statement, self.naming());
         self.run(depth, &statement.sql, &job).await
     }
 
@@ -106,7 +114,7 @@ impl SessionInner {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, SqlxError>> + Send,
     {
-        if self.unnamed() || self.backend() != DbBackend::Postgres {
+        if self.behind_transaction_pooler() || self.backend() != DbBackend::Postgres {
             return Err(Error::Unsupported(
                 "raw connections, on SQLite and behind a transaction pooler",
             ));
@@ -131,7 +139,7 @@ impl SessionInner {
                 "transaction control as SQL: use the session's commit, rollback and begin",
             ));
         }
-        if kind.taints && self.unnamed() {
+        if kind.taints && self.behind_transaction_pooler() {
             return Err(Error::Unsupported(
                 "session settings and locks behind a transaction pooler",
             ));
@@ -177,7 +185,7 @@ impl SessionInner {
             let bare = kind.plain_read
                 && self.options.autocommit_reads
                 && !self.options.needs_transaction()
-                && !self.unnamed();
+                && !self.behind_transaction_pooler();
             if bare {
                 state.lease = Some(self.lease(Access::Read).await?);
             } else {

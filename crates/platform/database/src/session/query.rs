@@ -24,26 +24,34 @@ pub(crate) trait Job: Sync {
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, Self::Output>;
 
-    /// What is bound to the statement, for an owner who asked to see it in the log.
+    /// The values bound to the statement, for a log that shows them.
     fn values(&self) -> Option<&Values> {
         None
     }
 }
 
-/// Runs a statement for its action.
-pub(crate) struct Execute<'s>(pub(crate) &'s Statement, pub(crate) bool);
+/// Whether prepared statements have names, under which the server keeps them.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Naming {
+    Named,
+    /// Behind a transaction pooler, where the next transaction may be served by another server.
+    Unnamed,
+}
+
+/// Runs a statement for its effect.
+pub(crate) struct Execute<'s>(pub(crate) &'s Statement, pub(crate) Naming);
 /// Runs a statement for its first row.
-pub(crate) struct One<'s>(pub(crate) &'s Statement, pub(crate) bool);
+pub(crate) struct One<'s>(pub(crate) &'s Statement, pub(crate) Naming);
 /// Runs a statement for all its rows.
-pub(crate) struct All<'s>(pub(crate) &'s Statement, pub(crate) bool);
+pub(crate) struct All<'s>(pub(crate) &'s Statement, pub(crate) Naming);
 /// Runs plain SQL, perhaps several statements, in one round trip.
 pub(crate) struct Plain<'s>(pub(crate) &'s str);
-/// Runs what a caller brings, once, on PostgreSQL.
+/// Runs a caller's own code once, on PostgreSQL.
 pub(crate) struct Raw<T, F>(Mutex<Option<F>>, PhantomData<fn() -> T>);
 
 impl<T, F> Raw<T, F> {
-    pub(crate) fn new(work: F) -> Self {
-        Self(Mutex::new(Some(work)), PhantomData)
+    pub(crate) fn new(code: F) -> Self {
+        Self(Mutex::new(Some(code)), PhantomData)
     }
 }
 
@@ -119,9 +127,9 @@ where
     type Output = T;
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, T> {
-        let work = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (work, connection) {
-            (Some(work), Connection::Postgres(connection)) => work(connection),
+        let code = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (code, connection) {
+            (Some(code), Connection::Postgres(connection)) => code(connection),
             _ => Box::pin(std::future::ready(Err(Error::WorkerCrashed))),
         }
     }
@@ -138,27 +146,27 @@ pub(super) fn as_exec_error(error: DbErr) -> DbErr {
 pub(crate) fn stream<'c>(
     connection: &'c mut Connection,
     statement: &'c Statement,
-    unnamed: bool,
+    naming: Naming,
 ) -> BoxStream<'c, Result<QueryResult, Error>> {
     match connection {
         Connection::Postgres(connection) => connection
-            .fetch(query(statement, unnamed))
+            .fetch(query(statement, naming))
             .map_ok(QueryResult::from)
             .boxed(),
         Connection::Sqlite(connection) => connection
-            .fetch(query(statement, unnamed))
+            .fetch(query(statement, naming))
             .map_ok(QueryResult::from)
             .boxed(),
     }
 }
 
-/// A statement with its values; unnamed where the next transaction may meet another server.
-fn query<DB>(statement: &Statement, unnamed: bool) -> Query<'_, DB, SqlxValues>
+/// A statement with its values.
+fn query<DB>(statement: &Statement, naming: Naming) -> Query<'_, DB, SqlxValues>
 where
     DB: Database,
     SqlxValues: IntoArguments<DB>,
     DB: sqlx::database::HasStatementCache,
 {
     let values = statement.values.clone().unwrap_or(Values(Vec::new()));
-    query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values)).persistent(!unnamed)
+    query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values)).persistent(naming == Naming::Named)
 }
