@@ -10,9 +10,9 @@ mod settings;
 mod stats;
 mod status_handle;
 
-pub use berth_pool::{CircuitBreaker, Outage, SlotCounts};
+pub use berth_pool::{ConnectErrorKind, Outage, SlotCounts};
 pub use clients::DatabaseClient;
-pub use connect::connect_error::{self, Reason};
+pub use connect::connect_error::{self, ConnectError, Reason};
 pub use connect::diagnostics;
 pub use database::{Database, Retry};
 pub use error::Error;

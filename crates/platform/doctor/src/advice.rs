@@ -1,27 +1,23 @@
 //! What to do about each reason for which a database cannot be used.
 
 use berth_database::Reason;
-use berth_database::connect_error::Class;
-use berth_database::diagnostics::Failure;
+use berth_database::diagnostics::ConnectFailure;
 
 use crate::Finding;
 
 /// The finding for a database that could not be connected.
-pub(crate) fn no_entry(failure: &Failure) -> Finding {
-    let (says, change) = match failure.class {
-        Class::Full => (
-            "every connection is taken: nobody else gets in".to_owned(),
-            "see who holds them (pg_stat_activity, `GET /debug/db-pool`) and lower DB_INSTANCES x share, \
-             or raise the pooler's limit and DB_LIMIT",
-        ),
-        Class::Banned(_) => (Reason::Banned.to_string(), remedy(Reason::Banned)),
-        Class::Unreachable(reason) | Class::Permanent(reason) => (reason.to_string(), remedy(reason)),
-    };
+pub(crate) fn no_entry(failure: &ConnectFailure) -> Finding {
+    let reason = failure.error.reason;
+    let (says, change) = (reason, remedy(reason));
     Finding::fail("reach", format!("{says} ({})", failure.message), change)
 }
 
 fn remedy(reason: Reason) -> &'static str {
     match reason {
+        Reason::Full => {
+            "see who holds them (pg_stat_activity, `GET /debug/db-pool`) and lower DB_INSTANCES x share, \
+             or raise the pooler's limit and DB_LIMIT"
+        }
         Reason::NotListening => "check host and port in DATABASE_URL, and that the server runs",
         Reason::UnknownHost => {
             "check the host's name in DATABASE_URL. A name that has an IPv6 address only, as that of Supabase's \

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use berth_database::ConnectError;
 use berth_database::Settings;
-use berth_database::connect_error::Class;
-use berth_database::diagnostics::{Failure, bare};
+use berth_database::diagnostics::{ConnectFailure, bare};
 use sqlx::postgres::PgConnection;
 
 /// How long refusals are waited out: a connection that was just closed is often free only a moment later.
@@ -17,7 +17,10 @@ pub(crate) struct Connected {
 }
 
 /// Opens a plain connection and runs a first statement, which is what a full PgBouncer lets wait.
-pub(crate) async fn connect(settings: &Settings, options: &[(&str, &str)]) -> Result<Connected, Failure> {
+pub(crate) async fn connect(
+    settings: &Settings,
+    options: &[(&str, &str)],
+) -> Result<Connected, ConnectFailure> {
     let start = Instant::now();
     let mut refused_for = None;
     loop {
@@ -29,7 +32,7 @@ pub(crate) async fn connect(settings: &Settings, options: &[(&str, &str)]) -> Re
                     refused_for,
                 });
             }
-            Err(failure) if failure.class == Class::Full && start.elapsed() < TIMEOUT => {
+            Err(failure) if failure.error.is_full() && start.elapsed() < TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 refused_for = Some(start.elapsed());
             }
@@ -39,13 +42,16 @@ pub(crate) async fn connect(settings: &Settings, options: &[(&str, &str)]) -> Re
 }
 
 /// One attempt. A first statement without an answer counts as a refusal.
-pub(crate) async fn once(settings: &Settings, options: &[(&str, &str)]) -> Result<PgConnection, Failure> {
+pub(crate) async fn once(
+    settings: &Settings,
+    options: &[(&str, &str)],
+) -> Result<PgConnection, ConnectFailure> {
     let mut connection = bare(settings, options).await?;
     let statement = sqlx::raw_sql("SELECT 1").execute(&mut connection);
     match tokio::time::timeout(TIMEOUT, statement).await {
-        Ok(answer) => answer.map(|_| connection).map_err(Failure::from),
-        Err(_) => Err(Failure {
-            class: Class::Full,
+        Ok(answer) => answer.map(|_| connection).map_err(ConnectFailure::from),
+        Err(_) => Err(ConnectFailure {
+            error: ConnectError::FULL,
             message: "the login passed, and no server connection came free".to_owned(),
         }),
     }

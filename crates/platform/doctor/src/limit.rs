@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use berth_database::ConnectError;
 use berth_database::Settings;
-use berth_database::connect_error::Class;
-use berth_database::diagnostics::{Failure, bare};
+use berth_database::diagnostics::{ConnectFailure, bare};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, raw_sql};
 
@@ -19,7 +19,7 @@ enum End {
     Full,
     /// There is no telling how many more there would be.
     Bound,
-    Broken(Failure),
+    Broken(ConnectFailure),
 }
 
 /// Compares the number that were admitted with `database.limit`.
@@ -43,19 +43,19 @@ async fn fill(settings: &Settings, bound: usize, connected: &mut Vec<PgConnectio
     while connected.len() < bound {
         match connect(settings).await {
             Ok(connection) => connected.push(connection),
-            Err(failure) if failure.class == Class::Full => return End::Full,
+            Err(failure) if failure.error.is_full() => return End::Full,
             Err(failure) => return End::Broken(failure),
         }
     }
     End::Bound
 }
 
-async fn connect(settings: &Settings) -> Result<PgConnection, Failure> {
+async fn connect(settings: &Settings) -> Result<PgConnection, ConnectFailure> {
     let mut connection = bare(settings, &[]).await?;
     match tokio::time::timeout(WAITS, raw_sql("SELECT 1").execute(&mut connection)).await {
-        Ok(answer) => answer.map(|_| connection).map_err(Failure::from),
-        Err(_) => Err(Failure {
-            class: Class::Full,
+        Ok(answer) => answer.map(|_| connection).map_err(ConnectFailure::from),
+        Err(_) => Err(ConnectFailure {
+            error: ConnectError::FULL,
             message: "the first statement waits".to_owned(),
         }),
     }

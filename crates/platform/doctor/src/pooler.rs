@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use berth_database::connect_error::Class;
 use berth_database::{PoolerMode, Settings};
 use sqlx::postgres::PgConnection;
 use sqlx::{Connection, Row};
@@ -93,7 +92,7 @@ async fn passes_options(settings: &Settings) -> Option<bool> {
             let _gone = tokio::time::timeout(STEP, connected.connection.close()).await;
             row.try_get(0).ok()
         }
-        Err(failure) if failure.class == Class::Full => None,
+        Err(failure) if failure.error.is_full() => None,
         // Without the option the same login has just passed.
         Err(_) => Some(false),
     }

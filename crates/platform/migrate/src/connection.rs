@@ -26,8 +26,7 @@ impl Target {
     pub(crate) fn of(settings: &Settings) -> Result<Self, sqlx::Error> {
         let database = &settings.database;
         if database.url.is_postgres() {
-            let options = database
-                .postgres_options()?
+            let options = berth_database::diagnostics::connect_options(database)?
                 .application_name(&settings.application_name());
             Ok(Target::Postgres(Box::new(options)))
         } else {

@@ -3,7 +3,8 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use berth_database::connect_error::{Class, classify};
+use berth_database::ConnectErrorKind;
+use berth_database::connect_error::classify;
 use sea_orm::DatabaseConnection;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -121,20 +122,20 @@ pub(crate) async fn reach(
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
-        match classify(&error) {
-            Class::Full | Class::Banned(_) if backoff.fits(settings.wait) => {
+        match classify(&error).kind {
+            ConnectErrorKind::Full | ConnectErrorKind::Banned(_) if backoff.fits(settings.wait) => {
                 tracing::info!(error = %error, "waiting for the database to admit another connection");
             }
-            Class::Unreachable(_) if backoff.fits(settings.reach) => {
+            ConnectErrorKind::Unreachable if backoff.fits(settings.reach) => {
                 tracing::info!(error = %error, "waiting for the database to answer");
             }
-            Class::Full | Class::Banned(_) => {
+            ConnectErrorKind::Full | ConnectErrorKind::Banned(_) => {
                 return Err(Error::Full {
                     waited: backoff.waited(),
                     last: error,
                 });
             }
-            Class::Unreachable(_) | Class::Permanent(_) => {
+            ConnectErrorKind::Unreachable | ConnectErrorKind::Permanent | ConnectErrorKind::Cancelled => {
                 return Err(Error::Connect(error));
             }
         }

@@ -46,6 +46,10 @@ pub(crate) async fn refuse_by_experiment(
     Ok(())
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a second connection of the run, which the reserve is for"
+)]
 async fn backend_of_another(options: &PgConnectOptions) -> Option<i32> {
     let mut other: PgConnection = options.connect().await.ok()?;
     // The transaction keeps the backend away from the session, which is asked next.

@@ -7,27 +7,64 @@
 use std::io;
 use std::time::Duration;
 
-use berth_pool::Outage;
+use berth_pool::{ConnectErrorKind, Outage};
 use sqlx::Error as SqlxError;
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-/// What an error on the way to the server means for the next attempt.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Class {
+/// Why a connection attempt failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[error("{reason}")]
+pub struct ConnectError {
+    /// What it means for the next attempt.
+    pub kind: ConnectErrorKind,
+    /// What an operator can do something about.
+    pub reason: Reason,
+}
+
+impl ConnectError {
     /// The pooler or server is full: wait and try again.
-    Full,
-    /// The pooler blocks this client for that long.
-    Banned(Duration),
-    /// Nothing answers, or the answer is an error that passes.
-    Unreachable(Reason),
+    pub const FULL: Self = Self {
+        kind: ConnectErrorKind::Full,
+        reason: Reason::Full,
+    };
+
+    /// The server does not answer, or answers with an error that passes.
+    pub const fn unreachable(reason: Reason) -> Self {
+        Self {
+            kind: ConnectErrorKind::Unreachable,
+            reason,
+        }
+    }
+
     /// The next attempt will fail for the same reason.
-    Permanent(Reason),
+    pub const fn permanent(reason: Reason) -> Self {
+        Self {
+            kind: ConnectErrorKind::Permanent,
+            reason,
+        }
+    }
+
+    /// The pooler blocks this client for this long.
+    pub const fn banned(pause: Duration) -> Self {
+        Self {
+            kind: ConnectErrorKind::Banned(pause),
+            reason: Reason::Banned,
+        }
+    }
+
+    /// Returns whether the pooler or server is full.
+    pub fn is_full(&self) -> bool {
+        self.kind == ConnectErrorKind::Full
+    }
 }
 
 /// Why the database cannot be used, in terms an operator can act on.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq, serde::Serialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
+    /// Every connection that the server or pooler admits is taken.
+    #[error("every connection that the server or pooler admits is taken")]
+    Full,
     /// Nothing listens at the address.
     #[error("nothing accepts connections at the address")]
     NotListening,
@@ -70,10 +107,11 @@ pub enum Reason {
 }
 
 impl Reason {
-    /// The outage that callers are told about while nothing else is known.
+    /// Returns the outage that callers are denied with while nothing else is known.
     pub fn outage(self) -> Outage {
         match self {
-            Self::NotListening
+            Self::Full
+            | Self::NotListening
             | Self::UnknownHost
             | Self::NoAnswer
             | Self::BrokenOff
@@ -90,18 +128,18 @@ impl Reason {
     }
 }
 
-const FULL: Class = Class::Full;
-const STOPPING: Class = Class::Unreachable(Reason::StartingOrStopping);
-const CREDENTIALS: Class = Class::Permanent(Reason::Credentials);
+const FULL: ConnectError = ConnectError::FULL;
+const STOPPING: ConnectError = ConnectError::unreachable(Reason::StartingOrStopping);
+const CREDENTIALS: ConnectError = ConnectError::permanent(Reason::Credentials);
 /// Supavisor 2.9 blocks 120 s after 10 failed authentications, 30 s after 5 failures of its own login
 /// (`lib/supavisor/circuit_breaker.ex`).
-const BLOCKED_CLIENT: Class = Class::Banned(Duration::from_secs(120));
-const BLOCKED_SERVER: Class = Class::Banned(Duration::from_secs(30));
+const BLOCKED_CLIENT: ConnectError = ConnectError::banned(Duration::from_secs(120));
+const BLOCKED_SERVER: ConnectError = ConnectError::banned(Duration::from_secs(30));
 /// Five failed authentication queries within 300 s make Supavisor block for 30 s: attempts stay below that.
-const SLOW_PROBES: Class = Class::Banned(Duration::from_secs(75));
+const SLOW_PROBES: ConnectError = ConnectError::banned(Duration::from_secs(75));
 
 /// The SQLSTATE (empty: any), words that the message contains, and what they mean. The first match counts.
-const TEXTS: &[(&str, &[&str], Class)] = &[
+const TEXTS: &[(&str, &[&str], ConnectError)] = &[
     ("XX000", &["ECIRCUITBREAKER", "database"], BLOCKED_SERVER),
     ("XX000", &["ECIRCUITBREAKER"], BLOCKED_CLIENT),
     ("XX000", &["MaxClientsInSessionMode"], FULL),
@@ -123,10 +161,14 @@ const TEXTS: &[(&str, &[&str], Class)] = &[
     (
         "XX000",
         &["EADDRNOTALLOWED"],
-        Class::Permanent(Reason::AddressNotAllowed),
+        ConnectError::permanent(Reason::AddressNotAllowed),
     ),
-    ("XX000", &["EBANNED"], Class::Permanent(Reason::AddressNotAllowed)),
-    ("XX000", &["ESSLREQUIRED"], Class::Permanent(Reason::Tls)),
+    (
+        "XX000",
+        &["EBANNED"],
+        ConnectError::permanent(Reason::AddressNotAllowed),
+    ),
+    ("XX000", &["ESSLREQUIRED"], ConnectError::permanent(Reason::Tls)),
     ("", &["no more connections allowed"], FULL),
     ("", &["client connections exceeded"], FULL),
     ("", &["query_wait_timeout"], FULL),
@@ -136,21 +178,21 @@ const TEXTS: &[(&str, &[&str], Class)] = &[
     (
         "08P01",
         &["unsupported startup parameter"],
-        Class::Permanent(Reason::Settings),
+        ConnectError::permanent(Reason::Settings),
     ),
     ("08P01", &["authentication failed"], CREDENTIALS),
     ("08P01", &["no such user"], CREDENTIALS),
     (
         "08P01",
         &["no such database"],
-        Class::Permanent(Reason::UnknownDatabase),
+        ConnectError::permanent(Reason::UnknownDatabase),
     ),
     ("08P01", &["not allowed"], CREDENTIALS),
-    ("08P01", &["SSL required"], Class::Permanent(Reason::Tls)),
+    ("08P01", &["SSL required"], ConnectError::permanent(Reason::Tls)),
 ];
 
 /// SQLSTATEs that mean the same whatever the text.
-const CODES: &[(&str, Class)] = &[
+const CODES: &[(&str, ConnectError)] = &[
     ("53300", FULL),
     ("53400", FULL),
     ("57P01", STOPPING),
@@ -158,11 +200,11 @@ const CODES: &[(&str, Class)] = &[
     ("57P03", STOPPING),
     ("28P01", CREDENTIALS),
     ("28000", CREDENTIALS),
-    ("3D000", Class::Permanent(Reason::UnknownDatabase)),
+    ("3D000", ConnectError::permanent(Reason::UnknownDatabase)),
 ];
 
 /// Returns what an error met while connecting means.
-pub fn classify(error: &SqlxError) -> Class {
+pub fn classify(error: &SqlxError) -> ConnectError {
     match error {
         // A role without the right to connect; as a statement's own error it says nothing of the login.
         SqlxError::Database(database) if database.code().as_deref() == Some("42501") && is_fatal(error) => {
@@ -170,36 +212,40 @@ pub fn classify(error: &SqlxError) -> Class {
         }
         // SQLite cannot open the file.
         SqlxError::Database(database) if database.try_downcast_ref::<PgDatabaseError>().is_none() => {
-            Class::Permanent(Reason::Settings)
+            ConnectError::permanent(Reason::Settings)
         }
         SqlxError::Database(database) => {
             classify_text(database.code().as_deref().unwrap_or_default(), database.message())
         }
         // rustls reports a certificate it does not trust as invalid data on the stream.
-        SqlxError::Io(error) if error.kind() == io::ErrorKind::InvalidData => Class::Permanent(Reason::Tls),
-        SqlxError::Io(error) => Class::Unreachable(reason_of(error)),
-        SqlxError::Tls(_) => Class::Permanent(Reason::Tls),
-        SqlxError::Configuration(_) | SqlxError::InvalidArgument(_) => Class::Permanent(Reason::Settings),
+        SqlxError::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+            ConnectError::permanent(Reason::Tls)
+        }
+        SqlxError::Io(error) => ConnectError::unreachable(reason_of(error)),
+        SqlxError::Tls(_) => ConnectError::permanent(Reason::Tls),
+        SqlxError::Configuration(_) | SqlxError::InvalidArgument(_) => {
+            ConnectError::permanent(Reason::Settings)
+        }
         // Most often another program on the port, or half an answer.
-        _ => Class::Unreachable(Reason::BrokenOff),
+        _ => ConnectError::unreachable(Reason::BrokenOff),
     }
 }
 
 /// Returns what a code and message from a server or pooler mean while connecting.
-pub fn classify_text(code: &str, message: &str) -> Class {
+pub fn classify_text(code: &str, message: &str) -> ConnectError {
     let known = TEXTS.iter().find(|(state, words, _)| {
         (state.is_empty() || *state == code) && words.iter().all(|words| message.contains(words))
     });
-    if let Some((_, _, class)) = known {
-        return *class;
+    if let Some((_, _, error)) = known {
+        return *error;
     }
-    if let Some((_, class)) = CODES.iter().find(|(state, _)| *state == code) {
-        return *class;
+    if let Some((_, error)) = CODES.iter().find(|(state, _)| *state == code) {
+        return *error;
     }
     match code {
-        "08P01" | "08006" | "08003" | "08000" => Class::Unreachable(Reason::BrokenOff),
+        "08P01" | "08006" | "08003" | "08000" => ConnectError::unreachable(Reason::BrokenOff),
         _ if code.starts_with("57P") => STOPPING,
-        _ => Class::Unreachable(Reason::ServerError),
+        _ => ConnectError::unreachable(Reason::ServerError),
     }
 }
 
@@ -262,32 +308,32 @@ mod tests {
 
     #[test]
     fn classifies_the_texts_of_several_versions() {
-        use Class::{Banned, Full, Permanent, Unreachable};
-        let blocked = |seconds| Banned(Duration::from_secs(seconds));
-        let passing = Unreachable(Reason::ServerError);
-        let stopping = Unreachable(Reason::StartingOrStopping);
-        for (code, message, class) in [
+        use ConnectError as E;
+        let blocked = |seconds| E::banned(Duration::from_secs(seconds));
+        let passing = E::unreachable(Reason::ServerError);
+        let stopping = E::unreachable(Reason::StartingOrStopping);
+        for (code, message, expected) in [
             // Supavisor until 2.8, lib/supavisor/client_handler.ex
             (
                 "XX000",
                 "MaxClientsInSessionMode: max clients reached - in Session mode max clients are limited to pool_size",
-                Full,
+                E::FULL,
             ),
             // Supavisor 2.9
             (
                 "XX000",
                 "(EMAXCONNSESSION) max clients reached in session mode - max clients are limited to pool_size: 15",
-                Full,
+                E::FULL,
             ),
             (
                 "XX000",
                 "(EMAXCONN) max client connections reached, limit: 200",
-                Full,
+                E::FULL,
             ),
             (
                 "XX000",
                 "(ECHECKOUTTIMEOUT) unable to check out connection from the pool after 60000ms",
-                Full,
+                E::FULL,
             ),
             (
                 "XX000",
@@ -304,38 +350,46 @@ mod tests {
                 "(ECIRCUITBREAKER) too many failed attempts to connect to the database, new connections are temporarily blocked",
                 blocked(30),
             ),
-            ("XX000", "(EMAXPOOLSREACHED) max pools count reached", Full),
-            ("XX000", "(ECHECKOUTRETRIES) checkout failed after retries", Full),
-            ("XX000", "(EPOOLCHECKOUT) failed to check out a connection", Full),
+            ("XX000", "(EMAXPOOLSREACHED) max pools count reached", E::FULL),
+            (
+                "XX000",
+                "(ECHECKOUTRETRIES) checkout failed after retries",
+                E::FULL,
+            ),
+            (
+                "XX000",
+                "(EPOOLCHECKOUT) failed to check out a connection",
+                E::FULL,
+            ),
             (
                 "XX000",
                 "(ENOTFOUND) tenant/user app.project not found",
-                Permanent(Reason::Credentials),
+                E::permanent(Reason::Credentials),
             ),
             (
                 "XX000",
                 "(EINVALIDUSERINFO) invalid user info",
-                Permanent(Reason::Credentials),
+                E::permanent(Reason::Credentials),
             ),
             (
                 "XX000",
                 "(EMULTIPLEUSERS) multiple users found",
-                Permanent(Reason::Credentials),
+                E::permanent(Reason::Credentials),
             ),
             (
                 "XX000",
                 "(EADDRNOTALLOWED) address not in tenant allow_list: {1, 2, 3, 4}",
-                Permanent(Reason::AddressNotAllowed),
+                E::permanent(Reason::AddressNotAllowed),
             ),
             (
                 "XX000",
                 "(EBANNED) this address is banned",
-                Permanent(Reason::AddressNotAllowed),
+                E::permanent(Reason::AddressNotAllowed),
             ),
             (
                 "XX000",
                 "(ESSLREQUIRED) SSL connection is required",
-                Permanent(Reason::Tls),
+                E::permanent(Reason::Tls),
             ),
             (
                 "XX000",
@@ -345,7 +399,7 @@ mod tests {
             (
                 "XX000",
                 "(EAUTHQUERY) authentication query failed: user not found in pg_shadow",
-                Permanent(Reason::Credentials),
+                E::permanent(Reason::Credentials),
             ),
             ("XX000", "(EAUTHSECRETS) secrets not available", blocked(75)),
             ("XX000", "(EDBHANDLEREXITED) DbHandler exited", passing),
@@ -357,17 +411,17 @@ mod tests {
             ("XX000", "(EPROXYSTARTFAILED) proxy start failed", passing),
             // Neon
             ("XX000", "endpoint is in transition, please retry", passing),
-            ("XXXXX", "a text nobody has seen yet", passing),
-            ("XX000", "Max client connections reached", Full),
+            ("XXXXX", "a text that is not in the table", passing),
+            ("XX000", "Max client connections reached", E::FULL),
             (
                 "XX000",
                 "Tenant or user not found",
-                Permanent(Reason::Credentials),
+                E::permanent(Reason::Credentials),
             ),
             // PgBouncer 1.18 to 1.24, src/client.c and src/objects.c
-            ("08P01", "no more connections allowed (max_client_conn)", Full),
-            ("08P01", "client connections exceeded", Full),
-            ("08P01", "query_wait_timeout", Full),
+            ("08P01", "no more connections allowed (max_client_conn)", E::FULL),
+            ("08P01", "client connections exceeded", E::FULL),
+            ("08P01", "query_wait_timeout", E::FULL),
             (
                 "08P01",
                 "server login has been failing, try again later (server_login_retry)",
@@ -378,21 +432,21 @@ mod tests {
             (
                 "08P01",
                 "unsupported startup parameter: extra_float_digits",
-                Permanent(Reason::Settings),
+                E::permanent(Reason::Settings),
             ),
             (
                 "08P01",
                 "SASL authentication failed",
-                Permanent(Reason::Credentials),
+                E::permanent(Reason::Credentials),
             ),
             (
                 "08P01",
                 "no such database: nowhere",
-                Permanent(Reason::UnknownDatabase),
+                E::permanent(Reason::UnknownDatabase),
             ),
             // PostgreSQL
-            ("53300", "sorry, too many clients already", Full),
-            ("53400", "configuration limit exceeded: connection rate", Full),
+            ("53300", "sorry, too many clients already", E::FULL),
+            ("53400", "configuration limit exceeded: connection rate", E::FULL),
             ("53000", "insufficient resources", passing),
             (
                 "53100",
@@ -403,7 +457,7 @@ mod tests {
             (
                 "53300",
                 "remaining connection slots are reserved for roles with the SUPERUSER attribute",
-                Full,
+                E::FULL,
             ),
             ("57P03", "the database system is starting up", stopping),
             (
@@ -414,15 +468,15 @@ mod tests {
             (
                 "28P01",
                 "password authentication failed for user \"me\"",
-                Permanent(Reason::Credentials),
+                E::permanent(Reason::Credentials),
             ),
             (
                 "3D000",
                 "database \"nowhere\" does not exist",
-                Permanent(Reason::UnknownDatabase),
+                E::permanent(Reason::UnknownDatabase),
             ),
         ] {
-            assert_eq!(classify_text(code, message), class, "{code} {message}");
+            assert_eq!(classify_text(code, message), expected, "{code} {message}");
         }
     }
 }

@@ -13,18 +13,18 @@ use std::time::Duration;
 use sqlx::Connection as _;
 use sqlx::postgres::{PgConnection, PgSslMode};
 
-use crate::connect::connect_error::{Class, Reason, classify};
+use crate::connect::connect_error::{ConnectError, Reason, classify};
 use crate::connect::connector::{Connection, Connector, Opened, postgres_options};
 use crate::connect::instances::{InstanceName, ShareBudget};
 use crate::settings::Settings;
 
-/// Why a connection could not be opened: what it means, and the words that came back.
+/// Why a connection could not be opened, with the text of the answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
+pub struct ConnectFailure {
     /// What it means for the next attempt.
-    pub class: Class,
-    /// What the driver, the pooler or the server said. For operators; may name hosts and users.
+    pub error: ConnectError,
+    /// The text of the driver, pooler or server. For operators; may name hosts and users.
     pub message: String,
 }
 
@@ -46,20 +46,20 @@ pub enum Tls {
 /// Opens one connection exactly as a pool does, its set-up included.
 ///
 /// # Errors
-/// [`Failure`] after one attempt: nothing is retried. Where the login passes and the set-up gets no
+/// [`ConnectFailure`] after one attempt: nothing is retried. Where the login passes and the set-up gets no
 /// answer in time, a pooler's pool is full, and the class says so.
 ///
 /// # Cancel safety
 /// Dropping the future drops the socket; the server notices by itself.
-pub async fn open(settings: &Settings) -> Result<PgConnection, Failure> {
+pub async fn open(settings: &Settings) -> Result<PgConnection, ConnectFailure> {
     let instance_name = InstanceName::new(settings);
-    let connector = Connector::new(settings, instance_name.as_ref()).map_err(Failure::from)?;
+    let connector = Connector::new(settings, instance_name.as_ref()).map_err(ConnectFailure::from)?;
     let logged_in = AtomicBool::new(false);
     let opening = connector.open(|| logged_in.store(true, Ordering::Relaxed));
     match tokio::time::timeout(settings.connect_timeout, opening).await {
         Ok(opened) => plain(opened?),
-        Err(_) if logged_in.load(Ordering::Relaxed) => Err(Failure::waits(settings.connect_timeout)),
-        Err(_) => Err(Failure::silent(settings.connect_timeout)),
+        Err(_) if logged_in.load(Ordering::Relaxed) => Err(ConnectFailure::waits(settings.connect_timeout)),
+        Err(_) => Err(ConnectFailure::silent(settings.connect_timeout)),
     }
 }
 
@@ -69,11 +69,11 @@ pub async fn open(settings: &Settings) -> Result<PgConnection, Failure> {
 /// pooler mode, so that it can be tried whether they survive.
 ///
 /// # Errors
-/// [`Failure`] after one attempt.
+/// [`ConnectFailure`] after one attempt.
 ///
 /// # Cancel safety
 /// Dropping the future drops the socket; the server notices by itself.
-pub async fn bare(settings: &Settings, options: &[(&str, &str)]) -> Result<PgConnection, Failure> {
+pub async fn bare(settings: &Settings, options: &[(&str, &str)]) -> Result<PgConnection, ConnectFailure> {
     let mut wanted = postgres_options(settings)?.statement_cache_capacity(100);
     if !options.is_empty() {
         wanted = wanted.options(options.iter().copied());
@@ -81,7 +81,7 @@ pub async fn bare(settings: &Settings, options: &[(&str, &str)]) -> Result<PgCon
     let opening = PgConnection::connect_with(&wanted);
     match tokio::time::timeout(settings.connect_timeout, opening).await {
         Ok(opened) => Ok(opened?),
-        Err(_) => Err(Failure::silent(settings.connect_timeout)),
+        Err(_) => Err(ConnectFailure::silent(settings.connect_timeout)),
     }
 }
 
@@ -96,8 +96,8 @@ pub fn connect_options(settings: &Settings) -> Result<sqlx::postgres::PgConnectO
 /// Returns how much of TLS the settings ask for.
 ///
 /// # Errors
-/// [`Failure`] where the URL does not lead to PostgreSQL.
-pub fn tls(settings: &Settings) -> Result<Tls, Failure> {
+/// [`ConnectFailure`] where the URL does not lead to PostgreSQL.
+pub fn tls(settings: &Settings) -> Result<Tls, ConnectFailure> {
     Ok(match postgres_options(settings)?.get_ssl_mode() {
         // sqlx encrypts nothing with `allow`.
         PgSslMode::Disable | PgSslMode::Allow if settings.url.is_local() => Tls::Local,
@@ -113,23 +113,23 @@ pub fn share(settings: &Settings, instances: u32) -> usize {
     ShareBudget::new(settings).share(instances)
 }
 
-fn plain(opened: Opened) -> Result<PgConnection, Failure> {
+fn plain(opened: Opened) -> Result<PgConnection, ConnectFailure> {
     match opened.connection {
         Connection::Postgres(connection) => {
             opened.relay.detach();
             Ok(connection)
         }
-        Connection::Sqlite(_) => Err(Failure {
-            class: Class::Permanent(Reason::Settings),
+        Connection::Sqlite(_) => Err(ConnectFailure {
+            error: ConnectError::permanent(Reason::Settings),
             message: "the URL leads to SQLite".to_owned(),
         }),
     }
 }
 
-impl Failure {
+impl ConnectFailure {
     fn silent(after: Duration) -> Self {
         Self {
-            class: Class::Unreachable(Reason::NoAnswer),
+            error: ConnectError::unreachable(Reason::NoAnswer),
             message: format!("no answer within {} s", after.as_secs_f64()),
         }
     }
@@ -137,20 +137,20 @@ impl Failure {
     fn waits(after: Duration) -> Self {
         let seconds = after.as_secs_f64();
         Self {
-            class: Class::Full,
+            error: ConnectError::FULL,
             message: format!("the login passed, and no server connection came free within {seconds} s"),
         }
     }
 }
 
-impl From<sqlx::Error> for Failure {
+impl From<sqlx::Error> for ConnectFailure {
     fn from(error: sqlx::Error) -> Self {
         let message = match &error {
             sqlx::Error::Database(database) => database.message().to_owned(),
             other => other.to_string(),
         };
         Self {
-            class: classify(&error),
+            error: classify(&error),
             message,
         }
     }

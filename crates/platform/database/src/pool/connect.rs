@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{Pool, spawn};
-use crate::connect::connect_error::{Class, Reason, classify};
+use crate::connect::connect_error::{ConnectError, Reason, classify};
 use crate::connect::connector::{Connection, Opened};
 use crate::pool::lease::PooledConnection;
 use crate::pool::status::Server;
@@ -89,8 +89,10 @@ impl Pool {
         let failure = match miss {
             Miss::Abandoned => ConnectErrorKind::Cancelled,
             Miss::TimedOut { logged_in: true } => ConnectErrorKind::Full,
-            Miss::TimedOut { logged_in: false } => state.trouble_with(Class::Unreachable(Reason::NoAnswer)),
-            Miss::Failed(error) => state.trouble_with(classify(error)),
+            Miss::TimedOut { logged_in: false } => {
+                state.note_failure(ConnectError::unreachable(Reason::NoAnswer))
+            }
+            Miss::Failed(error) => state.note_failure(classify(error)),
         };
         match failure {
             ConnectErrorKind::Full => state.counters.record(&Event::Refused {

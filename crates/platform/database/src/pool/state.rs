@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 
 use super::acquire::Grant;
 use super::orphans::Orphan;
-use crate::connect::connect_error::{Class, Reason};
+use crate::connect::connect_error::{ConnectError, Reason};
 use crate::error::Error;
 use crate::pool::lease::PooledConnection;
 use crate::pool::status::{IdleLease, Server};
@@ -114,15 +114,12 @@ impl State {
         Duration::from_secs_f64(seconds.clamp(1.0, 30.0).ceil())
     }
 
-    pub(super) fn trouble_with(&mut self, class: Class) -> ConnectErrorKind {
-        let (failure, last_connect_error) = match class {
-            Class::Full => return ConnectErrorKind::Full,
-            Class::Banned(pause) => (ConnectErrorKind::Banned(pause), Reason::Banned),
-            Class::Unreachable(reason) => (ConnectErrorKind::Unreachable, reason),
-            Class::Permanent(reason) => (ConnectErrorKind::Permanent, reason),
-        };
-        self.last_connect_error = Some(last_connect_error);
-        failure
+    /// Notes why the last attempt failed, unless that was a refusal, which passes by itself.
+    pub(super) fn note_failure(&mut self, error: ConnectError) -> ConnectErrorKind {
+        if !error.is_full() {
+            self.last_connect_error = Some(error.reason);
+        }
+        error.kind
     }
 }
 
