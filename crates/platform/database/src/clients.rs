@@ -1,4 +1,4 @@
-//! Who else is connected to the same database, for status pages.
+//! Clients of the same database, for status pages.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::pool::Pool;
 use crate::session::{Session, SessionOptions};
 
 /// The server's own view. Of other roles' sessions it hides the state, not the name.
-/// Only words that the session knows to be harmless, so that it is sent bare and holds nothing after.
+/// It calls only functions that are known to be harmless, so that it runs outside a transaction.
 const SQL: &str = "SELECT coalesce(application_name, '') AS name, count(*) AS connections, \
     count(*) FILTER (WHERE state = 'active') AS active FROM pg_catalog.pg_stat_activity \
     WHERE datid = (SELECT datid FROM pg_catalog.pg_stat_activity WHERE pid = pg_backend_pid()) AND coalesce(backend_type, 'client backend') = 'client backend' \
@@ -29,8 +29,8 @@ pub struct DatabaseClient {
     pub here: bool,
 }
 
-/// Asks the server, where a connection is to be had without anybody waiting for it.
-pub(crate) async fn look(pool: &Arc<Pool>, within: Duration) -> Option<Vec<DatabaseClient>> {
+/// Queries the server, unless a caller would wait for the connection.
+pub(crate) async fn query(pool: &Arc<Pool>, within: Duration) -> Option<Vec<DatabaseClient>> {
     let status = pool.status();
     let quiet = status.waiting == 0 && status.breaker.is_none();
     let room =

@@ -1,4 +1,4 @@
-//! The handle that makes sessions.
+//! Database: the handle that makes sessions.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,20 +13,20 @@ use crate::settings::{Settings, SettingsError};
 use crate::stats::statement_stats::StatementTimings;
 use crate::status_handle::StatusHandle;
 
-/// How often the closure form runs a transaction whose way another one keeps crossing.
+/// How often the closure form runs a transaction that keeps failing with a serialization error.
 const ATTEMPTS: u32 = 5;
 
 /// Makes sessions over a share of connections that is never exceeded.
 ///
-/// Clones are the same pool. It belongs to the HTTP layer or to whoever starts jobs; services get a
-/// `&Session` and so cannot take a second connection by accident.
+/// Clones are the same pool. It belongs to the HTTP layer and to what starts jobs; services get a `&Session` and so
+/// cannot take a second connection by accident.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: Arc<Pool>,
 }
 
 impl Database {
-    /// Takes the current runtime and the settings; opens nothing yet.
+    /// Makes a pool on the current runtime; connects nothing yet.
     ///
     /// Connections are opened, committed and closed on this runtime, so make it on the main
     /// multi-thread one: a worker's own runtime may end before its connections are needed no more.
@@ -55,7 +55,7 @@ impl Database {
         Pool::new(settings).map(|pool| Self { pool })
     }
 
-    /// Opens a first connection, trying again within the time, and tells who answered.
+    /// Waits for a first connection, and returns what the server is.
     ///
     /// # Errors
     /// [`Error::Permanent`] at once; [`Error::Unreachable`] or [`Error::Saturated`] after the time.
@@ -63,17 +63,17 @@ impl Database {
         self.pool.ready(within).await
     }
 
-    /// Begins a unit of work; leases nothing yet.
+    /// Makes a session; leases nothing yet.
     pub fn session(&self, options: SessionOptions) -> Session {
         Session::new(self.pool.clone(), options)
     }
 
-    /// Begins a unit of work that waits behind requests and leaves them a slot. Commit it explicitly.
+    /// Makes a session that waits behind requests and leaves them a slot. Commit it explicitly.
     pub fn background(&self, job: impl Into<Cow<'static, str>>) -> Session {
         self.session(SessionOptions::new(job).background())
     }
 
-    /// Runs a unit of work, commits it, and runs it again when another transaction got in its way.
+    /// Runs a unit of work and commits it; runs it again after a serialization failure or deadlock.
     ///
     /// # Errors
     /// The work's own error, after a rollback; the commit's. [`Error::Serialization`] after five
@@ -110,40 +110,40 @@ impl Database {
         StatusHandle::new(self.pool.clone())
     }
 
-    /// One consistent snapshot; never waits and uses no slot.
+    /// Returns one consistent snapshot; uses no slot and does not wait.
     pub fn status(&self) -> Status {
         self.pool.status()
     }
 
-    /// The snapshot and who holds a connection in it, of one and the same moment.
+    /// Returns the snapshot and the sessions that hold a connection in it, of the same moment.
     pub fn snapshot(&self) -> (Status, Vec<Holder>) {
         self.pool.snapshot()
     }
 
-    /// Who holds a connection at the moment, and what for.
+    /// Returns the sessions that hold a connection at the moment.
     pub fn holders(&self) -> Vec<Holder> {
         self.pool.holders()
     }
 
-    /// How long statements took so far, by kind and table; at most some two hundred of them.
+    /// Returns how long statements took so far, by operation and table; some two hundred entries at most.
     pub fn statements(&self) -> Vec<StatementTimings> {
         self.pool.statements.all()
     }
 
-    /// Who is connected to the same database, by name.
+    /// Returns the clients of the same database, by name.
     ///
-    /// Asks over a connection that nobody wants at the moment, in the background lane; none where there
-    /// is no such connection, no answer within the time, or no such server.
+    /// Slot cost: one lease as background work, and only where no caller waits for it. Returns none where there is no such
+    /// connection, no answer within the time, or no such server.
     pub async fn clients(&self, within: Duration) -> Option<Vec<DatabaseClient>> {
-        clients::look(&self.pool, within).await
+        clients::query(&self.pool, within).await
     }
 
-    /// The settings in force.
+    /// Returns the settings in force.
     pub fn settings(&self) -> &Settings {
         &self.pool.settings
     }
 
-    /// The name of this instance in the server's activity view, where it has one.
+    /// Returns the name of this instance in the server's activity view, where it has one.
     pub fn instance(&self) -> Option<&str> {
         self.pool
             .instance_name
@@ -151,10 +151,10 @@ impl Database {
             .map(crate::connect::instances::InstanceName::name)
     }
 
-    /// Takes no more callers, waits for leases to end, and closes every connection.
+    /// Denies new callers, waits for leases to end, and closes every connection.
     ///
     /// # Errors
-    /// [`StillHeld`] with the holders, where some have not given back within the time.
+    /// [`StillHeld`] with the sessions that have not released their connection within the time.
     pub async fn close(&self, within: Duration) -> Result<(), StillHeld> {
         self.pool
             .close(within)
@@ -163,7 +163,7 @@ impl Database {
     }
 }
 
-/// Tells whether an error means that the same unit of work may succeed if it is run again.
+/// Says whether an error means that the same unit of work may succeed if it is run again.
 pub trait Retry {
     /// True for serialization failures and deadlocks.
     fn is_serialization(&self) -> bool;

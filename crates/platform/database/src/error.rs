@@ -1,4 +1,4 @@
-//! What can go wrong between a session and its database, as a closed set that callers can match.
+//! Errors of sessions, as a closed set that callers can match.
 
 use std::io;
 use std::sync::Arc;
@@ -10,28 +10,28 @@ use sqlx::error::ErrorKind;
 
 use crate::connect::connect_error::{Reason, is_lost};
 
-/// Says why a session could not do what it was asked.
+/// Why a session failed.
 ///
 /// SeaORM's functions return [`DbErr`]; converting that gives the original error back, so
 /// `?` works from SeaORM's functions straight into this type.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection came free in time, or too many callers wait already. Try again later.
-    #[error("no database connection came free in time")]
+    /// No connection became free in time, or too many callers wait already. Try again later.
+    #[error("no database connection became free in time")]
     Saturated {
-        /// When one is likely to be free, by the rate at which they come back.
+        /// When one is likely to be free, by the rate of releases.
         retry_after: Duration,
     },
-    /// Nobody answers at the database's address. Checked in the background; try again later.
+    /// The database does not answer. Attempts go on in the background; try again later.
     #[error("the database cannot be reached: {reason}")]
     Unreachable {
-        /// What the last attempt met.
+        /// Why the last connection attempt failed.
         reason: Reason,
     },
     /// The settings do not fit the server; no attempt will help until one of the two changes.
-    #[error("the database does not let this service in: {reason}")]
+    #[error("the database does not admit this service: {reason}")]
     Permanent {
-        /// What the last attempt met.
+        /// Why the last connection attempt failed.
         reason: Reason,
     },
     /// A statement or the whole unit of work ran past its deadline; what was not committed is undone.
@@ -46,31 +46,31 @@ pub enum Error {
     /// A statement had failed earlier, so the transaction was rolled back instead of committed.
     #[error("the transaction was rolled back: one of its statements had failed")]
     TransactionFailed,
-    /// Another transaction got in the way (40001 or 40P01); the whole unit of work may be run again.
-    #[error("another transaction got in the way; run this one again")]
+    /// A serialization failure or deadlock (40001 or 40P01); the whole unit of work may be run again.
+    #[error("serialization failure or deadlock; run the transaction again")]
     Serialization,
     /// A row with the same key exists.
     #[error("a row with the same key exists already")]
     UniqueViolation {
-        /// The constraint's name, where the server tells it.
+        /// The constraint's name, where the server reports it.
         constraint: Option<String>,
     },
     /// A row that is referred to does not exist, or one that is referred to would vanish.
     #[error("a row refers to another that does not exist")]
     ForeignKeyViolation {
-        /// The constraint's name, where the server tells it.
+        /// The constraint's name, where the server reports it.
         constraint: Option<String>,
     },
     /// A value breaks a check.
     #[error("a value breaks a rule of the table")]
     CheckViolation {
-        /// The constraint's name, where the server tells it.
+        /// The constraint's name, where the server reports it.
         constraint: Option<String>,
     },
     /// A value is missing.
     #[error("a required value is missing")]
     NotNullViolation,
-    /// No row answers the description.
+    /// No such row.
     #[error("no such row")]
     NotFound,
     /// A stream or nested transaction of this session is open; statements go through it.
@@ -82,10 +82,10 @@ pub enum Error {
     /// The service is stopping.
     #[error("the service is shutting down")]
     ShuttingDown,
-    /// What was asked does not work in this pooler mode or on this database.
+    /// Not supported in this pooler mode or on this database.
     #[error("not supported here: {0}")]
     Unsupported(&'static str),
-    /// Anything else a statement can meet.
+    /// Any other error of a statement.
     #[error("a statement failed")]
     Statement(#[source] DbErr),
 }
@@ -117,7 +117,7 @@ impl From<DbErr> for Error {
     }
 }
 
-/// What a driver's error means, unless it is a statement's own affair.
+/// Returns what a driver's error means, unless only its statement is concerned.
 fn classified(error: &SqlxError) -> Option<Error> {
     match error {
         SqlxError::RowNotFound => Some(Error::NotFound),

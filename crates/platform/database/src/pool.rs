@@ -1,8 +1,8 @@
-//! The shell around the scheduler: it locks, asks, and carries out what the scheduler decides.
+//! Pool: the async shell around the scheduler, which carries out its actions.
 //!
-//! Nothing is awaited and nothing is closed, sent or spawned while the lock is held: what has to happen
-//! outside is collected as [`Deferred`]s first. Openings, closes and rollbacks run as tasks of the runtime
-//! that the pool was made on, so that a connection never dies with the runtime of a caller.
+//! While the lock is held nothing is awaited, closed, sent or spawned; such work is collected as [`Deferred`] first.
+//! Connection attempts, closes and rollbacks run as tasks of the runtime that the pool was made on, so that a
+//! connection does not end with the runtime of a caller.
 
 mod acquire;
 mod connect;
@@ -38,7 +38,7 @@ use berth_pool::{
     Action, CloseMode, CloseReason, Lane, ReleaseOutcome, Scheduler, SchedulerConfig, SlotId, Timestamp,
 };
 
-/// How long background work waits behind requests before it gets one turn.
+/// How long background work waits behind requests before it is served once.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Everything that lives as long as the database handle.
@@ -54,7 +54,7 @@ pub(crate) struct Pool {
     state: Mutex<State>,
     /// The driver sleeps until the scheduler's next due time; this wakes it for an earlier one.
     wake: Notify,
-    /// Rung whenever a slot may have become free for good.
+    /// Notified when the last connection of a closing pool is gone.
     emptied: Notify,
 }
 
@@ -63,7 +63,7 @@ pub(crate) struct Pool {
 enum Deferred {
     Open(SlotId, Duration, oneshot::Receiver<()>),
     Close(SlotId, PooledConnection, CloseMode),
-    /// An answer whose caller has left; dropping it gives the lease back.
+    /// An answer whose caller has left; dropping it releases the lease.
     Undelivered(Result<Grant, Error>),
 }
 
@@ -75,7 +75,7 @@ impl Pool {
             && settings.url.is_postgres()
         {
             tracing::warn!(
-                "fresh connections show no instance_name: set database.instances to how many share the limit"
+                "fresh connections show no instance name: set database.instances to the number of instances that share the limit"
             );
         }
         let instance_name = InstanceName::new(&settings);
@@ -111,8 +111,8 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Takes a lease back, in whatever condition.
-    pub(crate) fn give_back(self: &Arc<Self>, slot: SlotId, pooled: PooledConnection, taken: Instant) {
+    /// Releases a lease whose connection is clean.
+    pub(crate) fn release_clean(self: &Arc<Self>, slot: SlotId, pooled: PooledConnection, taken: Instant) {
         let mut state = self.lock();
         let now = self.now();
         let held = taken.elapsed();
@@ -130,10 +130,10 @@ impl Pool {
             drop(state);
             return self.end_orphans_over(slot, pooled);
         }
-        if self.look_is_due(&state, now) {
-            state.looked = Some(now);
+        if self.count_is_due(&state, now) {
+            state.counted_at = Some(now);
             drop(state);
-            return self.look(slot, pooled);
+            return self.count_instances(slot, pooled);
         }
         state.release(slot);
         state.connections.insert(slot, pooled);
@@ -141,7 +141,7 @@ impl Pool {
         self.advance(state);
     }
 
-    /// Notes the end of a lease whose connection does not come back.
+    /// Releases a lease whose connection is gone or being closed.
     pub(crate) fn lost(self: &Arc<Self>, slot: SlotId, how: ReleaseOutcome, taken: Instant) {
         let mut state = self.lock();
         state.release(slot);
@@ -170,7 +170,7 @@ impl Pool {
         self.connector.reset()
     }
 
-    /// Counts an event that belongs to no slot.
+    /// Counts an event.
     pub(crate) fn record(&self, event: &Event<'_>) {
         self.lock().counters.record(event);
     }
@@ -184,10 +184,10 @@ impl Pool {
         state.last_idle = Some(IdleLease { label, idle });
     }
 
-    /// Waits until a connection has been opened once, and tells who answered.
+    /// Waits for a first connection, and returns what the server is.
     pub(crate) async fn ready(self: &Arc<Self>, within: Duration) -> Result<Server, Error> {
         let activity = Arc::new(SessionActivity::new("start".into(), None));
-        // No clock reaches further than some centuries.
+        // A clock reaches some centuries only.
         let deadline = Instant::now() + within.min(LONGEST);
         loop {
             let attempt = self.acquire(&activity, Lane::default(), deadline).await;
@@ -195,7 +195,7 @@ impl Pool {
                 return Ok(server);
             }
             match attempt {
-                // Failing fast is for callers under load; at the start there is time to wait.
+                // Failing fast serves callers under load; at the start there is time to wait.
                 Err(Error::Unreachable { .. }) if Instant::now() + Duration::from_millis(100) < deadline => {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -236,7 +236,7 @@ impl Pool {
         self.began.elapsed()
     }
 
-    /// Carries out what the scheduler has decided: names become connections here, deferred run unlocked.
+    /// Carries out the scheduler's actions; deferred ones run after the lock is released.
     fn advance(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
         let mut deferred = Vec::new();
         let actions: Vec<_> = state.scheduler.poll_actions().collect();
@@ -244,9 +244,9 @@ impl Pool {
             deferred.extend(self.carry_out(&mut state, action));
         }
         let wake = state.scheduler.next_timeout(self.now());
-        let sooner = wake.is_some_and(|wake| state.armed.is_none_or(|armed| wake < armed));
+        let sooner = wake.is_some_and(|wake| state.next_wake.is_none_or(|next_wake| wake < next_wake));
         if sooner {
-            state.armed = wake;
+            state.next_wake = wake;
             self.wake.notify_one();
         }
         if state.draining && state.scheduler.is_empty() {
@@ -296,11 +296,11 @@ impl Pool {
             }
             Action::Connect { slot, within } => {
                 let (cancel_connect, cancelled) = oneshot::channel();
-                state.openings.insert(slot, cancel_connect);
+                state.connecting.insert(slot, cancel_connect);
                 Some(Deferred::Open(slot, within, cancelled))
             }
             Action::CancelConnect { slot } => {
-                state.openings.remove(&slot);
+                state.connecting.remove(&slot);
                 None
             }
             Action::Close { slot, mode, why } => {

@@ -29,8 +29,8 @@ use crate::stats::activity::Usage;
 /// Runs SQL for one unit of work over at most one connection.
 ///
 /// A new session has leased nothing; its first statement leases. With
-/// [`SessionOptions::autocommit_reads`] a plain SELECT is sent bare and its connection goes back at once:
-/// one round trip, nothing held between statements. Any other statement begins a transaction, which
+/// [`SessionOptions::autocommit_reads`] a plain SELECT runs outside a transaction and its connection is released at
+/// once: one round trip, nothing held between statements. Any other statement begins a transaction, which
 /// holds one connection until [`commit`](Self::commit), [`rollback`](Self::rollback) or the end.
 ///
 /// Slot cost: 0 or 1, never 2. Waits for a connection up to `pool_timeout` or its own deadline.
@@ -63,20 +63,20 @@ impl Session {
         }
     }
 
-    /// Commits what was done so far and gives the connection back; the session goes on.
+    /// Commits what was done so far and releases the connection; the session goes on.
     ///
-    /// Serves before anything slow that is not the database, and for what must survive an error answer.
+    /// Use it before slow work that is not the database, and for what must survive an error response.
     /// COMMIT runs in a task of the pool: a caller that leaves cannot cancel it half-way.
     ///
     /// # Errors
     /// [`Error::TransactionFailed`] where a statement had failed: nothing is stored.
     /// [`Error::CommitUnknown`] where the answer was lost. A deferred constraint's own error. In every
-    /// case the connection is given back and the session goes on.
+    /// case the connection is released and the session goes on.
     pub async fn commit(&self) -> Result<(), Error> {
         self.inner.commit().await
     }
 
-    /// Undoes what was done since the last commit and gives the connection back; the session goes on.
+    /// Rolls back what was done since the last commit and releases the connection; the session goes on.
     ///
     /// # Errors
     /// [`Error::SessionBusy`] or [`Error::SessionClosed`].
@@ -84,7 +84,7 @@ impl Session {
         self.inner.rollback().await
     }
 
-    /// Ends the session for good; whoever still holds a clone gets [`Error::SessionClosed`].
+    /// Ends the session; its clones return [`Error::SessionClosed`].
     ///
     /// # Errors
     /// As [`commit`](Self::commit); the session has ended all the same.
@@ -116,8 +116,7 @@ impl Session {
         self.inner.usage()
     }
 
-    /// Runs raw sqlx on the session's own connection, inside its transaction: for COPY and what SeaORM
-    /// lacks. Nobody needs a second pool for that.
+    /// Runs raw sqlx on the session's connection, inside its transaction: for COPY and what SeaORM lacks.
     ///
     /// What raw code leaves on a connection is unknown, so the connection is closed afterwards.
     ///

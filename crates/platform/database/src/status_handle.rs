@@ -1,7 +1,9 @@
 //! A handle that reads the pool's numbers and cannot run SQL.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::clients::{self, DatabaseClient};
 use crate::pool::Pool;
 use crate::pool::status::{Holder, Status};
 use crate::settings::Settings;
@@ -9,7 +11,8 @@ use crate::stats::statement_stats::StatementTimings;
 
 /// Reads the pool's numbers; makes no session.
 ///
-/// For code that may see the pool and not use it, such as request handlers. Slot cost: none, ever.
+/// For code that may see the pool and not use it, such as request handlers. Slot cost: none, but for
+/// [`StatusHandle::clients`].
 #[derive(Clone, Debug)]
 pub struct StatusHandle {
     pool: Arc<Pool>,
@@ -33,6 +36,11 @@ impl StatusHandle {
     /// Returns how long statements took so far, by kind and table; some two hundred entries at most.
     pub fn statements(&self) -> Vec<StatementTimings> {
         self.pool.statements.all()
+    }
+
+    /// Returns the clients of the same database, as [`Database::clients`](crate::Database::clients) does.
+    pub async fn clients(&self, within: Duration) -> Option<Vec<DatabaseClient>> {
+        clients::query(&self.pool, within).await
     }
 
     /// Returns the settings in force.

@@ -26,7 +26,7 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    /// Says goodbye and closes. Flushes what is buffered, so only for connections with clean hands.
+    /// Closes gracefully. Flushes what is buffered, so only for connections with nothing under way.
     pub(crate) async fn close(self) -> Result<(), SqlxError> {
         match self {
             Self::Postgres(connection) => connection.close().await,
@@ -94,8 +94,8 @@ pub(crate) enum Ended {
     Unclean,
 }
 
-/// Ends what SQLite's worker thread is at, which dropping the future does not: nobody waits for the
-/// answer any more, but the thread holds the locks on the file until it has one.
+/// Interrupts the statement of SQLite's worker thread, which dropping the future does not: the thread holds the locks on
+/// the file until the statement ends.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Interrupt(Arc<AtomicBool>);
 
@@ -108,9 +108,9 @@ impl Interrupt {
     }
 
     async fn install(&self, connection: &mut SqliteConnection) -> Result<(), SqlxError> {
-        let rung = self.0.clone();
+        let interrupted = self.0.clone();
         let mut handle = connection.lock_handle().await?;
-        handle.set_progress_handler(Self::EVERY, move || !rung.load(Ordering::Relaxed));
+        handle.set_progress_handler(Self::EVERY, move || !interrupted.load(Ordering::Relaxed));
         Ok(())
     }
 }
@@ -132,7 +132,7 @@ fn backend(row: &PgRow) -> Result<Option<Backend>, SqlxError> {
     Ok(pid.map(|pid| Backend { pid, hang_up_check }))
 }
 
-/// What is known of a new connection.
+/// A new connection, with what is known about it.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
@@ -145,7 +145,7 @@ pub(crate) struct Opened {
     pub(crate) others: Option<u32>,
 }
 
-/// Knows how to open a connection; made once from the settings.
+/// Connects and sets connections up; made once from the settings.
 #[derive(Debug)]
 pub(crate) struct Connector {
     target: Target,
@@ -184,7 +184,7 @@ impl Connector {
         }
     }
 
-    /// Opens a connection and sets it up; `logged_in` is called when authentication has passed.
+    /// Connects and sets the connection up; `logged_in` is called when authentication has passed.
     ///
     /// # Cancel safety
     /// Dropping the future drops the socket; the server notices by itself.
@@ -285,12 +285,12 @@ pub(crate) fn postgres_options(settings: &Settings) -> Result<PgConnectOptions, 
     Ok(options)
 }
 
-/// One statement that sets what the server knows of and answers with what we want to know.
+/// One statement that sets the session up and returns what is to be known about the server.
 ///
 /// Start-up `options` would be refused by PgBouncer and dropped by Supavisor. Behind a transaction
 /// pooler nothing is set: it would stay on whatever server happened to serve.
 fn set_up(settings: &Settings, instance_name: Option<&InstanceName>) -> String {
-    // A new backend reads its catalogues for this: not where nobody counts.
+    // A new backend reads its catalogues for this, so only where instances are counted.
     let others = match instance_name.filter(|_| counts_instances(settings)) {
         Some(instance_name) => format!("({})", instance_name.count_sql()),
         None => "NULL::bigint".to_owned(),

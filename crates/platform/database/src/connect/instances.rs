@@ -1,18 +1,18 @@
-//! Several instances that share one limit, with PostgreSQL as their only coordinator.
+//! Instances: how several processes share one limit, with PostgreSQL as their only coordinator.
 //!
 //! Each connection carries `application_name = <app>/<instance>`. An instance counts the others in
 //! `pg_stat_activity` over connections it holds anyway, and takes its part of what may be used. The
-//! reserve keeps a way in for an instance that nobody has seen yet.
+//! reserve keeps a way in for an instance that the others have not counted yet.
 
 use std::time::Duration;
 
 use crate::connect::connector::quoted;
 use crate::settings::{Instances, PoolerMode, Settings, Strategy};
 
-/// How often an instance looks around.
-pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// How often an instance counts the others.
+pub(crate) const COUNT_INTERVAL: Duration = Duration::from_secs(2);
 
-/// This instance as the server's activity view shows it.
+/// The name of this instance in the server's activity view.
 #[derive(Clone, Debug)]
 pub(crate) struct InstanceName {
     prefix: String,
@@ -20,7 +20,7 @@ pub(crate) struct InstanceName {
 }
 
 impl InstanceName {
-    /// Makes a name of its own for this process, where there are server sessions to carry it.
+    /// Makes a name for this process, where there are server sessions to carry it.
     pub(crate) fn new(settings: &Settings) -> Option<Self> {
         if !settings.url.is_postgres() || settings.pooler_mode() == PoolerMode::Transaction {
             return None;
@@ -60,29 +60,29 @@ impl ShareBudget {
         }
     }
 
-    /// The share with which a process begins, before it has looked.
+    /// The share with which a process begins, before it has counted_at.
     pub(crate) fn first(self, settings: &Settings) -> usize {
         match settings.instances {
             Instances::Fixed(instances) => self.share(instances),
-            // A newcomer takes one slot, the reserve's, until it has seen how many there are.
+            // A new instance takes one slot, from the reserve, until it has counted the others.
             Instances::Auto if counts_instances(settings) => 1,
             Instances::Auto => self.share(1),
         }
     }
 
-    /// This instance's part, at least one.
+    /// The share of each of so many instances, at least one.
     pub(crate) fn share(self, instances: u32) -> usize {
         let part = (self.usable / instances.max(1)).clamp(1, self.ceiling);
         usize::try_from(part).unwrap_or(usize::MAX)
     }
 
-    /// Whether there are more instances than slots, so that some can show themselves only in turns.
+    /// Whether there are more instances than slots, so that they take turns.
     pub(crate) fn crowded(self, instances: u32) -> bool {
         instances > self.usable
     }
 }
 
-/// Whether instances find each other in the server; fresh connections show no instance_name.
+/// Whether instances find each other in the server; fresh connections have no instance name there.
 pub(crate) fn counts_instances(settings: &Settings) -> bool {
     settings.url.is_postgres()
         && settings.instances == Instances::Auto

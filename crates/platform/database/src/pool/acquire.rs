@@ -1,4 +1,4 @@
-//! How a caller asks for a connection and waits for it.
+//! Acquire: how a caller waits for a connection.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ impl Pool {
     /// Waits for a connection, at most until the deadline.
     ///
     /// # Cancel safety
-    /// Dropping the future gives up the place in the queue; a lease already on its way goes back.
+    /// Dropping the future leaves the queue; a lease that was granted meanwhile is released.
     pub(crate) async fn acquire(
         self: &Arc<Self>,
         activity: &Arc<SessionActivity>,
@@ -57,11 +57,11 @@ impl Pool {
                 std::mem::forget(guard);
                 answer
             }
-            // The pool keeps each sender until it answers, so a closed channel means it has ended.
+            // The pool keeps each sender until it answers, so a closed channel means that the pool has ended.
             Ok(Err(_)) => Err(Error::ShuttingDown),
             Err(_) => {
                 drop(guard);
-                // It may have been answered in the instant between.
+                // It may have been answered between the timeout and leaving the queue.
                 answer
                     .try_recv()
                     .unwrap_or_else(|_| Err(self.timed_out(activity, begun.elapsed())))
@@ -98,7 +98,7 @@ impl Pool {
             },
         );
         self.advance(state);
-        // Most callers find a connection idle: their answer is there already.
+        // Most callers find an idle connection, so their answer is there already.
         let mut receiver = receiver;
         match receiver.try_recv() {
             Ok(answer) => answer.map(AcquireStep::Grant),
@@ -123,7 +123,7 @@ impl Pool {
     }
 }
 
-/// A lease on its way to its caller.
+/// A lease for a caller, and what to do before it is used.
 #[derive(Debug)]
 pub(crate) struct Grant {
     pub(super) lease: Lease,
@@ -135,7 +135,7 @@ pub(super) enum AcquireStep {
     Waits(WaiterId, oneshot::Receiver<Result<Grant, Error>>),
 }
 
-/// A place in the queue, given up when dropped.
+/// A place in the queue; dropped, it leaves the queue.
 pub(super) struct WaitGuard<'a> {
     pub(super) pool: &'a Arc<Pool>,
     pub(super) waiter_id: WaiterId,
@@ -144,7 +144,7 @@ pub(super) struct WaitGuard<'a> {
 impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.pool.lock();
-        // Bound first: an answer inside would be dropped under the lock.
+        // Bound to a variable, so that an answer inside is not dropped under the lock.
         let waiting = state.waiters.remove(&self.waiter_id);
         state.scheduler.cancel(self.pool.now(), self.waiter_id);
         self.pool.advance(state);

@@ -1,4 +1,4 @@
-//! Connections on their way in and on their way out, as tasks of the pool.
+//! Connects and closes, as tasks of the pool.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::stats::counters::Event;
 use berth_pool::{CloseMode, ConnectErrorKind, SlotId};
 
 impl Pool {
-    /// Closes a connection that the scheduler knows to be closing, in a task of its own.
+    /// Closes a connection whose slot is in the state `Closing`, in a task.
     pub(crate) fn close_connection(
         self: &Arc<Self>,
         slot: SlotId,
@@ -26,23 +26,23 @@ impl Pool {
             pool: self.clone(),
             slot,
         };
-        // SQLite's connection ends with its worker thread, which must be waited for.
+        // A connection of SQLite ends with its worker thread, which must be waited for.
         if mode == CloseMode::Abrupt && matches!(pooled.connection, Connection::Postgres(_)) {
             drop(pooled);
             return drop(leaving);
         }
         let limit = self.settings.close_timeout;
         spawn(&self.runtime, async move {
-            // Out of time, it is dropped, which closes it as well.
+            // After the timeout it is dropped, which closes it as well.
             let _ = tokio::time::timeout(limit, pooled.close()).await;
             drop(leaving);
         });
     }
 
-    fn arrived(self: &Arc<Self>, slot: SlotId, opened: Opened, took: Duration) {
+    fn connected(self: &Arc<Self>, slot: SlotId, opened: Opened, took: Duration) {
         let mut state = self.lock();
         let now = self.now();
-        state.openings.remove(&slot);
+        state.connecting.remove(&slot);
         state.counters.record(&Event::Opened {
             slot,
             pid: opened.backend.map(|backend| backend.pid),
@@ -64,7 +64,7 @@ impl Pool {
             .others
             .filter(|_| self.settings.instances == Instances::Auto)
         {
-            self.divide(&mut state, others, now);
+            self.set_share(&mut state, others, now);
         }
         let lifetime = self.settings.pool_recycle.mul_f64(1.0 - fastrand::f64() / 10.0);
         state.connections.insert(
@@ -82,17 +82,17 @@ impl Pool {
         self.advance(state);
     }
 
-    fn missed(self: &Arc<Self>, slot: SlotId, miss: &Miss) {
+    fn connect_failed(self: &Arc<Self>, slot: SlotId, miss: &AttemptError) {
         let mut state = self.lock();
-        state.openings.remove(&slot);
+        state.connecting.remove(&slot);
         let now = self.now();
         let failure = match miss {
-            Miss::Abandoned => ConnectErrorKind::Cancelled,
-            Miss::TimedOut { logged_in: true } => ConnectErrorKind::Full,
-            Miss::TimedOut { logged_in: false } => {
+            AttemptError::Cancelled => ConnectErrorKind::Cancelled,
+            AttemptError::TimedOut { logged_in: true } => ConnectErrorKind::Full,
+            AttemptError::TimedOut { logged_in: false } => {
                 state.note_failure(ConnectError::unreachable(Reason::NoAnswer))
             }
-            Miss::Failed(error) => state.note_failure(classify(error)),
+            AttemptError::Failed(error) => state.note_failure(classify(error)),
         };
         match failure {
             ConnectErrorKind::Full => state.counters.record(&Event::Refused {
@@ -110,7 +110,7 @@ impl Pool {
     }
 }
 
-/// An opening under way; dropped unfinished, it tells the scheduler that it was abandoned.
+/// A connection attempt under way; dropped unfinished, it is reported to the scheduler as cancelled.
 #[derive(Debug)]
 pub(super) struct ConnectTask {
     pub(super) pool: Arc<Pool>,
@@ -119,11 +119,11 @@ pub(super) struct ConnectTask {
     pub(super) done: bool,
 }
 
-/// Why an opening brought no connection.
+/// Why a connection attempt failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Miss {
-    #[error("given up")]
-    Abandoned,
+pub(super) enum AttemptError {
+    #[error("cancelled")]
+    Cancelled,
     #[error("no answer in time")]
     TimedOut { logged_in: bool },
     #[error("{0}")]
@@ -148,15 +148,15 @@ impl ConnectTask {
         };
         self.done = true;
         match outcome {
-            Some(Ok(Ok(opened))) => pool.arrived(self.slot, opened, begun.elapsed()),
-            Some(Ok(Err(error))) => pool.missed(self.slot, &Miss::Failed(error)),
-            Some(Err(_)) => pool.missed(
+            Some(Ok(Ok(opened))) => pool.connected(self.slot, opened, begun.elapsed()),
+            Some(Ok(Err(error))) => pool.connect_failed(self.slot, &AttemptError::Failed(error)),
+            Some(Err(_)) => pool.connect_failed(
                 self.slot,
-                &Miss::TimedOut {
+                &AttemptError::TimedOut {
                     logged_in: self.logged_in,
                 },
             ),
-            None => pool.missed(self.slot, &Miss::Abandoned),
+            None => pool.connect_failed(self.slot, &AttemptError::Cancelled),
         }
     }
 }
@@ -164,12 +164,12 @@ impl ConnectTask {
 impl Drop for ConnectTask {
     fn drop(&mut self) {
         if !self.done {
-            self.pool.missed(self.slot, &Miss::Abandoned);
+            self.pool.connect_failed(self.slot, &AttemptError::Cancelled);
         }
     }
 }
 
-/// A connection on its way out; when dropped, its slot is free.
+/// A connection that is being closed; dropped, it frees the slot.
 pub(super) struct CloseGuard {
     pub(super) pool: Arc<Pool>,
     pub(super) slot: SlotId,

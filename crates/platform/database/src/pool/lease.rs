@@ -1,4 +1,4 @@
-//! A connection lent to one session, and how it comes back.
+//! Lease: a pooled connection in the hands of one session, and its release.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::connect::tls_relay::Relay;
 use crate::pool::{Pool, spawn};
 use berth_pool::{CloseMode, ReleaseOutcome, SlotId};
 
-/// The longest a check of a connection that lay idle may take: a dropped flow does not fail, it hangs.
+/// The timeout of the validation of an idle connection: a flow that was dropped on the way does not fail, it hangs.
 const CHECK_LIMIT: Duration = Duration::from_secs(1);
 
-/// A connection with what is known of it.
+/// A connection of the pool, with what is known about it.
 #[derive(Debug)]
 pub(crate) struct PooledConnection {
     pub(crate) connection: Connection,
@@ -27,9 +27,9 @@ pub(crate) struct PooledConnection {
 }
 
 impl PooledConnection {
-    /// Says goodbye, and waits until the server's side of the wire is closed too.
+    /// Closes the connection gracefully, and waits until the socket to the server is closed.
     pub(crate) async fn close(self) {
-        // An error on the way out leaves a closed connection all the same.
+        // After an error the connection is closed all the same.
         let _ = self.connection.close().await;
         self.relay.ended().await;
     }
@@ -52,15 +52,15 @@ pub(crate) enum ConnectionState {
     Outdated,
 }
 
-/// One slot's connection in the hands of a session; dropping it gives it back in its condition.
+/// A slot's connection, leased to a session. Dropping it releases the connection in the state that was noted last.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pool: Arc<Pool>,
     slot: SlotId,
     pooled: Option<PooledConnection>,
     taken: Instant,
-    condition: ConnectionState,
-    /// Something of its user's stays on it, whatever becomes of the transaction: closed, not passed on.
+    state: ConnectionState,
+    /// Session state may remain that the reset does not clear, so the connection is closed after this lease.
     tainted: bool,
 }
 
@@ -72,23 +72,23 @@ impl Lease {
             slot,
             pooled: Some(pooled),
             taken: Instant::now(),
-            condition: ConnectionState::Clean,
+            state: ConnectionState::Clean,
             tainted: false,
         }
     }
 
     /// The connection. Marked busy until [`Lease::finish`], so that a dropped future is noticed.
     pub(crate) fn begin(&mut self) -> Option<&mut Connection> {
-        self.condition = ConnectionState::Busy;
+        self.state = ConnectionState::Busy;
         self.pooled.as_mut().map(|pooled| &mut pooled.connection)
     }
 
-    /// What was begun has ended, and leaves the connection in this condition.
-    pub(crate) fn finish(&mut self, condition: ConnectionState) {
-        self.condition = condition;
+    /// Notes that the statement has ended and left the connection in this state.
+    pub(crate) fn finish(&mut self, state: ConnectionState) {
+        self.state = state;
     }
 
-    /// Marks the connection as not fit for another session, however its transaction ends.
+    /// Closes the connection when it is released, however its transaction ends.
     pub(crate) fn close_afterwards(&mut self) {
         self.tainted = true;
     }
@@ -102,7 +102,7 @@ impl Lease {
         self.taken.elapsed()
     }
 
-    /// Makes sure that a connection that lay idle for long still answers; drops it as dead if not.
+    /// Validates a connection that was idle for long; drops it as dead if it does not answer.
     pub(crate) async fn check(&mut self, deadline: Instant) -> bool {
         let limit = deadline.min(Instant::now() + CHECK_LIMIT);
         let Some(connection) = self.begin() else {
@@ -117,14 +117,14 @@ impl Lease {
         let answer = tokio::time::timeout_at(limit.into(), ping).await;
         self.finish(match answer {
             Ok(Ok(())) => ConnectionState::Clean,
-            // The caller's haste says nothing of the connection, let alone of those beside it.
+            // The caller's deadline passed, which says nothing about this connection or the others.
             Err(_) if limit == deadline => ConnectionState::Busy,
             Ok(Err(_)) | Err(_) => ConnectionState::Dead,
         });
         matches!(answer, Ok(Ok(())))
     }
 
-    /// Runs a counting query for the pool's own deferred; none where the connection failed.
+    /// Runs a counting query of the pool's maintenance; returns none where the connection failed.
     pub(crate) async fn count(&mut self, sql: &str) -> Option<u32> {
         let Some(Connection::Postgres(connection)) = self.begin() else {
             return None;
@@ -144,7 +144,7 @@ impl Lease {
                 });
                 None
             }
-            // It was in use a moment ago: the server is slow, and the connections beside this one are not to blame.
+            // It was in use a moment ago, so the server is slow and the other connections are not suspect.
             Err(_) => {
                 self.finish(ConnectionState::Busy);
                 None
@@ -159,7 +159,7 @@ impl Lease {
             slot: self.slot,
             pooled: Some(pooled),
             taken: self.taken,
-            condition: ConnectionState::Busy,
+            state: ConnectionState::Busy,
             tainted: self.tainted,
         };
         spawn(&self.pool.runtime.clone(), async move {
@@ -179,12 +179,12 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(pooled) = self.pooled.take() else { return };
-        match self.condition {
+        match self.state {
             ConnectionState::Clean if self.tainted => {
                 self.pool.lost(self.slot, ReleaseOutcome::Closing, self.taken);
                 self.pool.close_connection(self.slot, pooled, CloseMode::Graceful);
             }
-            ConnectionState::Clean => self.pool.give_back(self.slot, pooled, self.taken),
+            ConnectionState::Clean => self.pool.release_clean(self.slot, pooled, self.taken),
             ConnectionState::Open => self.roll_back(pooled),
             ConnectionState::Busy if matches!(pooled.connection, Connection::Postgres(_)) => {
                 self.pool.orphan(self.slot, pooled, self.taken);
@@ -196,7 +196,7 @@ impl Drop for Lease {
 }
 
 impl Lease {
-    /// Ends a connection that is dead, or whose SQLite thread is still at work.
+    /// Drops a connection that is dead, or closes one whose SQLite thread is still running a statement.
     fn abandon(&self, pooled: PooledConnection) {
         match pooled.connection {
             Connection::Postgres(connection) => {

@@ -1,4 +1,4 @@
-//! The pool as others see it.
+//! Snapshot: the state of the pool and the sessions that hold connections.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,19 +15,19 @@ impl Pool {
     }
 
     pub(crate) fn holders(&self) -> Vec<Holder> {
-        who(&self.lock())
+        holders(&self.lock())
     }
 
-    /// Both of one moment.
+    /// Returns both, of the same moment.
     pub(crate) fn snapshot(&self) -> (Status, Vec<Holder>) {
         let state = self.lock();
-        (self.describe(&state), who(&state))
+        (self.describe(&state), holders(&state))
     }
 
     fn describe(&self, state: &State) -> Status {
         let now = self.now();
         let (waiting, waiting_background) = state.scheduler.waiting();
-        let eldest = state
+        let oldest = state
             .waiters
             .values()
             .map(|waiting| waiting.since.elapsed())
@@ -44,7 +44,7 @@ impl Pool {
             slots: state.scheduler.slot_counts(),
             waiting,
             waiting_background,
-            oldest_wait: eldest.unwrap_or_default(),
+            oldest_wait: oldest.unwrap_or_default(),
             breaker: state.scheduler.breaker().denies(now),
             last_connect_error: state.last_connect_error,
             consecutive_refusals: state.scheduler.breaker().refusals(),
@@ -59,8 +59,8 @@ impl Pool {
     }
 }
 
-/// Everybody who holds a connection, by slot.
-fn who(state: &State) -> Vec<Holder> {
+/// The sessions that hold a connection, by slot.
+fn holders(state: &State) -> Vec<Holder> {
     let held = state.holders.iter();
     let mut holders: Vec<_> = held.map(|(slot, held)| holder(*slot, held)).collect();
     holders.sort_by_key(|holder| holder.slot);

@@ -1,4 +1,4 @@
-//! What the pool's lock guards: the scheduler, and the things of which the scheduler only knows the names.
+//! State under the pool's lock: the scheduler, and what its ids stand for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,19 +19,19 @@ use crate::stats::histogram::Histogram;
 use berth_pool::Outage;
 use berth_pool::{AcquireError, ConnectErrorKind, Scheduler, SlotId, Timestamp, WaiterId};
 
-/// What the lock guards: the scheduler, and the things it only knows the names of.
+/// What the lock guards.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) scheduler: Scheduler,
     pub(super) connections: HashMap<SlotId, PooledConnection>,
     pub(super) waiters: HashMap<WaiterId, Waiting>,
-    /// Dropping a sender gives its opening up.
-    pub(super) openings: HashMap<SlotId, oneshot::Sender<()>>,
+    /// Dropping a sender cancels its connection attempt.
+    pub(super) connecting: HashMap<SlotId, oneshot::Sender<()>>,
     pub(super) holders: HashMap<SlotId, (Arc<SessionActivity>, Instant, Option<i32>)>,
-    pub(super) armed: Option<Timestamp>,
+    pub(super) next_wake: Option<Timestamp>,
     pub(super) draining: bool,
     pub(super) instances: u32,
-    pub(super) looked: Option<Timestamp>,
+    pub(super) counted_at: Option<Timestamp>,
     pub(super) last_success: Option<Timestamp>,
     pub(super) last_connect_error: Option<Reason>,
     pub(super) server: Option<Server>,
@@ -63,12 +63,12 @@ impl State {
             scheduler,
             connections: HashMap::new(),
             waiters: HashMap::new(),
-            openings: HashMap::new(),
+            connecting: HashMap::new(),
             holders: HashMap::new(),
-            armed: None,
+            next_wake: None,
             draining: false,
             instances,
-            looked: None,
+            counted_at: None,
             last_success: None,
             last_connect_error: None,
             server: None,
@@ -106,7 +106,7 @@ impl State {
         }
     }
 
-    /// The queue's length over the rate at which connections come back.
+    /// The length of the queue over the rate of releases.
     pub(super) fn retry_after(&self) -> Duration {
         let (requests, background) = self.scheduler.waiting();
         let waiting = u32::try_from(requests + background).unwrap_or(u32::MAX).max(1);
@@ -123,7 +123,7 @@ impl State {
     }
 }
 
-/// How fast connections come back: a moving average of the time between two returns.
+/// Rate of releases: a moving average of the time between two of them.
 #[derive(Debug, Default)]
 pub(super) struct Rate {
     last: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! What the pool tells of itself: one snapshot under one lock, so that its numbers add up.
+//! Status of the pool: one snapshot under one lock, so that its numbers add up.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -38,15 +38,15 @@ pub struct Status {
     pub waiting: usize,
     /// Background work that waits for a connection.
     pub waiting_background: usize,
-    /// How long the eldest waiter has waited.
+    /// How long the oldest waiter has waited.
     pub oldest_wait: Duration,
-    /// What new callers are told, if the breaker is open.
+    /// Why new callers are denied, if the circuit breaker is open.
     pub breaker: Option<Outage>,
-    /// What the last failed opening met, until one succeeds.
+    /// Why the last connection attempt failed, until one succeeds.
     pub last_connect_error: Option<Reason>,
-    /// Refusals since the last opening that succeeded.
+    /// Refusals since the last connection attempt that succeeded.
     pub consecutive_refusals: u32,
-    /// The time since an opening last succeeded or a connection last came back in good order.
+    /// The time since a connection attempt succeeded or a lease was released in good order.
     pub last_success: Option<Duration>,
     /// Set once the pool takes no more callers.
     pub draining: bool,
@@ -56,9 +56,9 @@ pub struct Status {
     pub waits: Histogram,
     /// How long connections were held.
     pub uses: Histogram,
-    /// How long openings took.
+    /// How long connecting took.
     pub opens: Histogram,
-    /// The last connection that lay idle inside a transaction for more than 50 ms.
+    /// The last connection that was idle inside a transaction for more than 50 ms.
     pub last_idle: Option<IdleLease>,
 }
 
@@ -67,11 +67,11 @@ pub struct Status {
 pub struct IdleLease {
     /// The route or job.
     pub label: Cow<'static, str>,
-    /// How long it lay idle.
+    /// How long it was idle.
     pub idle: Duration,
 }
 
-/// Who holds a connection, and what for.
+/// A session that holds a connection.
 #[derive(Clone, Debug, Serialize)]
 pub struct Holder {
     /// The slot's number.
@@ -88,7 +88,7 @@ pub struct Holder {
     pub for_time: Duration,
     /// The statement under way or the last one, without its parameters.
     pub statement: Option<String>,
-    /// StatementStats of this session so far.
+    /// Statements of this session so far.
     pub statements: u32,
     /// The server process that serves it, where it is known.
     pub pid: Option<i32>,
@@ -99,7 +99,7 @@ pub struct Holder {
 pub struct Server {
     /// `PostgreSQL` or `SQLite`.
     pub product: &'static str,
-    /// Its version, as it tells it.
+    /// Its version, as it reports it.
     pub version: String,
 }
 
@@ -109,11 +109,11 @@ impl std::fmt::Display for Server {
     }
 }
 
-/// Names those who held a connection when the pool had to end.
+/// Lists the sessions that held a connection when the pool was closed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("connections still held when the pool closed: {}", list(.holders))]
 pub struct StillHeld {
-    /// Who held one.
+    /// The sessions that held one.
     pub holders: Vec<Holder>,
 }
 

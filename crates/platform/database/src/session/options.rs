@@ -112,7 +112,7 @@ impl SessionOptions {
     /// Takes a role and its claims for row-level security, as PostgREST and Supabase do: `set local
     /// role` and the setting `request.jwt.claims`, in BEGIN's own round trip. PostgreSQL only.
     ///
-    /// Statements fail with [`Error::Unsupported`] for a role that the server would not take as written:
+    /// Statements fail with [`Error::Unsupported`](crate::Error::Unsupported) for a role that the server would not take as written:
     /// `none` means no role to it, quoted or not, and names are cut at 63 bytes.
     #[must_use]
     pub fn role(self, role: impl Into<String>, claims: serde_json::Value) -> Self {

@@ -1,4 +1,4 @@
-//! Whose lease it is and what it does at the moment, for status pages and logs.
+//! Activity of a session: what it does with its connection at the moment, for status pages and logs.
 
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-/// One session as others see it.
+/// A session as status pages show it.
 #[derive(Debug)]
 pub(crate) struct SessionActivity {
     pub(crate) label: Cow<'static, str>,
@@ -50,14 +50,14 @@ pub struct Usage {
     pub waited: Duration,
     /// Time a connection was held.
     pub held: Duration,
-    /// StatementStats sent, BEGIN and COMMIT not counted.
+    /// Statements sent, BEGIN and COMMIT not counted.
     pub statements: u32,
     /// Round trips to the server, as far as known: preparing a new statement takes one more.
     pub round_trips: u32,
 }
 
 impl Activity {
-    /// How long the connection has lain idle in a transaction, if it does.
+    /// How long the connection has been idle in a transaction, if it does.
     fn idle(&self, now: Instant) -> Option<Duration> {
         (self.state == HolderState::InTransaction).then(|| now - self.since)
     }
@@ -82,7 +82,7 @@ impl SessionActivity {
         self.update(|activity| activity.clone())
     }
 
-    /// A statement goes out; returns how long the connection lay idle in a transaction before it.
+    /// A statement begins; returns how long the connection was idle in a transaction before it.
     pub(crate) fn begins(&self, sql: &str, counted: Counted) -> Option<Duration> {
         let sql: std::sync::Arc<str> = sql.into();
         self.update(|activity| {
@@ -97,7 +97,7 @@ impl SessionActivity {
         })
     }
 
-    /// The transaction is over without another statement; returns how long the connection lay idle in it.
+    /// The transaction is over without another statement; returns how long the connection was idle in it.
     pub(crate) fn ends(&self) -> Option<Duration> {
         self.update(|activity| {
             let now = Instant::now();
@@ -107,7 +107,7 @@ impl SessionActivity {
         })
     }
 
-    /// A statement is done.
+    /// A statement has ended.
     pub(crate) fn finishes(&self, state: HolderState) {
         self.update(|activity| (activity.state, activity.since) = (state, Instant::now()));
     }

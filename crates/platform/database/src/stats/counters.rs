@@ -1,4 +1,4 @@
-//! Everything that happens to a connection, in one place: a counter and a log line each.
+//! Counters of everything that happens to connections, with a log line for each event.
 
 use std::time::Duration;
 
@@ -6,33 +6,33 @@ use serde::Serialize;
 
 use berth_pool::{CloseReason, SlotId};
 
-/// How often each thing has happened since the start.
+/// The number of events of each kind since the start.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Connections opened.
+    /// Connection attempts that succeeded.
     pub opened: u64,
-    /// Openings refused because the pooler or server was full.
+    /// Connection attempts refused because the pooler or server was full.
     pub refused: u64,
-    /// Openings that failed for another reason.
+    /// Connection attempts that failed for another reason.
     pub failed: u64,
-    /// Connections lent.
+    /// Leases.
     pub leased: u64,
-    /// Connections given back in good order.
+    /// Leases released in good order.
     pub returned: u64,
-    /// Connections closed, for whatever reason.
+    /// Connections closed, for any reason.
     pub closed: u64,
     /// Connections closed for their age.
     pub recycled: u64,
     /// Connections found dead.
     pub dead: u64,
-    /// Connections dropped in the middle of a statement, because its caller left or its time was up.
+    /// Connections dropped in the middle of a statement, because its caller left or its deadline passed.
     pub cancelled: u64,
     /// Callers that got no connection within their time.
     pub timed_out: u64,
-    /// Callers turned away at once because too many waited.
+    /// Callers rejected at once because too many waited.
     pub rejected: u64,
-    /// StatementStats run again on another connection after the first one was found dead.
+    /// Statements sent again on another connection after the first was lost.
     pub retried: u64,
     /// Transactions committed.
     pub committed: u64,
@@ -40,11 +40,11 @@ pub struct Counters {
     pub rolled_back: u64,
     /// Commits whose answer was lost.
     pub commit_unknown: u64,
-    /// Connections that lay idle inside a transaction for more than 50 ms.
+    /// Connections that was idle inside a transaction for more than 50 ms.
     pub idle_in_transaction: u64,
 }
 
-/// One thing that happened.
+/// One event.
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
     Opened {
@@ -101,7 +101,7 @@ pub(crate) enum Event<'a> {
 }
 
 impl Counters {
-    /// Counts an event and logs it at debug level; what an operator must know is logged as a warning.
+    /// Counts an event and logs it at debug level, an unknown commit as an error.
     pub(crate) fn record(&mut self, event: &Event<'_>) {
         match event {
             Event::Opened { slot, pid, took } => {
@@ -118,12 +118,12 @@ impl Counters {
                 tracing::debug!(
                     db.slot = slot.0,
                     answer,
-                    "opening refused: the pooler or server is full"
+                    "connection attempt refused: the pooler or server is full"
                 );
             }
             Event::Failed { slot, answer } => {
                 self.failed += 1;
-                tracing::debug!(db.slot = slot.0, answer, "opening failed");
+                tracing::debug!(db.slot = slot.0, answer, "connection attempt failed");
             }
             Event::Leased { slot, label, waited } => {
                 self.leased += 1;
@@ -136,7 +136,7 @@ impl Counters {
             }
             Event::Returned { slot, held } => {
                 self.returned += 1;
-                tracing::debug!(db.slot = slot.0, held_ms = millis(*held), "connection returned");
+                tracing::debug!(db.slot = slot.0, held_ms = millis(*held), "connection released");
             }
             Event::Closed { slot, why } => {
                 self.closed += 1;
@@ -159,7 +159,7 @@ impl Counters {
                 tracing::debug!(
                     label,
                     wait_ms = millis(*waited),
-                    "no connection came free in time"
+                    "no connection became free in time"
                 );
             }
             Event::Rejected { label } => {
@@ -168,7 +168,7 @@ impl Counters {
             }
             Event::Retried { label } => {
                 self.retried += 1;
-                tracing::debug!(label, "statement run again on another connection");
+                tracing::debug!(label, "statement sent again on another connection");
             }
             Event::Committed => self.committed += 1,
             Event::RolledBack => self.rolled_back += 1,
@@ -178,24 +178,24 @@ impl Counters {
             }
             Event::IdleInTransaction { label, idle } => {
                 self.idle_in_transaction += 1;
-                // One busy route would fill the log: whoever watches the counters warns, now and then.
+                // A busy route would fill the log, so the background tasks that watch the counters warn instead.
                 tracing::debug!(
                     label,
                     idle_ms = millis(*idle),
-                    "a connection lay idle inside a transaction: commit the session before slow work"
+                    "a connection was idle inside a transaction: commit the session before slow work"
                 );
             }
         }
     }
 }
 
-/// A word for why a connection was closed.
+/// Returns the reason of a close, as the log shows it.
 pub(crate) fn reason(why: CloseReason) -> &'static str {
     match why {
         CloseReason::Expired => "expired",
         CloseReason::Idle => "unused",
         CloseReason::OverShare => "over the share",
-        CloseReason::Rotated => "its turn ended",
+        CloseReason::Rotated => "rotated",
         CloseReason::Suspect => "suspect",
         CloseReason::Draining => "shutting down",
     }

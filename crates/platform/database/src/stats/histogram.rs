@@ -1,4 +1,4 @@
-//! Durations in fixed buckets: enough for percentiles and for Prometheus, at the price of an addition.
+//! Histogram of durations in fixed buckets, for percentiles and Prometheus.
 
 use std::time::Duration;
 

@@ -92,10 +92,10 @@ async fn the_life_of_a_connection_is_told_at_debug_level() {
     row.unwrap();
     database.close(Duration::from_secs(5)).await.unwrap();
     for words in [
-        ["DEBUG", "opening refused", "MaxClientsInSessionMode"],
+        ["DEBUG", "connection attempt refused", "MaxClientsInSessionMode"],
         ["DEBUG", "connection opened", "took_ms="],
         ["DEBUG", "connection leased", "GET /life"],
-        ["DEBUG", "connection returned", "held_ms="],
+        ["DEBUG", "connection released", "held_ms="],
         ["DEBUG", "connection closed", "shutting down"],
     ] {
         assert!(!told(&words).is_empty(), "{words:?} is not told");
