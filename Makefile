@@ -2,12 +2,12 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check verify migrate openapi config bench clean
-.PHONY: blank # sample
+.PHONY: remove-example
 CARGO ?= cargo
 TESTKIT_RUN = $(or $(CARGO_TARGET_DIR),target)/debug/testkit-run
 
 help: ## Print this menu
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Serve on http://127.0.0.1:8080 (SQLite in data/ unless DATABASE_URL is set)
 	@$(CARGO) run --package api
@@ -24,7 +24,7 @@ check: ## Check formatting, lints and documentation
 verify: test check ## Run test and check, and whatever is too slow for each change
 	.ci/observability
 	$(TESTKIT_RUN) $(CARGO) test --workspace -- --ignored </dev/null
-	.ci/blank # sample
+	.ci/remove-example
 
 migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migrate DO=status
 	@$(CARGO) run --quiet --package migration -- $(or $(DO),up)
@@ -36,11 +36,9 @@ openapi: ## Write docs/openapi.json from the code
 config: ## Print the settings in force and where each came from
 	@$(CARGO) run --quiet --package api -- config
 
-# sample begins
-blank: ## Take the sample out, and leave a service that has everything but tables
-	@scripts/blank
+remove-example: ## Remove the example; the rest compiles, serves and passes its tests
+	@scripts/remove-example
 
-# sample ends
 bench: servers ## Measure side by side with peers; one part alone: make bench DO=reads
 	$(CARGO) build --quiet --package berth-testkit --bin testkit-run
 	$(TESTKIT_RUN) $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(DO)

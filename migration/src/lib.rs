@@ -3,8 +3,8 @@
 //! `make migrate ARGS="generate add_tags"` makes a file and lists it. The crate `berth-migrate` applies them.
 
 mod m20260101_000001_create_users;
-mod m20260101_000002_create_conversations; // sample
-mod m20260101_000003_create_messages; // sample
+mod m20260101_000002_create_conversations;
+mod m20260101_000003_create_messages;
 
 use sea_orm_migration::prelude::*;
 
@@ -17,8 +17,8 @@ impl MigratorTrait for Migrator {
         vec![
             // The last one is applied last.
             Box::new(m20260101_000001_create_users::Migration),
-            Box::new(m20260101_000002_create_conversations::Migration), // sample
-            Box::new(m20260101_000003_create_messages::Migration),      // sample
+            Box::new(m20260101_000002_create_conversations::Migration),
+            Box::new(m20260101_000003_create_messages::Migration),
         ]
     }
 }

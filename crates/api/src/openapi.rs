@@ -5,7 +5,6 @@ use berth_web::problem::ProblemType;
 use utoipa::OpenApi;
 
 use crate::handlers::me;
-use crate::sample; // sample
 
 /// The types of problems that this service has beside the platform's; `/problems/{name}` explains them.
 pub const PROBLEM_TYPES: &[&ProblemType] = &[];
@@ -13,7 +12,7 @@ pub const PROBLEM_TYPES: &[&ProblemType] = &[];
 /// The description: this service's routes and the platform's.
 pub fn api() -> utoipa::openapi::OpenApi {
     let api = Api::openapi();
-    let api = api.merge_from(sample::Api::openapi()); // sample
+    let api = api.merge_from(crate::sample::Api::openapi()); // sample
     with_platform(api)
 }
 

@@ -7,7 +7,6 @@ use berth_web::handlers::{debug, docs, health, home, not_found, openapi, problem
 use berth_web::routing::{self, get};
 
 use crate::handlers::me;
-use crate::sample; // sample
 
 /// The whole table. Every other address is answered with 404, and a method that an address does not take with 405.
 pub fn configure(table: &mut ServiceConfig, state: &AppState) {
@@ -32,5 +31,5 @@ pub fn configure(table: &mut ServiceConfig, state: &AppState) {
 /// The API itself. Every new address goes here.
 fn v1(api: Scope) -> Scope {
     api.service(resource("/me").route(get(me::read)))
-        .configure(sample::routes) // sample
+        .configure(crate::sample::routes) // sample
 }

@@ -11,11 +11,7 @@
 pub mod sample; // sample
 mod users;
 
-use std::sync::Arc;
-
 use berth_database::Session;
-
-use self::sample::{ChatModel, OfflineChatModel}; // sample
 
 pub use self::users::Users;
 pub use berth_service::{Clock, Error, FieldError, Page, PageRequest};
@@ -24,7 +20,7 @@ pub use berth_service::{Clock, Error, FieldError, Page, PageRequest};
 #[derive(Clone, Debug)]
 pub struct Services {
     clock: Clock,
-    chat_model: Arc<dyn ChatModel>, // sample
+    chat_model: std::sync::Arc<dyn sample::ChatModel>, // sample
 }
 
 impl Services {
@@ -32,7 +28,7 @@ impl Services {
     pub fn new() -> Self {
         Services {
             clock: Clock::system(),
-            chat_model: Arc::new(OfflineChatModel), // sample
+            chat_model: std::sync::Arc::new(sample::OfflineChatModel), // sample
         }
     }
 

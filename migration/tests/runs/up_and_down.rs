@@ -52,7 +52,7 @@ async fn goes_up_down_and_up_again(settings: &Settings) {
         run(Migrator, settings, Command::Fresh).await.unwrap(),
         applied(&names)
     );
-    assert!(has_table(settings, "messages").await); // sample
+    assert!(has_table(settings, "users").await);
 }
 
 #[tokio::test]
