@@ -77,7 +77,7 @@ impl Application {
     /// A service cannot be set up with these settings.
     pub fn new(settings: &Settings, database: &Database) -> Result<Self, StartError> {
         let services = Services::new();
-        let services = services.with_chat_model(crate::sample::chat_model(&settings.responder)?); // sample
+        let services = services.with_chat_model(crate::sample::chat_model(&settings.chat_model)?); // sample
         Ok(Self {
             state: AppState::new(settings.platform.clone(), database, env!("CARGO_PKG_VERSION")),
             services: Data::new(services),

@@ -10,5 +10,5 @@ pub mod error;
 mod handlers;
 pub mod openapi;
 pub mod routes;
-mod sample; // sample
+pub mod sample; // sample
 pub mod settings;

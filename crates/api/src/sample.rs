@@ -3,12 +3,14 @@
 mod chat_model;
 mod conversations;
 mod messages;
+mod settings;
 
 use actix_web::web::{ServiceConfig, delete, patch, post, resource};
 use berth_web::routing::get;
 use utoipa::OpenApi;
 
 pub(crate) use self::chat_model::chat_model;
+pub use self::settings::ChatModelSettings;
 use self::{conversations as c, messages as m};
 
 /// The routes of the example, below `/api/v1`.

@@ -1,20 +1,16 @@
 //! The settings of the service: the platform's sections and those of its own. `config/default.toml` documents them.
 
-mod responder; // sample
-
 use std::ops::{Deref, DerefMut};
 
 use berth_settings::{ConfigError, Loaded, Sources};
 pub use berth_web::settings::*;
-
-pub use self::responder::Responder; // sample
 
 /// All settings, read and checked before the service listens.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The platform's sections.
     pub platform: berth_web::settings::Settings,
-    pub responder: Responder, // sample
+    pub chat_model: crate::sample::ChatModelSettings, // sample
 }
 
 /// Returns the places that settings are read from, with the files of `config` built in.
@@ -30,10 +26,9 @@ impl Settings {
     /// The first setting that has the wrong type, is out of range or contradicts another.
     pub fn read(loaded: &mut Loaded) -> Result<Self, ConfigError> {
         let platform = berth_web::settings::Settings::read(loaded)?;
-        let responder = Responder::read(loaded, &platform.server)?; // sample
         Ok(Self {
+            chat_model: crate::sample::ChatModelSettings::read(loaded, &platform.server)?, // sample
             platform,
-            responder, // sample
         })
     }
 }

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 
 use berth_web::{StartError, telemetry};
-use service::sample::{ChatModel, ChatModelSettings, HttpChatModel, OfflineChatModel};
+use service::sample::{self, ChatModel, HttpChatModel, OfflineChatModel};
 
-use crate::settings;
+use super::ChatModelSettings;
 
-/// Makes the chat model: an API if `responder.url` is set, otherwise the offline one.
+/// Makes the chat model: an API if `chat_model.url` is set, otherwise the offline one.
 ///
 /// # Errors
 ///
 /// The API's URL or key is not usable.
-pub(crate) fn chat_model(settings: &settings::Responder) -> Result<Arc<dyn ChatModel>, StartError> {
+pub(crate) fn chat_model(settings: &ChatModelSettings) -> Result<Arc<dyn ChatModel>, StartError> {
     let Some(url) = &settings.url else {
         return Ok(Arc::new(OfflineChatModel));
     };
-    let model = HttpChatModel::new(ChatModelSettings {
+    let model = HttpChatModel::new(sample::ChatModelSettings {
         url: url.clone(),
         key: settings.key.as_ref().map(|key| key.reveal().to_owned()),
         model: settings.model.clone(),

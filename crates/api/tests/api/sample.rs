@@ -4,4 +4,5 @@ mod ask;
 mod chat_model;
 mod conversations;
 mod messages;
+mod settings;
 mod traces;

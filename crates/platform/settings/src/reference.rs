@@ -97,7 +97,10 @@ impl Reference {
         let section = key.split('.').next().unwrap_or_default();
         let formers: Vec<_> = entry
             .list("Former name")
-            .map(|name| format!("{section}.{name}"))
+            .map(|name| match name.contains('.') {
+                true => name.to_owned(),
+                false => format!("{section}.{name}"),
+            })
             .collect();
         let short = entry.list("Variable").map(|name| (name.to_owned(), true));
         let long = formers.iter().map(|former| (long_variable(former), false));

@@ -1,6 +1,5 @@
 //! A migrated database with a share of one connection, and the services on it.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use berth_database::{Database, Outcome, Session, SessionOptions, Settings};
 use berth_testkit::{Cluster, TestDatabase};
 use chrono::{DateTime, TimeDelta};
 use service::{Error, Services};
+use tempfile::TempDir;
 use uuid::Uuid;
 
 /// A migrated database with a share of one connection, and services whose clock advances a second at each reading.
@@ -22,11 +22,8 @@ pub(crate) struct Fixture {
 /// The server or file of the database, removed with this value.
 pub(crate) enum Store {
     Postgres(TestDatabase),
-    Sqlite(Folder),
+    Sqlite(TempDir),
 }
-
-/// A folder that is removed with this value.
-pub(crate) struct Folder(PathBuf);
 
 /// Runs a test on both databases, one after the other.
 pub(crate) async fn on_both_databases(test: impl AsyncFn(Fixture)) {
@@ -36,9 +33,11 @@ pub(crate) async fn on_both_databases(test: impl AsyncFn(Fixture)) {
 
 impl Fixture {
     pub(crate) async fn sqlite() -> Fixture {
-        let folder = std::env::temp_dir().join(format!("berth-service-{}", Uuid::now_v7().simple()));
-        let folder = Folder(folder);
-        let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.0.display());
+        let folder = TempDir::new().expect("a folder for temporary files");
+        let url = format!(
+            "sqlite://{}?mode=rwc",
+            folder.path().join("test.sqlite").display()
+        );
         let settings = settings(&url);
         berth_migrate::apply(migration::Migrator, &settings)
             .await
@@ -81,12 +80,6 @@ impl Fixture {
         self.database.session(SessionOptions::new("test"))
     }
 
-    /// Returns a session as a request that only reads gets it.
-    pub(crate) fn reading(&self) -> Session {
-        self.database
-            .session(SessionOptions::new("test").autocommit_reads())
-    }
-
     /// Runs one unit of work: commits on success, rolls back on an error.
     pub(crate) async fn work<T>(
         &self,
@@ -113,21 +106,6 @@ impl Fixture {
             Store::Postgres(database) => drop(database),
             Store::Sqlite(folder) => drop(folder),
         }
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _gone = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-/// Returns the fields that the validation error names.
-#[track_caller]
-pub(crate) fn invalid_fields<T: std::fmt::Debug>(result: Result<T, Error>) -> Vec<String> {
-    match result {
-        Err(Error::Validation(fields)) => fields.into_iter().map(|field| field.path).collect(),
-        other => panic!("not a validation error: {other:?}"),
     }
 }
 

@@ -56,7 +56,7 @@ on_each_store! {
 #[tokio::test]
 async fn on_sigterm_a_running_request_is_finished_and_no_new_one_is_accepted() {
     let model = ChatModel::start().await;
-    let mut process = process(&[], &[ANY_PORT, ("APP__RESPONDER__URL", model.url())]);
+    let mut process = process(&[], &[ANY_PORT, ("APP__CHAT_MODEL__URL", model.url())]);
     let client = process.listening().await;
     let all = format!("{}/messages", client.conversation("slow").await);
     let (poster, address) = (client.clone(), all.clone());

@@ -37,7 +37,7 @@ impl ChatModel {
     }
 
     pub(crate) fn set(&self, settings: &mut Settings) {
-        settings.responder.url = Some(self.url.clone());
+        settings.chat_model.url = Some(self.url.clone());
     }
 
     pub(crate) fn url(&self) -> &str {

@@ -15,7 +15,7 @@ async fn a_trace_continues_in_the_chat_model() {
     let url = model.url.clone();
     let server = start_with(
         Store::sqlite(),
-        |settings| settings.responder.url = Some(url),
+        |settings| settings.chat_model.url = Some(url),
         |_| {},
     )
     .await;

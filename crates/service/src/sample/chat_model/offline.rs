@@ -19,7 +19,7 @@ impl ChatModel for OfflineChatModel {
         let question = history.last().map_or("", |message| message.body.as_str());
         Ok(format!(
             "You said \u{201c}{}\u{201d}. That was message {number} of yours. This reply was made offline: set \
-             responder.url to an OpenAI-compatible API for real answers.",
+             chat_model.url to an OpenAI-compatible API for real answers.",
             shortened(question)
         ))
     }

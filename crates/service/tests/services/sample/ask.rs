@@ -8,9 +8,9 @@ use service::{Error, PageRequest};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::chat::message;
+use super::chat::{invalid_fields, message};
 use super::chat_api::{ChatApi, Reply};
-use crate::fixture::{Fixture, invalid_fields, on_both_databases};
+use crate::fixture::{Fixture, on_both_databases};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_question_and_its_answer_are_stored_in_order_and_are_the_history_of_the_next_question() {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use berth_database::{Session, SessionOptions};
 use chrono::Utc;
 use entity::user;
+use service::Error;
 use service::sample::{ChatModel, NewConversation, NewMessage};
 use uuid::Uuid;
 
@@ -13,6 +15,12 @@ impl Fixture {
     pub(crate) fn answered_by(mut self, chat_model: Arc<dyn ChatModel>) -> Self {
         self.services = self.services.with_chat_model(chat_model);
         self
+    }
+
+    /// Returns a session as a request that only reads gets it.
+    pub(crate) fn reading(&self) -> Session {
+        self.database
+            .session(SessionOptions::new("test").autocommit_reads())
     }
 
     pub(crate) async fn conversation(&self, title: &str) -> Uuid {
@@ -65,5 +73,14 @@ impl Fixture {
 pub(crate) fn message(body: &str) -> NewMessage {
     NewMessage {
         body: body.to_owned(),
+    }
+}
+
+/// Returns the fields that the validation error names.
+#[track_caller]
+pub(crate) fn invalid_fields<T: std::fmt::Debug>(result: Result<T, Error>) -> Vec<String> {
+    match result {
+        Err(Error::Validation(fields)) => fields.into_iter().map(|field| field.path).collect(),
+        other => panic!("not a validation error: {other:?}"),
     }
 }

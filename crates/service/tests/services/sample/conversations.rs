@@ -3,8 +3,8 @@
 use service::sample::{ConversationChange, NewConversation};
 use service::{Error, PageRequest};
 
-use super::chat::message;
-use crate::fixture::{Fixture, invalid_fields, on_both_databases};
+use super::chat::{invalid_fields, message};
+use crate::fixture::{Fixture, on_both_databases};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_reads_as_it_was_written() {

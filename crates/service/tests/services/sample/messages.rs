@@ -8,8 +8,8 @@ use service::sample::MessageChange;
 use service::{Error, PageRequest};
 use uuid::Uuid;
 
-use super::chat::message;
-use crate::fixture::{Fixture, invalid_fields, on_both_databases};
+use super::chat::{invalid_fields, message};
+use crate::fixture::{Fixture, on_both_databases};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_are_oldest_first_and_continue_after_the_previous_page() {

@@ -1,4 +1,4 @@
-//! `[responder]`: the model that answers posted messages.
+//! `[chat_model]`: the API of the chat model.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use berth_web::settings::Server;
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+/// The settings in `[chat_model]`; `config/default.toml` documents them.
 #[derive(Clone, Debug, Deserialize, Serialize, Validate)]
 #[garde(allow_unvalidated)]
 #[serde(deny_unknown_fields)]
-pub struct Responder {
+pub struct ChatModelSettings {
     #[garde(custom(http_url))]
     pub url: Option<String>,
     pub key: Option<Secret>,
@@ -20,13 +21,13 @@ pub struct Responder {
     pub timeout: Duration,
 }
 
-impl Responder {
-    pub(super) fn read(loaded: &mut Loaded, server: &Server) -> Result<Self, ConfigError> {
-        let responder: Self = loaded.section("responder")?;
-        if responder.url.is_some() && responder.timeout >= server.request_timeout {
+impl ChatModelSettings {
+    pub(crate) fn read(loaded: &mut Loaded, server: &Server) -> Result<Self, ConfigError> {
+        let settings: Self = loaded.section("chat_model")?;
+        if settings.url.is_some() && settings.timeout >= server.request_timeout {
             let rule = "must be less than server.request_timeout, which would cut the answer off";
-            return Err(loaded.violation("responder.timeout", rule));
+            return Err(loaded.violation("chat_model.timeout", rule));
         }
-        Ok(responder)
+        Ok(settings)
     }
 }
