@@ -1,7 +1,7 @@
-//! What a decision of the scheduler costs: `cargo bench --package database --bench scheduler`.
+//! Measures what a decision of the scheduler costs: `cargo bench -p berth-pool --bench scheduler`.
 //!
-//! Each line is the median of many batches, so that a busy machine disturbs it little. The shell's part is
-//! in it: actions are taken and the next due time is asked for after each event, as the pool does.
+//! Each figure is the median of many batches, so that a busy machine disturbs it little. As in the pool, actions
+//! are polled and the next timeout is computed after each event.
 
 #![allow(clippy::print_stdout, reason = "the figures are what it is for")]
 
@@ -18,7 +18,7 @@ fn main() {
     let mut pool = Pool::new(1);
     pool.ask();
     pool.give_back();
-    measure("request, grant, return; nobody waits", || {
+    measure("request, grant, release; no caller waits", || {
         pool.ask();
         pool.give_back();
     });
@@ -27,7 +27,7 @@ fn main() {
         for _ in 0..5 + waiting {
             pool.ask();
         }
-        measure(&format!("request, return, grant; {waiting} wait"), || {
+        measure(&format!("request, release, grant; {waiting} wait"), || {
             pool.ask();
             pool.give_back();
         });

@@ -81,7 +81,7 @@ impl CircuitBreaker {
     }
 
     /// Whether attempts get no answer at present.
-    pub fn troubled(&self) -> bool {
+    pub fn is_unreachable(&self) -> bool {
         self.trouble.since.is_some()
     }
 
@@ -125,7 +125,7 @@ impl CircuitBreaker {
     }
 
     fn unanswered(&mut self, now: Timestamp, since: Timestamp) {
-        let phase = if self.troubled() {
+        let phase = if self.is_unreachable() {
             OutagePhase::Continues
         } else {
             OutagePhase::Begins
@@ -161,7 +161,7 @@ impl CircuitBreaker {
     /// An attempt has had no answer since `since`; that counts as trouble unless a later one was answered.
     pub(crate) fn hanging(&mut self, now: Timestamp, since: Timestamp) {
         let answered = self.last_answer.is_some_and(|answer| answer > since);
-        if self.hangs_at(since) <= now && !answered && !self.troubled() {
+        if self.hang_deadline(since) <= now && !answered && !self.is_unreachable() {
             self.trouble.since = Some(since);
             self.trouble.last = now;
             self.backoff.narrow();
@@ -170,17 +170,17 @@ impl CircuitBreaker {
     }
 
     /// When an attempt counts as hanging. Without a minimum and without a grace each one would at once.
-    pub(crate) fn hangs_at(&self, since: Timestamp) -> Timestamp {
+    pub(crate) fn hang_deadline(&self, since: Timestamp) -> Timestamp {
         since + self.grace.max(PROBE_TIMEOUT_MIN)
     }
 
     /// Trips once trouble has lasted for the grace and no connection has shown life within it.
     pub(crate) fn trip_if_due(&mut self, now: Timestamp) {
         let outlasted = self.trouble.since.is_some_and(|since| since + self.grace <= now);
-        self.trouble.tripped |= outlasted && !self.lately_alive(now);
+        self.trouble.tripped |= outlasted && !self.recently_alive(now);
     }
 
-    pub(crate) fn lately_alive(&self, now: Timestamp) -> bool {
+    pub(crate) fn recently_alive(&self, now: Timestamp) -> bool {
         self.alive_until().is_some_and(|until| now < until)
     }
 
@@ -198,7 +198,7 @@ impl CircuitBreaker {
 
     /// A connection was closed here, which makes room at the server; returns how long its slot cools down, if at all.
     pub(crate) fn closed_one(&mut self, now: Timestamp) -> Option<Duration> {
-        if self.refusals() > 0 && !self.troubled() {
+        if self.refusals() > 0 && !self.is_unreachable() {
             self.backoff.bring_forward(now + self.cooldown.time());
         }
         self.cooldown.closed(now)
@@ -213,7 +213,7 @@ impl CircuitBreaker {
     pub(crate) fn permits(&self, now: Timestamp, under_way: usize) -> bool {
         if self.shut(now).is_some() {
             false
-        } else if self.troubled() {
+        } else if self.is_unreachable() {
             self.backoff.is_due(now)
         } else {
             self.backoff.allows(now, under_way)
@@ -221,13 +221,13 @@ impl CircuitBreaker {
     }
 
     /// Whether as many attempts overlap as an outage allows.
-    pub(crate) fn crowded(&self, connecting: usize) -> bool {
-        self.troubled() && connecting >= PROBES_MAX
+    pub(crate) fn probes_full(&self, connecting: usize) -> bool {
+        self.is_unreachable() && connecting >= PROBES_MAX
     }
 
     /// Notes an attempt; returns its timeout.
     pub(crate) fn attempt(&mut self, now: Timestamp, usual: Duration, share: usize) -> Duration {
-        if !self.troubled() {
+        if !self.is_unreachable() {
             return usual;
         }
         self.backoff.set_next(now + PROBE_INTERVAL);
@@ -249,7 +249,7 @@ impl CircuitBreaker {
 
     /// When the next attempt may begin, where time alone decides.
     pub(crate) fn next_attempt(&self, now: Timestamp) -> Option<Timestamp> {
-        let pausing = self.troubled() || self.refusals() > 0;
+        let pausing = self.is_unreachable() || self.refusals() > 0;
         let paused = pausing.then(|| self.backoff.next_attempt());
         self.shut(now).map(|(until, _)| until).or(paused)
     }

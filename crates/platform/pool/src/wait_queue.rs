@@ -21,7 +21,7 @@ pub(crate) struct WaitQueue {
     background_timeout: Duration,
     next_id: u64,
     /// Before this time no overdue background work is served before requests again.
-    next_turn: Timestamp,
+    next_background_turn: Timestamp,
 }
 
 impl WaitQueue {
@@ -30,7 +30,7 @@ impl WaitQueue {
             queues: Default::default(),
             background_timeout,
             next_id: 0,
-            next_turn: Timestamp::ZERO,
+            next_background_turn: Timestamp::ZERO,
         }
     }
 
@@ -76,9 +76,11 @@ impl WaitQueue {
     ) -> Option<(WaiterId, Waiter)> {
         let background = self.head(2, &eligible);
         let waited = |(_, waiter): &(_, Waiter)| waiter.since + self.background_timeout <= now;
-        let overdue = background.filter(waited).filter(|_| self.next_turn <= now);
+        let overdue = background
+            .filter(waited)
+            .filter(|_| self.next_background_turn <= now);
         if overdue.is_some() {
-            self.next_turn = now + self.background_timeout;
+            self.next_background_turn = now + self.background_timeout;
         }
         let (waiter_id, _) = overdue.or_else(|| self.head(0, &eligible)).or(background)?;
         self.remove(waiter_id).map(|waiter| (waiter_id, waiter))

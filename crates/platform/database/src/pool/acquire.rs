@@ -115,7 +115,7 @@ impl Pool {
         state.waits.record(waited);
         match state.scheduler.breaker().denies(self.now()) {
             Some(outage) => state.explain(AcquireError::CircuitOpen(outage)),
-            None if state.scheduler.breaker().troubled() => Error::Unreachable {
+            None if state.scheduler.breaker().is_unreachable() => Error::Unreachable {
                 reason: state.reason(),
             },
             None => state.explain(AcquireError::Full),

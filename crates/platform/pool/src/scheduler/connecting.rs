@@ -12,10 +12,11 @@ impl Scheduler {
             if !self.wants_connection(under_way) || !self.breaker.permits(now, under_way) {
                 return;
             }
-            if self.slots.count.total() >= self.share || self.breaker.crowded(self.slots.count.connecting) {
+            if self.slots.count.total() >= self.share || self.breaker.probes_full(self.slots.count.connecting)
+            {
                 return self.make_room(now);
             }
-            let probe = self.breaker.troubled();
+            let probe = self.breaker.is_unreachable();
             let within = self.breaker.attempt(now, self.config.connect_timeout, self.share);
             let slot = self.slots.add(Slot::Connecting {
                 since: now,
@@ -34,7 +35,7 @@ impl Scheduler {
                 since,
                 logged_in: false,
                 ..
-            } => self.breaker.hangs_at(*since) <= now,
+            } => self.breaker.hang_deadline(*since) <= now,
             _ => false,
         });
         self.slots.count.connecting - hanging.count()
@@ -44,7 +45,7 @@ impl Scheduler {
         let writer_busy = self.slots.writers_leased > 0;
         let usable = self.queue.usable(self.background_room(), writer_busy);
         // During an outage attempts overlap even before they hang.
-        let probe = self.breaker.probing() || (self.breaker.troubled() && usable > 0);
+        let probe = self.breaker.probing() || (self.breaker.is_unreachable() && usable > 0);
         !self.draining && (probe || usable > under_way)
     }
 
@@ -72,10 +73,10 @@ impl Scheduler {
 
     /// When an attempt that is not a probe may be cancelled in favour of another.
     fn stale_at(&self, since: Timestamp) -> Timestamp {
-        if self.breaker.troubled() {
+        if self.breaker.is_unreachable() {
             since + self.breaker.probe_timeout(self.share)
         } else {
-            self.breaker.hangs_at(since)
+            self.breaker.hang_deadline(since)
         }
     }
 
@@ -123,7 +124,7 @@ impl Scheduler {
 
     /// Whether there are leases, and a connection has shown life within the grace.
     pub(super) fn has_live_leases(&self, now: Timestamp) -> bool {
-        self.slots.count.leased > 0 && self.breaker.lately_alive(now)
+        self.slots.count.leased > 0 && self.breaker.recently_alive(now)
     }
 
     /// When the state of a slot that is not idle is to be examined.
@@ -135,7 +136,7 @@ impl Scheduler {
                 logged_in: false,
                 ..
             } => {
-                let dues = [self.stale_at(since), self.breaker.hangs_at(since)];
+                let dues = [self.stale_at(since), self.breaker.hang_deadline(since)];
                 dues.into_iter().filter(|due| *due > self.advanced_to).min()
             }
             _ => None,

@@ -1,4 +1,4 @@
-//! Carries the scheduler's decisions out in the independent model, and asks of each whether it may be.
+//! Applies the scheduler's actions to the independent model, and checks that each was allowed.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use berth_pool::{AcquireError, Action, CloseReason, Lane, SlotId, Validation, Wa
 use crate::simulation::{Answer, Found, Held, World, rule};
 
 impl World {
-    /// Carries one decision out.
+    /// Applies one action.
     pub(crate) fn take(&mut self, action: Action) -> Found {
         match action {
             Action::Grant {
@@ -22,7 +22,7 @@ impl World {
                     *cancelled = true;
                     Ok(())
                 }
-                held => Err(format!("gives up {held:?}")),
+                held => Err(format!("cancels {held:?}")),
             },
             Action::Close { slot, why, .. } => self.take_close(slot, why),
         }

@@ -1,5 +1,5 @@
-//! Every interleaving of small configurations: each reachable state is visited once, and from each the
-//! world gets well, becomes whole again, and can be closed.
+//! Every interleaving of small configurations: each reachable state is visited once, and from each one the
+//! server can recover, the slots can become free, and the pool can be closed.
 
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -101,7 +101,7 @@ fn small() -> Vec<Scenario> {
             ..pooled(2)
         },
         Scenario {
-            name: "failing for good",
+            name: "permanent failure",
             failures: vec![
                 ConnectErrorKind::Permanent,
                 ConnectErrorKind::Banned(Duration::from_secs(120)),
@@ -223,7 +223,7 @@ impl Scenario {
         World::new(config, self.share, 42)
     }
 
-    /// Visits every reachable state, the nearest first, so that what is found is found by a short way.
+    /// Visits every reachable state, the nearest first, so that a broken rule is reported with a short history.
     fn explore(&self) -> Found<usize> {
         let mut trail = vec![(0, None)];
         let mut seen = HashSet::new();
@@ -237,7 +237,7 @@ impl Scenario {
                 outcome
                     .and_then(|()| if new { ends_well(&next) } else { Ok(()) })
                     .map_err(|broken| {
-                        let events = told(&trail, origin);
+                        let events = history_of(&trail, origin);
                         format!("{broken}\nafter {events:#?}\nthen {event:?}\n{next:#?}")
                     })?;
                 if new {
@@ -311,8 +311,8 @@ impl Scenario {
     }
 }
 
-/// From here on the callers are answered and the slots come free: as fast as can be, with what is attempt
-/// hanging to its limit, and when the pool is closed.
+/// Checks that all callers are answered and all slots become free: at once, when the attempts under way hang
+/// until their timeout, and when the pool is closed.
 fn ends_well(world: &World) -> Found {
     let mut quick = world.clone();
     quick.recover()?;
@@ -331,7 +331,7 @@ fn fingerprint(world: &World, budget: Budget) -> u64 {
 }
 
 /// The events that led to a state.
-fn told(trail: &[(usize, Option<Event>)], mut place: usize) -> Vec<Event> {
+fn history_of(trail: &[(usize, Option<Event>)], mut place: usize) -> Vec<Event> {
     let mut events = Vec::new();
     while let (origin, Some(event)) = trail[place] {
         events.push(event);

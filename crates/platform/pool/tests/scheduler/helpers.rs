@@ -1,4 +1,4 @@
-//! Leads a world by hand: what tests of one behaviour say.
+//! Steps and questions for tests of one behaviour.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ pub(crate) fn millis(millis: u64) -> Duration {
 }
 
 impl World {
-    /// Lets something happen that must break no rule; returns what came of it.
+    /// Applies an event, which must not break a rule; returns the actions.
     #[track_caller]
     pub(crate) fn event(&mut self, event: Event) -> Vec<Action> {
         if let Err(broken) = self.apply(event) {
@@ -93,7 +93,7 @@ impl World {
         self.event(Event::Released(slot, how))
     }
 
-    /// Everything that opens has opened, and as many connections are leased as asked for.
+    /// Leases `number` connections, once every attempt has succeeded.
     #[track_caller]
     pub(crate) fn lend(&mut self, number: usize) -> Vec<SlotId> {
         for _ in 0..number {
@@ -105,7 +105,7 @@ impl World {
         leased
     }
 
-    /// As many connections are idle, the last one used last.
+    /// Makes `number` connections idle, the most recently used last.
     #[track_caller]
     pub(crate) fn keep_idle(&mut self, number: usize) -> Vec<SlotId> {
         let leased = self.lend(number);
@@ -164,7 +164,7 @@ pub(crate) fn closed(actions: &[Action]) -> Vec<(SlotId, CloseReason)> {
     closes.collect()
 }
 
-/// The limits of attempts that began, in order.
+/// The timeouts of attempts that began, in order.
 pub(crate) fn began(actions: &[Action]) -> Vec<Duration> {
     let attempts = actions.iter().filter_map(|action| match action {
         Action::Connect { within, .. } => Some(*within),

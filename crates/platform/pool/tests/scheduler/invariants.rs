@@ -1,4 +1,4 @@
-//! The rules, in the words of the independent model: order, lanes, bounds, and that no caller is stuck.
+//! The rules, stated on the independent model: order, lanes, bounds, and that no caller is stuck.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use berth_pool::{AcquireError, ConnectErrorKind, Lane, ReleaseOutcome, SlotId, W
 
 use crate::simulation::{Answer, Event, Found, Held, World, rule};
 
-/// Holds the scheduler against the slots.
+/// Compares the scheduler with the model.
 pub(crate) fn agree(world: &World) -> Found {
     let (ours, theirs) = (world.count(), world.scheduler.slot_counts());
     let mut without_rest = theirs;
@@ -92,19 +92,19 @@ impl World {
         background && !(writer && leased(|lane| lane.writes()) > 0)
     }
 
-    /// Callers of a line are served in order; writers have one of their own where only one may write.
+    /// The queue of a lane, which is served in order; writers have their own where only one may write.
     pub(crate) fn line(&self, lane: Lane) -> (bool, bool) {
         (lane.is_background(), lane.writes() && self.config.single_writer)
     }
 
-    /// Who came first in a line.
+    /// The first caller of a queue.
     pub(crate) fn first_of(&self, line: (bool, bool)) -> Option<WaiterId> {
         let mut those = self.waiting.iter();
         let first = those.find(|(_, (lane, _))| self.line(*lane) == line);
         first.map(|(waiter_id, _)| *waiter_id)
     }
 
-    /// Background work goes behind requests, but for one turn when it has waited for long.
+    /// Background work is served after requests, except for one turn when it is overdue.
     pub(crate) fn keep_lanes(&mut self, waiter_id: WaiterId, lane: Lane) -> Found {
         let first = |background: bool| {
             let mut those = self.waiting.iter();
@@ -115,7 +115,7 @@ impl World {
         let oldest = first(lane.is_background()).map(|(oldest, _)| oldest);
         rule(oldest == Some(waiter_id), "out of order within a lane")?;
         let patient = |(_, since)| since + self.config.background_timeout <= self.now;
-        let overdue = first(true).is_some_and(patient) && self.next_turn <= self.now;
+        let overdue = first(true).is_some_and(patient) && self.next_background_turn <= self.now;
         if lane.is_background() {
             rule(
                 overdue || first(false).is_none(),
@@ -125,20 +125,20 @@ impl World {
             rule(!overdue, "background work misses its turn")?;
         }
         if overdue {
-            self.next_turn = self.now + self.config.background_timeout;
+            self.next_background_turn = self.now + self.config.background_timeout;
         }
         Ok(())
     }
 
-    /// What is attempt now will hang until its limit.
+    /// Makes the attempts under way hang until their timeout.
     pub(crate) fn hang_attempts(&mut self) {
         self.hanging = self
             .slots(|held| matches!(held, Held::Connecting { .. }))
             .collect();
     }
 
-    /// Lets the world be well until no caller waits: leases come back, closes end, and what opens opens,
-    /// but for what hangs already.
+    /// Keeps the server healthy until no caller waits: leases are released, closes end, and attempts succeed
+    /// unless they hang already.
     pub(crate) fn recover(&mut self) -> Found {
         for _ in 0..10_000 {
             match self.healthy_event() {
@@ -150,7 +150,7 @@ impl World {
         Err("a healthy server does not come to rest".to_owned())
     }
 
-    /// A newcomer gets a connection in the time after the way to the server is free.
+    /// Checks that a new caller gets a connection within a time after the server is reachable again.
     pub(crate) fn new_caller_is_served(&mut self, within: Duration) -> Found {
         let deadline = self.now + within;
         while self.now < deadline {
@@ -167,7 +167,7 @@ impl World {
         Err(format!("no caller is served for {within:?} in a healthy server"))
     }
 
-    /// With everything released and no caller asking, the slots empty themselves.
+    /// Checks that all slots become free once everything is released and no caller asks.
     pub(crate) fn becomes_empty(&mut self) -> Found {
         for _ in 0..10_000 {
             match self.healthy_event() {
@@ -181,7 +181,7 @@ impl World {
         Err("the slots never empty themselves".to_owned())
     }
 
-    /// Closing the pool leaves nothing behind, and needs no more time than closes and leases take.
+    /// Checks that closing the pool leaves no connection, and takes no longer than closes and leases do.
     pub(crate) fn drains(&mut self) -> Found {
         self.apply(Event::Drain)?;
         while let Some(event) = self.healthy_event() {

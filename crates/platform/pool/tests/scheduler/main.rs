@@ -1,10 +1,10 @@
-//! The scheduler against slots kept independently: at random, exhaustively, and behaviour by behaviour.
+//! Compares the scheduler with an independent model: at random, exhaustively, and behaviour by behaviour.
 
 #![allow(
     clippy::expect_used,
     reason = "the steps of a test panic as the test itself would"
 )]
-#![allow(clippy::print_stdout, reason = "tells how many states were visited")]
+#![allow(clippy::print_stdout, reason = "prints how many states were visited")]
 
 mod decisions;
 mod eviction;

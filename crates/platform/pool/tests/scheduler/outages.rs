@@ -1,4 +1,4 @@
-//! What the scheduler does when attempts fail: backing off, failing fast, finding the way back.
+//! What the scheduler does when attempts fail: backoff, failing fast, recovery.
 
 use std::time::Duration;
 
@@ -8,8 +8,7 @@ use berth_pool::{AcquireError, ConnectErrorKind, ReleaseOutcome, SchedulerConfig
 use crate::helpers::*;
 use crate::simulation::{Answer, Event, World};
 
-/// Fails whatever begins to open, the moment it begins or after it hung for its time, until the end;
-/// returns when each attempt began.
+/// Fails each attempt for a time, at once or (without a `failure`) at its timeout; returns when each began.
 #[track_caller]
 fn fail_all(pool: &mut World, failure: Option<ConnectErrorKind>, time: Duration) -> Vec<Timestamp> {
     let end = pool.now + time;
@@ -61,7 +60,7 @@ fn gaps(moments: &[Timestamp]) -> Vec<Duration> {
     moments.windows(2).map(|pair| pair[1] - pair[0]).collect()
 }
 
-/// A pool with one leased connection, which has opened as many as it liked since.
+/// A pool that has connected once and leases that connection.
 fn seasoned(share: usize) -> (World, SlotId) {
     let mut pool = pool(share);
     let slot = pool.lend(1)[0];
@@ -141,10 +140,10 @@ fn closed_slots_cool_down_once_a_close_was_followed_by_a_refusal() {
 fn a_permanent_failure_is_reported_at_once_and_retried_five_times_in_150_seconds() {
     let mut pool = pool(5);
     let mut attempts = Vec::new();
-    let told = AcquireError::CircuitOpen(Outage::Permanent);
+    let denied = AcquireError::CircuitOpen(Outage::Permanent);
     for _ in 0..6_000 {
         pool.event(Event::Request(REQUEST));
-        assert!(pool.rejected.is_none_or(|error| error == told));
+        assert!(pool.rejected.is_none_or(|error| error == denied));
         for slot in pool.connecting() {
             attempts.push(pool.now);
             pool.fail(slot, ConnectErrorKind::Permanent);

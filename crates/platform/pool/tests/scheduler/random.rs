@@ -9,7 +9,7 @@ use proptest::test_runner::TestCaseError;
 
 use crate::simulation::{Event, Found, Held, World};
 
-/// An event whose subject is chosen among those there are when its time has come.
+/// An event whose slot or caller is chosen from those that exist when it happens.
 #[derive(Clone, Debug)]
 enum Step {
     Request(Lane),
@@ -101,7 +101,7 @@ fn how() -> impl Strategy<Value = ReleaseOutcome> {
     ]
 }
 
-/// From below the shortest backoff to beyond the longest life, each order of magnitude as likely.
+/// From below the shortest backoff to beyond the max lifetime, each order of magnitude equally likely.
 fn time() -> impl Strategy<Value = Duration> {
     (0_u32..6, 1_u64..10).prop_map(|(magnitude, times)| Duration::from_millis(times * 10_u64.pow(magnitude)))
 }
@@ -155,8 +155,8 @@ fn live(history: History, end: impl Fn(&mut World) -> Found) -> Result<(), TestC
     })
 }
 
-/// How long a healed way may stay unused: to the end of a ban, to the limit of a connection attempt that has logged
-/// in, or until one that has not makes room.
+/// The longest time until a recovered server is used: to the end of a ban, to the timeout of an attempt that has
+/// logged in, or until one that has not is cancelled.
 fn recovery_time(world: &World) -> Duration {
     let logged_in = |held: &Held| matches!(held, Held::Connecting { logged_in: true, .. });
     let hangs = match world.slots(logged_in).next() {

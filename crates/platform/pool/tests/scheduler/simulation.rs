@@ -1,8 +1,8 @@
-//! A shell without connections: it carries the scheduler's decisions out in its own model, at whatever pace
-//! and with whatever outcome a test chooses, and holds each decision against the rules.
+//! A shell without connections: it applies the scheduler's actions to a model of its own, with the pace and
+//! the outcomes that a test chooses, and checks each action against the rules.
 //!
 //! It calls the scheduler when `next_timeout` says so and at no other time, so a due time that `next_timeout` forgets
-//! shows as a caller that waits forever, or as a tick that would have done something.
+//! shows as a caller that waits forever, or as a call that would have done something.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -89,13 +89,13 @@ pub(crate) struct World {
     pub(crate) last_alive: Option<Timestamp>,
     /// Attempts before this provoke a pooler that bans for failed logins.
     pub(crate) shut_until: Timestamp,
-    pub(crate) next_turn: Timestamp,
-    /// The last that was heard is a refusal: attempts are made one at a time.
+    pub(crate) next_background_turn: Timestamp,
+    /// The latest outcome is a refusal: attempts are made one at a time.
     pub(crate) refused: bool,
     /// What the latest event led to.
     pub(crate) latest: Vec<Action>,
     pub(crate) rejected: Option<AcquireError>,
-    /// Attempts that will not end before their limit.
+    /// Attempts that will not end before their timeout.
     pub(crate) hanging: Vec<SlotId>,
     pub(crate) next_slot: u64,
 }
@@ -114,7 +114,7 @@ impl World {
             draining: false,
             last_alive: None,
             shut_until: Timestamp::ZERO,
-            next_turn: Timestamp::ZERO,
+            next_background_turn: Timestamp::ZERO,
             refused: false,
             latest: Vec::new(),
             rejected: None,
@@ -123,7 +123,7 @@ impl World {
         }
     }
 
-    /// Lets something happen and checks what the scheduler makes of it.
+    /// Applies an event and checks the actions that follow.
     pub(crate) fn apply(&mut self, event: Event) -> Found {
         self.forget();
         match event {
@@ -141,7 +141,7 @@ impl World {
         self.held.values().any(old)
     }
 
-    /// Forgets what the latest event led to, which is no part of the state.
+    /// Forgets what the latest event led to, which is not part of the state.
     pub(crate) fn forget(&mut self) {
         self.latest.clear();
         self.rejected = None;
@@ -314,7 +314,7 @@ impl World {
         })
     }
 
-    /// A tick between here and the next due time would do nothing.
+    /// Checks that a call before the next due time would do nothing.
     fn nothing_is_due_before(&self, until: Timestamp) -> Found {
         let last = until.saturating_sub(Duration::from_nanos(1));
         for moment in [self.now, (self.now + last) / 2, last] {
@@ -347,12 +347,12 @@ impl World {
         Ok(())
     }
 
-    /// What must be true whenever nothing is being done.
+    /// Checks what must hold between events.
     fn agree(&self) -> Found {
         crate::invariants::agree(self)
     }
 
-    /// Slots by state, counted here; cooling_down ones are the scheduler's own affair.
+    /// Slots by state, counted here; only the scheduler counts those that cool down.
     pub(crate) fn count(&self) -> SlotCounts {
         let mut count = SlotCounts::default();
         for held in self.held.values() {
@@ -384,14 +384,14 @@ impl World {
         rule(!self.has_live_leases(), "a lease that shows life may come back")
     }
 
-    /// Whether a lease is out that was alive lately.
+    /// Whether connections are leased and one was alive recently.
     pub(crate) fn has_live_leases(&self) -> bool {
         let lately = |alive: Timestamp| self.now < alive + self.config.grace;
         self.count().leased > 0 && self.last_alive.is_some_and(lately)
     }
 }
 
-/// Fails with the rule's wording where it is broken.
+/// Fails with the rule's wording if it is broken.
 pub(crate) fn rule(kept: bool, wording: impl Wording) -> Found {
     if kept { Ok(()) } else { Err(wording.say()) }
 }
