@@ -1,4 +1,4 @@
-# `make` prints this menu. What a target does stands behind its name.
+# `make` prints this menu from the comments behind the targets.
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check verify migrate openapi config bench clean
@@ -12,7 +12,7 @@ help: ## Print this menu
 run: ## Serve on http://127.0.0.1:8080 (SQLite in data/ unless DATABASE_URL is set)
 	@$(CARGO) run --package api
 
-test: servers ## Run the whole suite on SQLite and on throwaway PostgreSQL and PgBouncer
+test: servers ## Run all tests on SQLite and on throwaway PostgreSQL and PgBouncer
 	$(CARGO) build --quiet --package berth-testkit --bin testkit-run
 	$(TESTKIT_RUN) $(CARGO) test --workspace
 
@@ -21,29 +21,29 @@ check: ## Check formatting, lints and documentation
 	$(CARGO) clippy --workspace --all-targets --locked -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --locked
 
-verify: test check ## Run test and check, and whatever is too slow for each change
+verify: test check ## Run test and check, and the slow tests
 	.ci/observability
 	$(TESTKIT_RUN) $(CARGO) test --workspace -- --ignored </dev/null
 	.ci/remove-example
 
-migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migrate DO=status
-	@$(CARGO) run --quiet --package migration -- $(or $(DO),up)
+migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migrate ARGS=status
+	@$(CARGO) run --quiet --package migration -- $(or $(ARGS),$(DO),up)
 
 openapi: ## Write docs/openapi.json from the code
 	@$(CARGO) run --quiet --package api -- openapi > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
 
-config: ## Print the settings in force and where each came from
+config: ## Print the settings in force and the source of each
 	@$(CARGO) run --quiet --package api -- config
 
 remove-example: ## Remove the example; the rest compiles, serves and passes its tests
 	@scripts/remove-example
 
-bench: servers ## Measure side by side with peers; one part alone: make bench DO=reads
+bench: servers ## Compare with other pools in one run; one part alone: make bench ARGS=reads
 	$(CARGO) build --quiet --package berth-testkit --bin testkit-run
-	$(TESTKIT_RUN) $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(DO)
+	$(TESTKIT_RUN) $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(or $(ARGS),$(DO))
 
-clean: ## Remove what was built, and the SQLite database of `make run`
+clean: ## Remove the build output and the SQLite database of `make run`
 	$(CARGO) clean
 	rm -rf data
 

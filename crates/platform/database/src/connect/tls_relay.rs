@@ -1,7 +1,7 @@
 //! A relay beside each TLS connection, because sqlx 0.9.0 leaves its sockets without TCP_NODELAY.
 //!
 //! The last small writes of a TLS handshake then wait for acknowledgements that the server delays: 92 ms for a
-//! fresh connection, where 5 ms would do without TLS (`make bench DO=tls`). sqlx gives no way to its socket, but it
+//! fresh connection, where 5 ms would do without TLS (`make bench ARGS=tls`). sqlx gives no way to its socket, but it
 //! speaks TLS over Unix sockets too. So it gets one of those, and a task passes its bytes on over TCP that
 //! sends them at once. TLS stays between sqlx and the server, names and certificates included.
 //!
