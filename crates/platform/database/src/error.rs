@@ -96,6 +96,22 @@ impl Error {
         matches!(self, Self::Serialization)
     }
 
+    /// Returns the SQLSTATE of a statement that failed for a reason without a variant of its own.
+    pub fn sqlstate(&self) -> Option<String> {
+        let Self::Statement(DbErr::Conn(error) | DbErr::Exec(error) | DbErr::Query(error)) = self else {
+            return None;
+        };
+        let RuntimeErr::SqlxError(error) = error else {
+            return None;
+        };
+        Some(error.as_database_error()?.code()?.into_owned())
+    }
+
+    /// Whether an INSERT stored no row, as `ON CONFLICT DO NOTHING` may.
+    pub fn is_not_inserted(&self) -> bool {
+        matches!(self, Self::Statement(DbErr::RecordNotInserted))
+    }
+
     pub(crate) fn from_sqlx(error: SqlxError) -> Self {
         DbErr::Query(RuntimeErr::SqlxError(Arc::new(error))).into()
     }

@@ -10,11 +10,7 @@ use crate::problem::{self, Problem};
 pub fn problem(error: &Error) -> Problem {
     match error {
         Error::Saturated { retry_after } => Problem::of(&problem::SATURATED).retry_after(*retry_after),
-        Error::Unreachable { .. } | Error::Permanent { .. } | Error::ConnectionLost => {
-            Problem::of(&problem::DATABASE_UNAVAILABLE)
-                .detail("Nothing was stored.")
-                .retry_after(Duration::from_secs(2))
-        }
+        Error::Unreachable { .. } | Error::Permanent { .. } | Error::ConnectionLost => unavailable(),
         Error::ShuttingDown => Problem::of(&problem::SHUTTING_DOWN).retry_after(Duration::from_secs(1)),
         Error::DeadlineExceeded => Problem::timeout(),
         Error::CommitUnknown => Problem::of(&problem::OUTCOME_UNKNOWN).detail(
@@ -30,10 +26,45 @@ pub fn problem(error: &Error) -> Problem {
             .detail("It refers to something that does not exist, or something refers to it."),
         Error::CheckViolation { .. } | Error::NotNullViolation => Problem::of(&problem::INVALID_INPUT),
         Error::NotFound => Problem::not_found(),
-        Error::TransactionFailed
-        | Error::SessionBusy
-        | Error::SessionClosed
-        | Error::Unsupported(_)
-        | Error::Statement(_) => Problem::internal(),
+        Error::TransactionFailed | Error::SessionBusy | Error::SessionClosed | Error::Unsupported(_) => {
+            Problem::internal()
+        }
+        Error::Statement(_) if error.is_not_inserted() => {
+            Problem::of(&problem::CONFLICT).detail("Something with these values exists already.")
+        }
+        Error::Statement(_) => error
+            .sqlstate()
+            .map_or_else(Problem::internal, |code| of_sqlstate(&code)),
     }
+}
+
+/// The problem of a statement that failed with a code that has no variant in [`Error`].
+///
+/// Codes: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn of_sqlstate(code: &str) -> Problem {
+    match code {
+        // Restrict and exclusion violation.
+        "23001" | "23P01" => {
+            Problem::of(&problem::CONFLICT).detail("It contradicts something that is stored already.")
+        }
+        // Insufficient privilege.
+        "42501" => Problem::of(&problem::FORBIDDEN),
+        // Lock not available.
+        "55P03" => Problem::of(&problem::CONCURRENT_CHANGE)
+            .detail("Another request holds what this one needs. Nothing was stored. Send the request again.")
+            .retry_after(Duration::from_secs(1)),
+        // The server takes no writes: it is a standby, or its disk is full.
+        "25006" => unavailable(),
+        // Data exception, program limit exceeded.
+        _ if code.starts_with("22") || code.starts_with("54") => Problem::of(&problem::INVALID_INPUT),
+        // Insufficient resources: memory, disk, connections.
+        _ if code.starts_with("53") => unavailable(),
+        _ => Problem::internal(),
+    }
+}
+
+fn unavailable() -> Problem {
+    Problem::of(&problem::DATABASE_UNAVAILABLE)
+        .detail("Nothing was stored.")
+        .retry_after(Duration::from_secs(2))
 }

@@ -54,6 +54,15 @@ pub static DATABASE_UNAVAILABLE: ProblemType = ProblemType {
         again after the seconds in the Retry-After header.",
 };
 
+/// 403: the database does not permit the change.
+pub static FORBIDDEN: ProblemType = ProblemType {
+    name: "forbidden",
+    status: 403,
+    title: "Forbidden",
+    detail: Some("You may not do this."),
+    explanation: "The caller may not read or change this. Nothing was stored.",
+};
+
 /// 422: the input breaks rules.
 pub static INVALID_INPUT: ProblemType = ProblemType {
     name: "invalid-input",
@@ -138,10 +147,11 @@ pub static TIMEOUT: ProblemType = ProblemType {
     explanation: "The request took longer than the service allows. It was stopped and rolled back.",
 };
 
-const PLATFORM: [&ProblemType; 12] = [
+const PLATFORM: [&ProblemType; 13] = [
     &CONCURRENT_CHANGE,
     &CONFLICT,
     &DATABASE_UNAVAILABLE,
+    &FORBIDDEN,
     &INVALID_INPUT,
     &INVALID_PATH,
     &MALFORMED_JSON,

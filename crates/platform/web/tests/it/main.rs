@@ -32,12 +32,14 @@ macro_rules! on_each_store {
 
 mod browser;
 mod debug;
+mod edges;
 mod health;
 mod load;
 mod metrics;
 mod problems;
 mod service;
 mod site;
+mod sqlstate;
 mod traces;
 mod unit_of_work;
 mod warnings;
