@@ -267,6 +267,7 @@ impl Pool {
             } => {
                 let pooled = state.connections.remove(&slot)?;
                 let waiting = state.waiters.remove(&waiter_id)?;
+                waiting.activity.served(waiter_id);
                 let waited = waiting.since.elapsed();
                 state.counters.record(&Event::Leased {
                     slot,

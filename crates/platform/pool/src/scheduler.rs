@@ -87,22 +87,34 @@ impl Scheduler {
     /// [`AcquireError::Draining`] where the pool is closing, [`AcquireError::Full`] where `max_waiting` callers wait,
     /// [`AcquireError::CircuitOpen`] where the breaker is open and no lease is likely to be released.
     pub fn request(&mut self, now: Timestamp, lane: Lane) -> Result<WaiterId, AcquireError> {
-        if self.draining {
-            return Err(AcquireError::Draining);
+        let lane = self.queued_lane(lane);
+        if self.must_wait(lane) && self.queue.len() >= self.config.max_waiting && !self.draining {
+            return Err(AcquireError::Full);
         }
-        let lane = match self.config.single_writer {
-            true => lane,
-            false => Lane {
-                access: Access::Read,
-                ..lane
-            },
-        };
-        if self.slots.count.idle == 0 || !self.eligible()(lane) {
-            self.admit(now)?;
-        }
+        self.admit(now, lane)?;
         let waiter_id = self.queue.push(Waiter { lane, since: now });
         self.advance(now);
         Ok(waiter_id)
+    }
+
+    /// Queues a caller that was served before, at the place of its first arrival and whatever the length of the queue.
+    ///
+    /// A unit of work that leases several times is so finished before later ones begin; under overload most units would
+    /// otherwise fail half-way. `first` is the id of its first request, which must not be waiting now.
+    ///
+    /// # Errors
+    /// As [`Scheduler::request`], without [`AcquireError::Full`].
+    pub fn request_again(
+        &mut self,
+        now: Timestamp,
+        lane: Lane,
+        first: WaiterId,
+    ) -> Result<WaiterId, AcquireError> {
+        let lane = self.queued_lane(lane);
+        self.admit(now, lane)?;
+        self.queue.insert(first, Waiter { lane, since: now });
+        self.advance(now);
+        Ok(first)
     }
 
     /// Removes a waiter from the queue; returns whether it was still waiting.
@@ -261,10 +273,28 @@ impl Scheduler {
         self.slots.count.total() == self.slots.count.cooling_down
     }
 
-    /// Decides whether one more caller may wait.
-    fn admit(&mut self, now: Timestamp) -> Result<(), AcquireError> {
-        if self.queue.len() >= self.config.max_waiting {
-            return Err(AcquireError::Full);
+    /// The lane in the queue: access matters only where there is a single writer.
+    fn queued_lane(&self, lane: Lane) -> Lane {
+        match self.config.single_writer {
+            true => lane,
+            false => Lane {
+                access: Access::Read,
+                ..lane
+            },
+        }
+    }
+
+    fn must_wait(&self, lane: Lane) -> bool {
+        self.slots.count.idle == 0 || !self.eligible()(lane)
+    }
+
+    /// Decides whether a caller is served or may wait.
+    fn admit(&mut self, now: Timestamp, lane: Lane) -> Result<(), AcquireError> {
+        if self.draining {
+            return Err(AcquireError::Draining);
+        }
+        if !self.must_wait(lane) {
+            return Ok(());
         }
         if self.queue.is_empty() && self.slots.count.connecting == 0 {
             self.breaker.forget_stale_trouble(now);

@@ -37,8 +37,13 @@ impl WaitQueue {
     pub(crate) fn push(&mut self, waiter: Waiter) -> WaiterId {
         let waiter_id = WaiterId(self.next_id);
         self.next_id += 1;
-        self.queues[index_of(waiter.lane)].insert(waiter_id, waiter);
+        self.insert(waiter_id, waiter);
         waiter_id
+    }
+
+    /// Inserts a waiter at the place of an earlier arrival.
+    pub(crate) fn insert(&mut self, waiter_id: WaiterId, waiter: Waiter) {
+        self.queues[index_of(waiter.lane)].insert(waiter_id, waiter);
     }
 
     pub(crate) fn remove(&mut self, waiter_id: WaiterId) -> Option<Waiter> {

@@ -77,7 +77,11 @@ impl Pool {
     ) -> Result<AcquireStep, Error> {
         let mut state = self.lock();
         let now = self.now();
-        let waiter_id = match state.scheduler.request(now, lane) {
+        let requested = match activity.place() {
+            Some(first) => state.scheduler.request_again(now, lane, first),
+            None => state.scheduler.request(now, lane),
+        };
+        let waiter_id = match requested {
             Ok(waiter_id) => waiter_id,
             Err(error) => {
                 if error == AcquireError::Full {

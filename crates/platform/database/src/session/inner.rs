@@ -43,9 +43,15 @@ pub(crate) struct SessionInner {
 impl SessionInner {
     pub(super) fn new(pool: Arc<Pool>, options: SessionOptions) -> Self {
         let activity = SessionActivity::new(options.label.clone(), options.request_id.clone());
+        let deadline = options.deadline_from(Instant::now());
+        // A session without an end would overtake later ones for as long as it lasts.
+        let activity = match deadline {
+            Some(_) => activity.keeping_place(),
+            None => activity,
+        };
         Self {
             activity: Arc::new(activity),
-            deadline: options.deadline_from(Instant::now()),
+            deadline,
             pool,
             options,
             handles: Mutex::default(),

@@ -1,9 +1,10 @@
 //! Activity of a session: what it does with its connection at the moment, for status pages and logs.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use berth_pool::WaiterId;
 use serde::Serialize;
 
 /// A session as status pages show it.
@@ -12,6 +13,7 @@ pub(crate) struct SessionActivity {
     pub(crate) label: Cow<'static, str>,
     pub(crate) request_id: Option<String>,
     activity: Mutex<Activity>,
+    place: Option<OnceLock<WaiterId>>,
 }
 
 /// What a session does with the connection that it holds.
@@ -75,7 +77,28 @@ impl SessionActivity {
             label,
             request_id,
             activity: Mutex::new(activity),
+            place: None,
         }
+    }
+
+    /// Keeps the place in the queue of its first request for the later ones.
+    pub(crate) fn keeping_place(self) -> Self {
+        Self {
+            place: Some(OnceLock::new()),
+            ..self
+        }
+    }
+
+    /// Notes that the request with this id got a connection; the first one counts.
+    pub(crate) fn served(&self, waiter_id: WaiterId) {
+        if let Some(place) = &self.place {
+            place.get_or_init(|| waiter_id);
+        }
+    }
+
+    /// The request whose place in the queue the next one has.
+    pub(crate) fn place(&self) -> Option<WaiterId> {
+        self.place.as_ref()?.get().copied()
     }
 
     pub(crate) fn activity(&self) -> Activity {

@@ -143,3 +143,30 @@ async fn a_shrinking_share_is_reached_by_closing_idle_connections_first() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn under_overload_units_of_work_that_were_begun_are_finished_first() {
+    let pool = harbour(2).await;
+    let unit = async |delay: u64| {
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        let options = SessionOptions::new("unit").autocommit_reads();
+        let session = pool
+            .database
+            .session(options.deadline(Duration::from_millis(400)));
+        let mut served = 0;
+        while served < 3 && number(&session, "SELECT 1 FROM pg_sleep(0.01)").await.is_ok() {
+            served += 1;
+        }
+        served
+    };
+    // Three times what two connections can serve.
+    let units = join_all((0..300).map(|number| unit(number * 5))).await;
+    let served: u32 = units.iter().sum();
+    let finished: u32 = units.iter().filter(|served| **served == 3).sum();
+    assert!(served < 900, "{served} served: more load than could be");
+    assert!(
+        f64::from(finished) >= 0.8 * f64::from(served),
+        "{finished} of {served} reads belong to units that were finished"
+    );
+    pool.assert_whole().await;
+}

@@ -21,7 +21,8 @@ pub(crate) fn agree(world: &World) -> Found {
         world.scheduler.waiting() == waiting,
         "the number of those who wait differs",
     )?;
-    rule(world.waiting.len() <= world.config.max_waiting, "too many wait")?;
+    let first_time = world.waiting.keys().filter(|id| !world.again.contains(id));
+    rule(first_time.count() <= world.config.max_waiting, "too many wait")?;
     no_connection_is_kept_too_long(world)?;
     every_waiter_has_a_prospect(world)
 }

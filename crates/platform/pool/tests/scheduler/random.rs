@@ -7,12 +7,13 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestCaseError;
 
-use crate::simulation::{Event, Found, Held, World};
+use crate::simulation::{Answer, Event, Found, Held, World};
 
 /// An event whose slot or caller is chosen from those that exist when it happens.
 #[derive(Clone, Debug)]
 enum Step {
     Request(Lane),
+    RequestAgain(Lane, Index),
     Cancel(Index),
     LoggedIn(Index),
     Connected(Index),
@@ -35,6 +36,14 @@ impl Step {
         };
         Some(match self {
             Self::Request(lane) => Event::Request(*lane),
+            Self::RequestAgain(lane, index) => {
+                let served = world
+                    .answers
+                    .iter()
+                    .filter(|(_, answer)| **answer == Answer::Grant);
+                let served: Vec<_> = served.map(|(waiter_id, _)| *waiter_id).collect();
+                (!served.is_empty()).then(|| Event::RequestAgain(*lane, *index.get(&served)))?
+            }
             Self::Cancel(index) => {
                 let waiter_ids: Vec<_> = world.waiting.keys().copied().collect();
                 (!waiter_ids.is_empty()).then(|| Event::Cancel(*index.get(&waiter_ids)))?
@@ -58,6 +67,7 @@ fn step() -> impl Strategy<Value = Step> {
     let index = any::<Index>;
     prop_oneof![
         8 => lane().prop_map(Step::Request),
+        2 => (lane(), index()).prop_map(|(lane, index)| Step::RequestAgain(lane, index)),
         2 => index().prop_map(Step::Cancel),
         1 => index().prop_map(Step::LoggedIn),
         5 => index().prop_map(Step::Connected),

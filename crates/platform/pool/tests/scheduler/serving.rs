@@ -164,3 +164,38 @@ fn a_timeout_that_passed_since_the_last_event_is_not_forgotten() {
     let late = due + seconds(1);
     assert_eq!(pool.scheduler.next_timeout(late), Some(late));
 }
+
+#[test]
+fn a_caller_that_was_served_before_keeps_its_place_in_the_queue() {
+    let mut pool = pool(1);
+    let first = pool.ask(REQUEST);
+    pool.open_all();
+    let later = pool.ask(REQUEST);
+    let latest = pool.ask(REQUEST);
+    let slot = pool.leased()[0];
+    pool.give(slot, ReleaseOutcome::Clean);
+    assert!(pool.is_granted(later));
+    pool.event(Event::RequestAgain(REQUEST, first));
+    assert_eq!(pool.answer(first), None);
+    pool.give(slot, ReleaseOutcome::Clean);
+    assert!(pool.is_granted(first), "before the caller that arrived later");
+    assert!(!pool.is_granted(latest));
+}
+
+#[test]
+fn a_caller_that_was_served_before_is_not_denied_by_a_full_queue() {
+    let mut pool = World::new(
+        SchedulerConfig {
+            max_waiting: 1,
+            ..config()
+        },
+        1,
+        7,
+    );
+    let first = pool.ask(REQUEST);
+    pool.open_all();
+    pool.ask(REQUEST);
+    assert_eq!(pool.ask_denied(REQUEST), AcquireError::Full);
+    pool.event(Event::RequestAgain(REQUEST, first));
+    assert_eq!(pool.rejected, None);
+}

@@ -4,7 +4,7 @@
 //! It calls the scheduler when `next_timeout` says so and at no other time, so a due time that `next_timeout` forgets
 //! shows as a caller that waits forever, or as a call that would have done something.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use berth_pool::Outage;
@@ -20,6 +20,7 @@ pub(crate) type Found<T = ()> = Result<T, String>;
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum Event {
     Request(Lane),
+    RequestAgain(Lane, WaiterId),
     Cancel(WaiterId),
     LoggedIn(SlotId),
     Connected(SlotId),
@@ -83,6 +84,8 @@ pub(crate) struct World {
     pub(crate) held: BTreeMap<SlotId, Held>,
     pub(crate) waiting: BTreeMap<WaiterId, (Lane, Timestamp)>,
     pub(crate) answers: BTreeMap<WaiterId, Answer>,
+    /// Callers that requested again after they had been served.
+    pub(crate) again: BTreeSet<WaiterId>,
     pub(crate) share: usize,
     pub(crate) rotating: bool,
     pub(crate) draining: bool,
@@ -109,6 +112,7 @@ impl World {
             held: BTreeMap::new(),
             waiting: BTreeMap::new(),
             answers: BTreeMap::new(),
+            again: BTreeSet::new(),
             share,
             rotating: false,
             draining: false,
@@ -150,7 +154,8 @@ impl World {
     fn happen(&mut self, event: Event) -> Found {
         let now = self.now;
         match event {
-            Event::Request(lane) => return self.request(lane),
+            Event::Request(lane) => return self.request(lane, None),
+            Event::RequestAgain(lane, first) => return self.request(lane, Some(first)),
             Event::Cancel(waiter_id) => {
                 let waited = self.waiting.remove(&waiter_id).is_some();
                 rule(
@@ -202,13 +207,24 @@ impl World {
         self.carry_out()
     }
 
-    fn request(&mut self, lane: Lane) -> Found {
+    fn request(&mut self, lane: Lane, again: Option<WaiterId>) -> Found {
         let free = self.may(lane) && self.count().idle > 0;
-        match self.scheduler.request(self.now, lane) {
+        let requested = match again {
+            Some(first) => self.scheduler.request_again(self.now, lane, first),
+            None => self.scheduler.request(self.now, lane),
+        };
+        match requested {
             Ok(waiter_id) => {
                 rule(!self.draining, "a closing pool takes no caller")?;
                 let newest = self.waiting.keys().chain(self.answers.keys()).max();
-                rule(newest.is_none_or(|newest| *newest < waiter_id), "waiter ids rise")?;
+                let rises = newest.is_none_or(|newest| *newest < waiter_id);
+                rule(again.is_some() || rises, "waiter ids rise")?;
+                rule(
+                    again.is_none_or(|first| first == waiter_id),
+                    "a caller keeps its place",
+                )?;
+                self.answers.remove(&waiter_id);
+                self.again.extend(again);
                 self.waiting.insert(waiter_id, (lane, self.now));
                 self.carry_out()?;
                 rule(
@@ -222,7 +238,7 @@ impl World {
                 match error {
                     AcquireError::Draining => rule(self.draining, "only a closing pool says so"),
                     AcquireError::Full => rule(
-                        self.waiting.len() >= self.config.max_waiting && !free,
+                        again.is_none() && self.waiting.len() >= self.config.max_waiting && !free,
                         "full only with max_waiting callers and nothing to lend",
                     ),
                     AcquireError::CircuitOpen(outage) => {
