@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check verify migrate openapi config bench clean
-.PHONY: remove-example
+.PHONY: remove-example upgrade manifest
 CARGO ?= cargo
 TESTKIT_RUN = $(or $(CARGO_TARGET_DIR),target)/debug/testkit-run
 
@@ -38,6 +38,15 @@ config: ## Print the settings in force and the source of each
 
 remove-example: ## Remove the example; the rest compiles, serves and passes its tests
 	@scripts/remove-example
+
+upgrade: ## Upgrade crates/platform: make upgrade FROM=<git URL or folder> TO=<tag>
+	@test -n "$(FROM)" && test -n "$(TO)" || { echo "make upgrade FROM=<git URL or folder> TO=<tag>" >&2; exit 1; }
+	@$(CARGO) run --quiet --package berth-tool -- upgrade "$(FROM)" "$(TO)"
+	@$(CARGO) metadata --format-version 1 >/dev/null # enters new versions in Cargo.lock
+	@$(MAKE) --no-print-directory check
+
+manifest: ## Write crates/platform/MANIFEST, for a new version of the platform
+	@$(CARGO) run --quiet --package berth-tool -- manifest
 
 bench: servers ## Compare with other pools in one run; one part alone: make bench ARGS=reads
 	$(CARGO) build --quiet --package berth-testkit --bin testkit-run

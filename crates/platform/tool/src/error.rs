@@ -1,0 +1,62 @@
+//! What can keep the tool from its work.
+
+use std::fmt::Write;
+
+/// Why nothing, or not everything, was done.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("{0} is not inside a git work tree")]
+    NoRepository(String),
+    #[error("commit or stash first: an upgrade can then be undone as a whole. Not committed:{}", list(.0))]
+    Unclean(Vec<String>),
+    #[error("cannot get {tag} from {from}: {reason}")]
+    NoSuchVersion {
+        from: String,
+        tag: String,
+        reason: String,
+    },
+    #[error(
+        "{0} has no crates/platform/MANIFEST: it is not a Berth, or older than the first platform (0.2.0)"
+    )]
+    NoPlatform(String),
+    #[error("crates/platform/MANIFEST, line {line}: {rule}")]
+    Manifest { line: usize, rule: &'static str },
+    #[error("the crates of the platform have different versions:{}", list(.0))]
+    Versions(Vec<String>),
+    #[error("the platform is {0} already")]
+    SameVersion(semver::Version),
+    #[error("the platform is {here}, and {tag} is older ({there}): a platform is not downgraded")]
+    Downgrade {
+        here: semver::Version,
+        there: semver::Version,
+        tag: String,
+    },
+    #[error(
+        "files of the platform were changed here and would be lost:{}\n\
+         Move the changes to your own crates, or bring the files back with `git checkout <commit> -- <file>`.",
+        list(.0)
+    )]
+    Changed(Vec<String>),
+    #[error("the platform of the new version does not match its own MANIFEST:{}", list(.0))]
+    Damaged(Vec<String>),
+    #[error("crates/platform/MANIFEST is out of date; write it with `make manifest`. Differing:{}", list(.0))]
+    OutOfDate(Vec<String>),
+    #[error("{file}: {source}")]
+    Toml {
+        file: String,
+        source: toml_edit::TomlError,
+    },
+    #[error("{file} has no [{table}]")]
+    NoTable { file: String, table: &'static str },
+    #[error("git {command}: {reason}")]
+    Git { command: String, reason: String },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+fn list(lines: &[String]) -> String {
+    lines.iter().fold(String::new(), |mut text, line| {
+        let _ = write!(text, "\n  {line}");
+        text
+    })
+}

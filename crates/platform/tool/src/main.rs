@@ -1,0 +1,74 @@
+#![doc = include_str!("../README.md")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is a command: what it prints is its result"
+)]
+
+mod changelog;
+mod error;
+mod git;
+mod manifest;
+mod settings;
+mod upgrade;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::error::Error;
+use crate::git::Repository;
+use crate::manifest::Manifest;
+
+/// Keeps the platform of a Berth service apart from what is its owner's.
+#[derive(Debug, Parser)]
+#[command(name = "berth-tool", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Replace crates/platform by that of another version
+    Upgrade {
+        /// Git URL or folder of a repository that has the version
+        from: String,
+        /// Tag of the version
+        to: String,
+    },
+    /// Write crates/platform/MANIFEST from the files that git tracks
+    Manifest {
+        /// Only compare, and fail where it is out of date
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    let here = Repository::containing(&std::env::current_dir()?)?;
+    match command {
+        Command::Upgrade { from, to } => upgrade::upgrade(&here, &from, &to),
+        Command::Manifest { check: true } => {
+            let (kept, found) = (Manifest::read(&here)?, Manifest::of_files(&here)?);
+            let differing = kept.differing(&found);
+            if differing.is_empty() && kept.version == found.version {
+                Ok(())
+            } else {
+                Err(Error::OutOfDate(differing))
+            }
+        }
+        Command::Manifest { check: false } => Ok(Manifest::of_files(&here)?.write(&here)?),
+    }
+}
