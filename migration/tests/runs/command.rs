@@ -33,15 +33,17 @@ fn up_applies_status_tells_and_a_second_up_has_nothing_to_do() {
     );
 }
 
+const PRODUCTION: [(&str, &str); 2] = [
+    ("APP_ENV", "production"),
+    ("DATABASE_URL", "sqlite://data/berth.sqlite?mode=rwc"),
+];
+
 #[test]
 fn what_destroys_data_wants_to_be_confirmed_in_production_only() {
     let folder = Folder::new();
     ok(migration(&folder, &[]).args(["up"]));
     for verb in ["down", "fresh", "refresh", "reset"] {
-        let refused = migration(&folder, &[("APP_ENV", "production")])
-            .arg(verb)
-            .output()
-            .unwrap();
+        let refused = migration(&folder, &PRODUCTION).arg(verb).output().unwrap();
         assert_eq!(refused.status.code(), Some(1), "{verb}");
         assert!(
             String::from_utf8_lossy(&refused.stderr).contains("--yes"),
@@ -52,8 +54,8 @@ fn what_destroys_data_wants_to_be_confirmed_in_production_only() {
         !ok(migration(&folder, &[]).args(["status"])).contains("pending"),
         "nothing was reverted"
     );
-    ok(migration(&folder, &[("APP_ENV", "production")]).args(["down", "--yes"]));
-    ok(migration(&folder, &[("APP_ENV", "production")]).args(["up"]));
+    ok(migration(&folder, &PRODUCTION).args(["down", "--yes"]));
+    ok(migration(&folder, &PRODUCTION).args(["up"]));
     ok(migration(&folder, &[]).args(["reset"]));
 }
 

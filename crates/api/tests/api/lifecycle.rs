@@ -67,6 +67,7 @@ async fn production_leaves_out_requests_that_went_well_unless_it_is_told_not_to(
     let production = [
         ANY_PORT,
         ("APP_ENV", "production"),
+        ("DATABASE_URL", "sqlite://data/berth.sqlite?mode=rwc"),
         ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
         ("SERVER_HOST", "127.0.0.1"),
     ];
@@ -92,6 +93,7 @@ async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migr
         ANY_PORT,
         ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
         ("APP_ENV", "production"),
+        ("DATABASE_URL", "sqlite://data/berth.sqlite?mode=rwc"),
         ("SERVER_HOST", "127.0.0.1"),
     ];
     let mut process = process(&[], &set);

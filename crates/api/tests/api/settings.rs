@@ -151,9 +151,107 @@ fn production_refuses_the_development_secret() {
     assert_eq!(error.key, "app.secret");
     assert!(error.rule.contains("openssl rand -hex 32"), "{error}");
     let secret = "0123456789abcdef0123456789abcdef";
-    let production = [("APP_ENV", "production"), ("APP__APP__SECRET", secret)];
+    let url = "postgres://user:password@localhost/db";
+    let production = [
+        ("APP_ENV", "production"),
+        ("APP__APP__SECRET", secret),
+        ("DATABASE_URL", url),
+    ];
     let settings = read(&with_environment(&production)).unwrap();
     assert_eq!(settings.app.environment, Environment::Production);
+}
+
+#[test]
+fn production_does_not_fall_back_to_sqlite() {
+    let secret = "0123456789abcdef0123456789abcdef";
+    let production = [("APP_ENV", "production"), ("APP__APP__SECRET", secret)];
+    let error = read(&with_environment(&production)).unwrap_err();
+    assert_eq!(error.key, "database.url");
+    assert!(error.rule.contains("APP__DATABASE__URL"), "{error}");
+    let chosen = [("DATABASE_URL", "sqlite://data/berth.sqlite?mode=rwc")];
+    assert!(read(&with_environment(&[&production[..], &chosen].concat())).is_ok());
+}
+
+#[test]
+fn a_misspelled_variable_is_refused_rather_than_ignored() {
+    for (name, meant) in [
+        ("DATABSE_URL", "DATABASE_URL"),
+        ("DATABASE_URI", "DATABASE_URL"),
+        ("database_url", "DATABASE_URL"),
+        ("DB_POOLSIZE", "DB_POOL_SIZE"),
+        ("APP_DATABASE__URL", "APP__DATABASE__URL"),
+    ] {
+        let url = "postgres://user:hush@localhost/db";
+        let error = with_environment(&[(name, url)]).load().unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains(meant), "{error}");
+        assert!(!error.contains("hush"), "{error}");
+    }
+    let others = [
+        ("DB_HOST", "x"),
+        ("DB_PORT", "tcp://10.0.0.1:5432"),
+        ("TEST_DATABASE_URL", "x"),
+        ("PATH", "x"),
+    ];
+    assert!(with_environment(&others).load().is_ok());
+}
+
+#[test]
+fn the_port_that_a_platform_sets_is_used() {
+    assert_eq!(
+        read(&with_environment(&[("PORT", "5000")])).unwrap().server.port,
+        5000
+    );
+    let error = with_environment(&[("PORT", "5000"), ("SERVER_PORT", "6000")])
+        .load()
+        .unwrap_err();
+    assert!(error.rule.contains("set twice"), "{error}");
+}
+
+#[test]
+fn a_former_name_works_with_a_warning() {
+    for former in [
+        "monitor.high_use_for",
+        "monitor.long_lease",
+        "database.check_after",
+    ] {
+        let loaded = loaded(&with_argument(former, "7")).unwrap();
+        assert!(loaded.warnings()[0].contains(former), "{:?}", loaded.warnings());
+    }
+}
+
+/// Runs the binary: what is set wrong must end it with exit code 2, and no part of a secret may be printed.
+#[test]
+fn the_binary_refuses_a_url_that_it_cannot_use_and_prints_no_part_of_it() {
+    use std::os::unix::ffi::OsStrExt;
+    let urls: [&[u8]; 6] = [
+        b"postgres://app:12#34secret@db/x",
+        b"postgres://app:12/34secret@db/x",
+        b"postgres://app:12?34secret@db/x",
+        b"postgres://app:12@34secret@db/x",
+        b"postgres://app:secret/secret@db/x",
+        b"postgres://app:secret\xff@db/x",
+    ];
+    for url in urls {
+        let folder = TempDir::new().unwrap();
+        for command in ["config", "serve"] {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_api"))
+                .arg(command)
+                .env("DATABASE_URL", std::ffi::OsStr::from_bytes(url))
+                .env("LOG_LEVEL", "trace")
+                .current_dir(folder.path())
+                .output()
+                .unwrap();
+            let printed = [output.stdout, output.stderr].concat();
+            let printed = String::from_utf8_lossy(&printed);
+            assert_eq!(output.status.code(), Some(2), "{printed}");
+            assert!(
+                !printed.contains("34") && !printed.contains("secret"),
+                "{printed}"
+            );
+            let explained = printed.contains("percent-encoded") || printed.contains("UTF-8");
+            assert!(explained, "{printed}");
+        }
+    }
 }
 
 #[test]

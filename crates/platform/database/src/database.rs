@@ -52,6 +52,9 @@ impl Database {
     /// # }
     /// ```
     pub fn new(settings: Settings) -> Result<Self, SettingsError> {
+        for parameter in settings.url.ignored_parameters() {
+            tracing::info!(parameter, "database URL parameter ignored: it has no effect here");
+        }
         Pool::new(settings).map(|pool| Self { pool })
     }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::layer::Layer;
+use crate::reference::long_variable;
 use crate::secret::rule_of_hidden;
 use crate::sources::ENVIRONMENT;
 use crate::{ConfigError, MASK, Reference};
@@ -78,6 +79,7 @@ impl Loaded {
         let shown =
             serde_json::to_value(&section).map_err(|error| ConfigError::new(name, error.to_string()))?;
         self.shown.insert(name.to_owned(), shown);
+        self.refuse_defaults_in_production(name)?;
         section.validate().map_err(|report| {
             let first = report.iter().next();
             let (path, rule) = first
@@ -86,6 +88,25 @@ impl Loaded {
             self.violation(&format!("{name}.{path}"), rule)
         })?;
         Ok(section)
+    }
+
+    /// Refuses, in production, the built-in default of a key whose paragraph says "Required in production".
+    fn refuse_defaults_in_production(&self, section: &str) -> Result<(), ConfigError> {
+        if self.environment()? != Environment::Production {
+            return Ok(());
+        }
+        let mut keys = self.reference.entries().filter(|(key, entry)| {
+            key.split('.').next() == Some(section) && entry.text.contains("Required in production.")
+        });
+        match keys.find(|(key, _)| self.origin(key) == Some("built-in default.toml")) {
+            Some((key, _)) => {
+                let variable = long_variable(key);
+                let rule =
+                    format!("must be set in production, where this default is not used: set {variable}");
+                Err(self.violation(key, rule))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Returns the environment.

@@ -61,18 +61,25 @@ impl Sources {
     ///
     /// # Errors
     ///
-    /// `.env` exists and cannot be read.
+    /// `.env` exists and cannot be read, or a variable that sets something is not UTF-8.
     pub fn of_process(
         built_in: BuiltIn,
         folder: PathBuf,
         arguments: Vec<(String, String)>,
     ) -> Result<Self, ConfigError> {
+        let reference = Reference::parse(built_in.default)?;
         let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
+            .filter_map(|(name, value)| match value.into_string() {
+                Ok(value) => Some(Ok((name, value))),
+                Err(_) if reference.variable(&name).is_none() => None,
+                Err(_) => Some(Err(ConfigError::new(name, "must be UTF-8 text"))),
+            })
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             folder,
             dotenv: dotenv::read(Path::new(".env"))?,
-            environment: environment.collect(),
+            environment,
             arguments,
             ..Self::new(built_in)
         })

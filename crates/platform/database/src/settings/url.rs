@@ -1,4 +1,4 @@
-//! The database's address: checked when read, hidden when shown.
+//! The database URL: checked when read, masked when shown.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,6 +16,8 @@ use crate::settings::PoolerMode;
 pub struct DatabaseUrl {
     text: String,
     location: Location,
+    /// Parameters of other tools, left out of the text.
+    ignored: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +50,11 @@ impl Default for DatabaseUrl {
             create: true,
             read_only: false,
         };
-        Self { text, location }
+        Self {
+            text,
+            location,
+            ignored: Vec::new(),
+        }
     }
 }
 
@@ -61,6 +67,11 @@ impl DatabaseUrl {
     /// The whole URL, password included: for opening connections, never for showing.
     pub fn expose(&self) -> &str {
         &self.text
+    }
+
+    /// Parameters of other tools in the URL that have no effect here, such as `pgbouncer`.
+    pub fn ignored_parameters(&self) -> &[String] {
+        &self.ignored
     }
 
     /// The file, where the database is SQLite.
@@ -90,13 +101,13 @@ impl DatabaseUrl {
         let Location::Postgres { url, .. } = &self.location else {
             return None;
         };
-        let named = |names: [&str; 2], variable| {
+        let named = |names: &[&str], variable| {
             environment(variable) || url.query_pairs().any(|(key, _)| names.contains(&&*key))
         };
-        if named(["sslmode", "ssl-mode"], "PGSSLMODE") {
+        if named(&SSL_MODE, "PGSSLMODE") {
             return None;
         }
-        Some(if named(["sslrootcert", "ssl-root-cert"], "PGSSLROOTCERT") {
+        Some(if named(&ROOT_CERTIFICATE, "PGSSLROOTCERT") {
             PgSslMode::VerifyFull
         } else if self.is_local() {
             PgSslMode::Disable
@@ -135,34 +146,150 @@ impl FromStr for DatabaseUrl {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let text = text.trim();
-        let location = if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            parse_postgres(text)?
-        } else if let Some(rest) = text.strip_prefix("sqlite:") {
-            parse_sqlite(rest.strip_prefix("//").unwrap_or(rest))?
-        } else {
-            return Err("must begin with postgres:// or sqlite://".to_owned());
-        };
-        Ok(Self {
-            text: text.to_owned(),
-            location,
-        })
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            let (location, ignored) = parse_postgres(text)?;
+            let text = match &location {
+                Location::Postgres { url, .. } if !ignored.is_empty() => url.to_string(),
+                _ => text.to_owned(),
+            };
+            return Ok(Self {
+                text,
+                location,
+                ignored,
+            });
+        }
+        match text.strip_prefix("sqlite:") {
+            Some(rest) => Ok(Self {
+                text: text.to_owned(),
+                location: parse_sqlite(rest.strip_prefix("//").unwrap_or(rest))?,
+                ignored: Vec::new(),
+            }),
+            None => Err("must begin with postgres:// or sqlite://".to_owned()),
+        }
     }
 }
 
-fn parse_postgres(text: &str) -> Result<Location, String> {
-    let hint = "a password with special characters must be percent-encoded";
-    let url = Url::parse(text).map_err(|error| format!("is no valid URL ({error}); {hint}"))?;
-    let elsewhere = url.query_pairs().any(|(key, _)| key == "host");
-    if url.host_str().unwrap_or_default().is_empty() && !elsewhere {
-        return Err(format!("names no host; {hint}"));
+/// Said where a special character may have split the password.
+const ENCODE: &str = "special characters in the user name and the password must be percent-encoded (# as %23, / as %2F, ? as %3F, @ as %40)";
+
+/// Parameters that the driver understands.
+const KNOWN: &[&str] = &[
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
+/// Parameters of other tools that change nothing here: libpq, Prisma, Neon and Supabase write them into their URLs.
+const IGNORED: &[&str] = &[
+    "channel_binding",
+    "connect_timeout",
+    "connection_limit",
+    "gssencmode",
+    "keepalives",
+    "pgbouncer",
+    "pool_timeout",
+    "schema",
+    "supa",
+    "target_session_attrs",
+    "workaround",
+];
+
+const ROOT_CERTIFICATE: [&str; 3] = ["sslrootcert", "ssl-root-cert", "ssl-ca"];
+const SSL_MODE: [&str; 2] = ["sslmode", "ssl-mode"];
+
+/// Parses a URL of PostgreSQL. No error quotes the URL: where a password was split, any part of it may be secret.
+fn parse_postgres(text: &str) -> Result<(Location, Vec<String>), String> {
+    refuse_split_password(text)?;
+    let mut url = Url::parse(text).map_err(|error| format!("is not a valid URL ({error}); {ENCODE}"))?;
+    let ignored = check_parameters(&url)?;
+    if !ignored.is_empty() {
+        // The driver would log them with their values.
+        let kept: Vec<(String, String)> = url
+            .query_pairs()
+            .into_owned()
+            .filter(|(name, _)| !ignored.contains(name))
+            .collect();
+        url.query_pairs_mut().clear().extend_pairs(kept);
+        if url.query() == Some("") {
+            url.set_query(None);
+        }
     }
-    let options = PgConnectOptions::from_str(text).map_err(|error| format!("is not understood: {error}"))?;
+    let elsewhere = url
+        .query_pairs()
+        .any(|(key, _)| key == "host" || key == "hostaddr");
+    if url.host_str().unwrap_or_default().is_empty() && !elsewhere {
+        return Err(format!("must name a host; {ENCODE}"));
+    }
+    let options =
+        PgConnectOptions::from_str(url.as_str()).map_err(|error| format!("is not understood: {error}"))?;
     let server = Server {
         host: options.get_host().to_owned(),
         port: options.get_port(),
         is_socket: options.get_socket().is_some() || options.get_host().starts_with('/'),
     };
-    Ok(Location::Postgres { url, server })
+    Ok((Location::Postgres { url, server }, ignored))
+}
+
+/// Refuses an unescaped `#`, `/`, `?` or `@` in a user name or password, which would end it.
+fn refuse_split_password(text: &str) -> Result<(), String> {
+    let (_, rest) = text.split_once("://").unwrap_or_default();
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let after = &rest[authority.len()..];
+    let is_split = authority.matches('@').count() > 1 || after.contains('@') || after.contains('#');
+    match is_split {
+        true => Err(format!("contains an unescaped character; {ENCODE}")),
+        false => Ok(()),
+    }
+}
+
+/// Checks the parameters and returns the names of those that are ignored.
+fn check_parameters(url: &Url) -> Result<Vec<String>, String> {
+    let parameters: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    let mut ignored = Vec::new();
+    for (name, _) in &parameters {
+        if IGNORED.contains(&name.as_str()) {
+            ignored.push(name.clone());
+        } else if !KNOWN.contains(&name.as_str()) && !name.starts_with("options[") {
+            let meant = KNOWN
+                .iter()
+                .find(|known| known.replace(['-', '_'], "") == name.replace(['-', '_'], ""));
+            let hint = meant.map_or_else(
+                || format!("known are {}", KNOWN.join(", ")),
+                |meant| format!("did you mean `{meant}`?"),
+            );
+            return Err(format!("has the unknown parameter `{name}`; {hint}"));
+        }
+    }
+    let value = |names: &[&str]| {
+        let mut found = parameters.iter().rev();
+        found
+            .find(|(name, _)| names.contains(&name.as_str()))
+            .map(|(_, value)| value.as_str())
+    };
+    match (value(&SSL_MODE), value(&ROOT_CERTIFICATE)) {
+        (_, Some("")) => {
+            Err("has an empty root certificate: name a file, or leave the parameter out".to_owned())
+        }
+        (Some(mode), Some(_)) if !mode.starts_with("verify-") => Err(format!(
+            "names a root certificate, which sslmode={mode} does not verify; use sslmode=verify-full"
+        )),
+        _ => Ok(ignored),
+    }
 }
 
 fn parse_sqlite(rest: &str) -> Result<Location, String> {
@@ -251,7 +378,7 @@ mod tests {
     fn refuses_what_it_cannot_serve_and_says_why() {
         for (text, rule) in [
             ("mysql://h/d", "must begin with"),
-            ("postgres://", "names no host"),
+            ("postgres://", "must name a host"),
             ("postgres://me:p@ss:w@rd@/d", "percent-encoded"),
             ("sqlite::memory:", "must name a file"),
             ("sqlite://x.db?mode=memory", "must name a file"),
@@ -260,6 +387,64 @@ mod tests {
             let error = text.parse::<DatabaseUrl>().unwrap_err();
             assert!(error.contains(rule), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn refuses_a_split_password_without_showing_any_of_it() {
+        for special in ["#", "/", "?", "@", "/a@", "?b=", "#c@", "@x?", "@y/"] {
+            for text in [
+                format!("postgres://app:12{special}34secret@db/x"),
+                format!("postgres://app:secret{special}secret@db:5432/x?sslmode=require"),
+                format!("postgres://se{special}cret:pw@db/x"),
+                format!("postgres://app:{special}secret@db/x"),
+                format!("postgres://app:secret{special}@db/x"),
+            ] {
+                let error = text.parse::<DatabaseUrl>().expect_err(&text);
+                assert!(error.contains("percent-encoded"), "{text}: {error}");
+                assert!(
+                    !error.contains("secret") && !error.contains("34"),
+                    "{text}: {error}"
+                );
+                let json = serde_json::to_string(&text).unwrap();
+                let error = serde_json::from_str::<DatabaseUrl>(&json)
+                    .unwrap_err()
+                    .to_string();
+                assert!(
+                    !error.contains("secret") && !error.contains("34"),
+                    "{text}: {error}"
+                );
+            }
+        }
+        let encoded = "postgres://app:12%2334%2F%3F%40@db/x"
+            .parse::<DatabaseUrl>()
+            .unwrap();
+        let options = PgConnectOptions::from_str(encoded.expose()).unwrap();
+        assert_eq!((options.get_host(), options.get_database()), ("db", Some("x")));
+    }
+
+    #[test]
+    fn refuses_unknown_parameters_and_ignores_those_of_other_tools() {
+        for (query, rule) in [
+            ("ssl_mode=require", "did you mean `ssl-mode`?"),
+            ("sslmod=require", "unknown parameter `sslmod`"),
+            ("sslaccept=strict", "unknown parameter `sslaccept`"),
+            ("sslmode=require&sslrootcert=ca.pem", "use sslmode=verify-full"),
+            ("sslmode=verify-full&sslrootcert=", "empty root certificate"),
+        ] {
+            let error = format!("postgres://u@db.example/x?{query}")
+                .parse::<DatabaseUrl>()
+                .unwrap_err();
+            assert!(error.contains(rule), "{query}: {error}");
+        }
+        let url: DatabaseUrl =
+            "postgres://u:p@db.example/x?pgbouncer=true&sslmode=require&connection_limit=1&schema=s"
+                .parse()
+                .unwrap();
+        assert_eq!(
+            url.ignored_parameters(),
+            ["pgbouncer", "connection_limit", "schema"]
+        );
+        assert_eq!(url.expose(), "postgres://u:p@db.example/x?sslmode=require");
     }
 
     #[test]
@@ -314,7 +499,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_names_a_mode_or_a_root_certificate_gets_no_less() {
+    fn a_mode_or_a_root_certificate_that_is_named_applies() {
         let mode = |text: &str, set: &str| {
             let url = text.parse::<DatabaseUrl>().unwrap();
             url.ssl_mode_in(|variable| variable == set)
@@ -323,7 +508,12 @@ mod tests {
             let plain = format!("postgres://u@{host}/x");
             assert!(mode(&plain, "PGSSLMODE").is_none(), "sqlx reads it");
             let trusting = format!("{plain}?sslrootcert=ca.pem");
-            for named in [mode(&plain, "PGSSLROOTCERT"), mode(&trusting, "")] {
+            let other_name = format!("{plain}?ssl-ca=ca.pem");
+            for named in [
+                mode(&plain, "PGSSLROOTCERT"),
+                mode(&trusting, ""),
+                mode(&other_name, ""),
+            ] {
                 assert!(matches!(named, Some(PgSslMode::VerifyFull)), "{host}");
             }
         }
