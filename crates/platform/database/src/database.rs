@@ -15,6 +15,9 @@ use crate::status_handle::StatusHandle;
 
 /// How often the closure form runs a transaction that keeps failing with a serialization error.
 const ATTEMPTS: u32 = 5;
+/// The longest pause before its second attempt; each later one may be as much longer. Random, so that transactions that
+/// failed because of each other do not meet again.
+const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Makes sessions over a share of connections that is never exceeded.
 ///
@@ -80,7 +83,8 @@ impl Database {
     ///
     /// # Errors
     /// The work's own error, after a rollback; the commit's. [`Error::Serialization`] after five
-    /// attempts. An error of the work that wraps it counts as one where `E` says so by [`Retry`].
+    /// attempts, and at once where the work has committed in the middle. An error of the work that wraps it counts as one
+    /// where `E` says so by [`Retry`].
     pub async fn transaction<T, E, F>(&self, options: SessionOptions, work: F) -> Result<T, E>
     where
         F: AsyncFn(&Session) -> Result<T, E>,
@@ -102,7 +106,10 @@ impl Database {
                 }
             };
             match outcome {
-                Err(error) if error.is_serialization() && attempt < ATTEMPTS => attempt += 1,
+                Err(error) if error.is_serialization() && attempt < ATTEMPTS && !session.has_committed() => {
+                    tokio::time::sleep(RETRY_PAUSE.mul_f64(f64::from(attempt) * fastrand::f64())).await;
+                    attempt += 1;
+                }
                 outcome => return outcome,
             }
         }

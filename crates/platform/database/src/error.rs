@@ -37,8 +37,8 @@ pub enum Error {
     /// A statement or the whole unit of work ran past its deadline; what was not committed is undone.
     #[error("the database work took longer than its deadline")]
     DeadlineExceeded,
-    /// The connection broke in the middle of a transaction; nothing of it is stored.
-    #[error("the database connection was lost; nothing was stored")]
+    /// The connection was lost in the middle of a transaction; nothing of that transaction is stored.
+    #[error("the database connection was lost; its transaction was rolled back")]
     ConnectionLost,
     /// COMMIT was sent and its answer lost: the work may or may not be stored.
     #[error("the outcome of the commit is unknown: the connection was lost before the answer")]

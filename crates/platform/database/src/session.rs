@@ -16,6 +16,7 @@ mod traits;
 pub(crate) mod transaction;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
 use sqlx::PgConnection;
@@ -109,6 +110,11 @@ impl Session {
         let (pool, options) = (self.inner.pool.clone(), self.inner.options.for_streaming());
         self.end(Outcome::Commit).await?;
         Ok(Self::new(pool, options))
+    }
+
+    /// Returns whether work of this session may be stored already, so that running it again would store it twice.
+    pub fn has_committed(&self) -> bool {
+        self.inner.committed.load(Ordering::Relaxed)
     }
 
     /// Returns what the session has cost so far.

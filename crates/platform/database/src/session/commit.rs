@@ -1,6 +1,7 @@
 //! How a session's transaction ends: committed, rolled back, or with an unknown outcome.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use tracing::Instrument;
@@ -64,7 +65,11 @@ impl SessionInner {
         // A task, so that a caller that leaves cannot cut it short.
         let outcome = self.pool.runtime.spawn(committing).await;
         self.activity.finishes(HolderState::Idle);
-        outcome.unwrap_or(Err(Error::CommitUnknown))
+        let outcome = outcome.unwrap_or(Err(Error::CommitUnknown));
+        if matches!(outcome, Ok(()) | Err(Error::CommitUnknown)) {
+            self.committed.store(true, Ordering::Relaxed);
+        }
+        outcome
     }
 
     pub(super) async fn rollback(&self) -> Result<(), Error> {

@@ -1,5 +1,6 @@
 //! What the clones of a session share: its options, its lease and its transaction.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,8 @@ pub(crate) struct SessionInner {
     /// Notified at the session's end.
     pub(super) ending: Notify,
     pub(super) state: Arc<AsyncMutex<TransactionState>>,
+    /// Whether something may be stored: a COMMIT was sent and did not certainly fail.
+    pub(super) committed: AtomicBool,
 }
 
 impl SessionInner {
@@ -57,6 +60,7 @@ impl SessionInner {
             handles: Mutex::default(),
             ending: Notify::new(),
             state: Arc::default(),
+            committed: AtomicBool::new(false),
         }
     }
 

@@ -327,3 +327,24 @@ async fn a_connection_that_lay_idle_is_counted_however_its_transaction_ends() {
         assert_eq!(status.last_idle.unwrap().label, "dawdling");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_that_has_committed_in_the_middle_is_not_run_again() {
+    let pool = harbour(1).await;
+    let runs = std::sync::atomic::AtomicU32::new(0);
+    let outcome: Result<(), Error> = pool
+        .database
+        .transaction(berth_database::SessionOptions::new("twice"), async |session| {
+            runs.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            session
+                .execute_unprepared("INSERT INTO notes (id) VALUES (1) ON CONFLICT DO NOTHING")
+                .await?;
+            session.commit().await?;
+            Err(Error::Serialization)
+        })
+        .await;
+    assert!(matches!(outcome, Err(Error::Serialization)), "{outcome:?}");
+    assert_eq!(runs.into_inner(), 1);
+    assert_eq!(pool.notes().await, 1);
+    pool.assert_whole().await;
+}
