@@ -22,7 +22,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// # use berth_testkit::{BackendSampler, TestDatabase};
 /// # async fn example(database: &TestDatabase) {
 /// let sampler = BackendSampler::start(database).await;
-/// // ... clients come and leave ...
+/// // ... clients connect and disconnect ...
 /// assert!(sampler.most() <= 5, "{} backends at once", sampler.most());
 /// # }
 /// ```
@@ -47,7 +47,7 @@ impl BackendSampler {
     /// When the cluster does not answer.
     pub async fn start(database: &TestDatabase) -> BackendSampler {
         let shared = Arc::new(Shared::default());
-        let options = database.place().admin_options("postgres");
+        let options = database.info().admin_options("postgres");
         let query = format!("select count(*) from pg_stat_activity where {}", database.ours());
         let sampling = Arc::clone(&shared);
         let thread = thread::Builder::new()
@@ -68,12 +68,12 @@ impl BackendSampler {
         sampler
     }
 
-    /// The most backends of any sample so far.
+    /// Returns the most backends of any sample so far.
     pub fn most(&self) -> i64 {
         self.shared.most.load(Ordering::Relaxed)
     }
 
-    /// How many samples were taken so far.
+    /// Returns how many samples were taken so far.
     pub fn samples(&self) -> i64 {
         self.shared.samples.load(Ordering::Relaxed)
     }
@@ -99,6 +99,6 @@ async fn sample(mut connection: PgConnection, query: String, shared: &Shared) {
         shared.samples.fetch_add(1, Ordering::Relaxed);
         tokio::time::sleep(INTERVAL).await;
     }
-    // The process is done with it whether or not the server hears a good-bye.
+    // An error here only means that the server closed first.
     let _ = connection.close().await;
 }

@@ -1,31 +1,29 @@
-//! Finds the servers' programs.
+//! Finds the programs of PostgreSQL and PgBouncer on this machine.
 
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Finds a program of PostgreSQL: the newest under Debian's folders, then `PATH`, then Homebrew's and others'.
+/// Finds a program of PostgreSQL, such as `pgbench`.
+///
+/// It looks for the newest version under Debian's folders, then in `PATH`, then where other systems install it.
 ///
 /// # Panics
 ///
-/// When there is none, naming the package to install.
-pub(crate) fn postgres(program: &str) -> PathBuf {
-    find(
-        program,
-        &["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"],
-        &["/usr/pgsql/bin"],
-    )
-    .unwrap_or_else(|| missing(program, "postgresql", "postgresql@17"))
+/// When there is none. The message names the package to install.
+pub fn postgres_program(name: &str) -> PathBuf {
+    let versioned = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
+    find(name, &versioned, &["/usr/pgsql/bin"]).unwrap_or_else(|| missing(name, "postgresql", "postgresql@17"))
 }
 
 /// Finds the program of PgBouncer.
 ///
 /// # Panics
 ///
-/// When there is none, naming the package to install.
+/// When there is none. The message names the package to install.
 pub(crate) fn pgbouncer() -> PathBuf {
-    let usual = ["/usr/sbin", "/opt/homebrew/bin", "/usr/local/bin"];
-    find("pgbouncer", &[], &usual).unwrap_or_else(|| missing("pgbouncer", "pgbouncer", "pgbouncer"))
+    let fixed = ["/usr/sbin", "/opt/homebrew/bin", "/usr/local/bin"];
+    find("pgbouncer", &[], &fixed).unwrap_or_else(|| missing("pgbouncer", "pgbouncer", "pgbouncer"))
 }
 
 fn find(program: &str, versioned: &[&str], fixed: &[&str]) -> Option<PathBuf> {
@@ -39,7 +37,7 @@ fn find(program: &str, versioned: &[&str], fixed: &[&str]) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// The `bin` folders of PostgreSQL under `root`, the newest version first.
+/// Returns the `bin` folders of PostgreSQL under `root`, the newest version first.
 fn versions(root: &Path) -> Vec<PathBuf> {
     let mut found: Vec<(u32, PathBuf)> = fs::read_dir(root)
         .into_iter()
@@ -57,7 +55,7 @@ fn versions(root: &Path) -> Vec<PathBuf> {
 
 fn missing(program: &str, apt: &str, brew: &str) -> ! {
     panic!(
-        "`{program}` was found neither on PATH nor in its usual places; \
+        "`{program}` is neither on PATH nor in its usual places; \
          install it: `apt-get install {apt}` or `brew install {brew}`"
     )
 }

@@ -51,7 +51,7 @@ impl BlackHole {
         }
     }
 
-    /// The address.
+    /// Returns the address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -1,69 +1,77 @@
-//! Certificates of a cluster: its own authority, and a stranger's.
+//! Certificates of a cluster, signed by an authority that its clients trust and by one that they do not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
-/// Where the certificates of a cluster lie.
+/// Which authority signed a certificate.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certificate {
+    /// [`Cluster::authority`](crate::Cluster::authority) signed it, for `localhost` and `127.0.0.1`.
+    #[default]
+    Trusted,
+    /// [`Cluster::untrusted_authority`](crate::Cluster::untrusted_authority) signed it, for the same names.
+    Untrusted,
+}
+
+/// The folder with the certificates of a cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificates {
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Certificates {
-    /// The certificates in `folder`, which may be yet to be written.
-    pub(crate) fn new(folder: PathBuf) -> Certificates {
-        Certificates { folder }
-    }
-
     /// Writes two authorities, each with a certificate for `localhost` and `127.0.0.1`.
     pub(crate) fn write(&self) {
-        for name in ["own", "stranger"] {
-            authority(&self.folder, name);
+        for name in [Certificate::Trusted.name(), Certificate::Untrusted.name()] {
+            write(&self.folder, name);
         }
     }
 
-    /// The certificate of the authority that signed for the servers, or of one that did not.
-    pub(crate) fn authority(&self, trusted: bool) -> PathBuf {
-        self.folder.join(format!("{}-ca.pem", name(trusted)))
+    /// Returns the path of the authority's own certificate.
+    pub(crate) fn authority(&self, which: Certificate) -> PathBuf {
+        self.folder.join(format!("{}-ca.pem", which.name()))
     }
 
-    /// The server's certificate.
-    pub(crate) fn chain(&self, trusted: bool) -> PathBuf {
-        self.folder.join(format!("{}.pem", name(trusted)))
+    /// Returns the path of the server's certificate.
+    pub(crate) fn chain(&self, which: Certificate) -> PathBuf {
+        self.folder.join(format!("{}.pem", which.name()))
     }
 
-    /// The server's key.
-    pub(crate) fn key(&self, trusted: bool) -> PathBuf {
-        self.folder.join(format!("{}.key", name(trusted)))
+    /// Returns the path of the server's key.
+    pub(crate) fn key(&self, which: Certificate) -> PathBuf {
+        self.folder.join(format!("{}.key", which.name()))
     }
 }
 
-fn name(trusted: bool) -> &'static str {
-    if trusted { "own" } else { "stranger" }
+impl Certificate {
+    fn name(self) -> &'static str {
+        match self {
+            Certificate::Trusted => "trusted",
+            Certificate::Untrusted => "untrusted",
+        }
+    }
 }
 
-fn authority(folder: &Path, name: &str) {
+fn write(folder: &Path, name: &str) {
+    let file = |suffix: &str, text: &str| {
+        fs::write(folder.join(format!("{name}{suffix}")), text).expect("the folder can be written");
+    };
     let key = KeyPair::generate().expect("a key pair");
     let mut params = CertificateParams::new(Vec::new()).expect("no names, none wrong");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("testkit's {name} authority"));
+    let title = format!("testkit's {name} authority");
+    params.distinguished_name.push(DnType::CommonName, title);
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(&key).expect("signed by its own key");
-    write(&folder.join(format!("{name}-ca.pem")), &certificate.pem());
+    file("-ca.pem", &certificate.pem());
 
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().expect("a key pair");
     let names = ["localhost", "127.0.0.1"].map(String::from);
     let params = CertificateParams::new(names).expect("valid names");
     let certificate = params.signed_by(&key, &issuer).expect("signed by the authority");
-    write(&folder.join(format!("{name}.pem")), &certificate.pem());
-    write(&folder.join(format!("{name}.key")), &key.serialize_pem());
-}
-
-fn write(path: &Path, text: &str) {
-    fs::write(path, text).expect("the folder of the certificates can be written");
+    file(".pem", &certificate.pem());
+    file(".key", &key.serialize_pem());
 }

@@ -6,20 +6,21 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
+use sqlx::{ConnectOptions, Connection};
 use tokio::sync::OnceCell;
 
-use crate::binaries;
-use crate::cluster_info::{Place, ROLE};
+use crate::binaries::postgres_program;
+use crate::certificates::Certificate;
+use crate::cluster_info::{ClusterInfo, ROLE};
 use crate::port::{free_port, random};
 use crate::setup;
 use crate::test_database::TestDatabase;
 use crate::watchdog::Watchdog;
 
-/// The environment variable by which `testkit-run` tells the tests where its cluster is.
+/// The environment variable with which `testkit-run` passes the directory of its cluster to the tests.
 pub const CLUSTER_VARIABLE: &str = "BERTH_TEST_CLUSTER";
 
-/// What a cluster is started with.
+/// Options of a cluster.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ClusterOptions {
@@ -39,14 +40,11 @@ impl ClusterOptions {
         ClusterOptions { max_connections }
     }
 
-    /// What the cluster that all tests share is started with.
-    ///
-    /// Room for the tests that run at once: 40 up to two cores, 20 more for each further one.
+    /// Returns the options of the cluster that all tests share: 20 connections for each core, at least 40.
     pub fn for_all_tests() -> Self {
-        let cores =
-            thread::available_parallelism().map_or(2, |cores| u32::try_from(cores.get()).unwrap_or(2));
+        let cores = thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
         ClusterOptions {
-            max_connections: 20 * cores.max(2),
+            max_connections: u32::try_from(20 * cores).unwrap_or(40),
         }
     }
 }
@@ -54,26 +52,26 @@ impl ClusterOptions {
 /// How a cluster is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shutdown {
-    /// Sessions are ended with 57P01, the data is kept in order.
+    /// Ends sessions with 57P01 and writes the data.
     Fast,
-    /// Like a crash: everything is dropped at once, the next start recovers.
+    /// Ends everything at once, as a crash does; the next start recovers.
     Immediate,
 }
 
 /// A PostgreSQL cluster of its own, stopped and removed when it is dropped or its process ends.
 ///
-/// It listens on a free port of 127.0.0.1, asks for SCRAM passwords, offers TLS, and does without the safety
-/// that disks need. Its server runs as the present user, or as `postgres` where that is root.
+/// It listens on a free port of 127.0.0.1, asks for SCRAM passwords, offers TLS, and does not wait for disks. Its
+/// server runs as the present user, or as `postgres` where that is root.
 #[derive(Debug)]
 pub struct Cluster {
-    place: Place,
-    guardian: Option<Watchdog>,
+    info: ClusterInfo,
+    watchdog: Option<Watchdog>,
 }
 
 impl Cluster {
     /// Returns the cluster that all tests share: that of `testkit-run`, else one for this process.
     ///
-    /// Only whoever has it to itself may stop a cluster, so tests of restarts use [`Cluster::start`].
+    /// Other tests use it at the same time, so tests of restarts use [`Cluster::start`].
     pub async fn shared() -> &'static Cluster {
         static SHARED: OnceCell<Cluster> = OnceCell::const_new();
         let start = async || match Cluster::of_the_run() {
@@ -87,55 +85,47 @@ impl Cluster {
     ///
     /// # Panics
     ///
-    /// When PostgreSQL is not installed or does not come up; the message says what to do.
+    /// When PostgreSQL is not installed or does not start; the message says what to do.
     pub async fn start(options: ClusterOptions) -> Cluster {
-        let guardian = Watchdog::new("cluster", "QUIT");
-        let directory = guardian.directory().to_owned();
-        let [superuser_password, password] = [random(), random()].map(|number| format!("{number:016x}"));
-        let place = Place {
-            directory,
+        let watchdog = Watchdog::new("cluster", "QUIT");
+        let info = ClusterInfo {
+            directory: watchdog.directory().to_owned(),
             port: free_port(),
-            superuser_password,
-            password,
+            superuser_password: format!("{:016x}", random()),
+            password: format!("{:016x}", random()),
         };
-
-        setup::prepare(&place, &guardian);
-        guardian.run(setup::initdb(&place)).await;
-        setup::configure(&place, options);
+        setup::prepare(&info, &watchdog);
+        watchdog.run(setup::initdb(&info)).await;
+        setup::configure(&info, options);
         let mut cluster = Cluster {
-            place,
-            guardian: Some(guardian),
+            info,
+            watchdog: Some(watchdog),
         };
         cluster.first_start().await;
-        cluster.place.write();
+        cluster.info.write();
         cluster
     }
 
     /// Makes an empty database for one test.
     pub async fn database(&self) -> TestDatabase {
-        TestDatabase::create(&self.place, "template0").await
+        TestDatabase::create(&self.info, "template0").await
     }
 
     /// Makes a database for one test as a copy of a template, which the first caller of that name prepares.
     ///
-    /// `setup` gets the URL of the template, once a run: for all processes of a `testkit-run`, else for this
+    /// `setup` receives the URL of the template, once for all processes of a `testkit-run`, else once for this
     /// one. It must leave no connection open. A copy takes some 50 ms.
     pub async fn database_from<F: Future<Output = ()>>(
         &self,
         template: &str,
         setup: impl FnOnce(String) -> F,
     ) -> TestDatabase {
-        TestDatabase::from_template(&self.place, template, setup).await
+        TestDatabase::from_template(&self.info, template, setup).await
     }
 
-    /// The port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.place.port
-    }
-
-    /// The URL of a database for the superuser, without TLS.
-    pub fn admin_url(&self, database: &str) -> String {
-        self.place.admin_url(database)
+        self.info.port
     }
 
     /// Opens a plain connection of the superuser to the database `postgres`.
@@ -144,17 +134,18 @@ impl Cluster {
     ///
     /// When the cluster does not answer.
     pub async fn admin(&self) -> PgConnection {
-        connect(&self.place).await
+        self.info.connect("postgres").await
     }
 
-    /// The certificate of the authority that signed the server's own (for `localhost` and `127.0.0.1`).
+    /// Returns the certificate of the authority that signed the server's own (for `localhost` and `127.0.0.1`).
     pub fn authority(&self) -> PathBuf {
-        self.place.certificates().authority(true)
+        self.info.certificates().authority(Certificate::Trusted)
     }
 
-    /// The certificate of an authority that signed nothing here: whoever trusts only it must not connect.
-    pub fn strange_authority(&self) -> PathBuf {
-        self.place.certificates().authority(false)
+    /// Returns the certificate of an authority that signed nothing here: a client that trusts only this one
+    /// must not connect.
+    pub fn untrusted_authority(&self) -> PathBuf {
+        self.info.certificates().authority(Certificate::Untrusted)
     }
 
     /// Stops the server.
@@ -167,123 +158,88 @@ impl Cluster {
             Shutdown::Fast => "INT",
             Shutdown::Immediate => "QUIT",
         };
-        self.guardian().stop(signal).await;
+        self.watchdog().stop(signal).await;
     }
 
     /// Starts the server again after [`Cluster::stop`], on the same port.
     ///
     /// # Panics
     ///
-    /// As [`Cluster::stop`], and when it does not come up.
+    /// As [`Cluster::stop`], and when it does not start.
     pub async fn resume(&self) {
         assert!(
             self.comes_up().await,
-            "PostgreSQL did not come up again:\n{}",
-            self.guardian().log()
+            "PostgreSQL did not start again:\n{}",
+            self.log()
         );
     }
 
-    /// What the server has logged so far.
+    /// Returns what the server has logged so far.
     ///
     /// # Panics
     ///
     /// As [`Cluster::stop`].
     pub fn log(&self) -> String {
-        self.guardian().log()
+        self.watchdog().log()
     }
 
-    /// The directory that holds all of the cluster.
+    /// Returns the directory with all files of the cluster.
     pub fn directory(&self) -> &Path {
-        &self.place.directory
+        &self.info.directory
     }
 
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn info(&self) -> &ClusterInfo {
+        &self.info
     }
 
     fn of_the_run() -> Option<Cluster> {
         let directory = PathBuf::from(env::var_os(CLUSTER_VARIABLE)?);
-        let place = Place::read(&directory);
-        let place = place.unwrap_or_else(|| panic!("{CLUSTER_VARIABLE}={directory:?} holds no cluster"));
+        let info = ClusterInfo::read(&directory);
+        let info = info.unwrap_or_else(|| panic!("{CLUSTER_VARIABLE}={directory:?} holds no cluster"));
         Some(Cluster {
-            place,
-            guardian: None,
+            info,
+            watchdog: None,
         })
     }
 
-    fn guardian(&self) -> &Watchdog {
-        self.guardian
-            .as_ref()
-            .expect("a cluster that is not shared with other processes")
+    fn watchdog(&self) -> &Watchdog {
+        let watchdog = self.watchdog.as_ref();
+        watchdog.expect("a cluster that is not shared with other processes")
     }
 
-    /// Starts the server, on another port where somebody has taken the chosen one in the meantime.
+    /// Starts the server, on another port if the chosen one has been taken in the meantime.
     async fn first_start(&mut self) {
         for _ in 0..3 {
             if self.comes_up().await {
-                let mut admin = self.admin().await;
-                let create = format!("create role {ROLE} login password '{}'", self.place.password);
-                admin
-                    .execute(AssertSqlSafe(create))
-                    .await
-                    .expect("the role is new");
-                admin
-                    .close()
-                    .await
-                    .expect("a connection that works can be closed");
-                return;
+                let password = &self.info.password;
+                let create = format!("create role {ROLE} login password '{password}'");
+                return self.info.execute(create).await;
             }
-            self.guardian().stop("QUIT").await;
-            self.place.port = free_port();
+            self.watchdog().stop("QUIT").await;
+            self.info.port = free_port();
         }
-        panic!("PostgreSQL did not come up:\n{}", self.guardian().log());
+        panic!("PostgreSQL did not start:\n{}", self.log());
     }
 
     async fn comes_up(&self) -> bool {
-        let seen = self.guardian().log().len();
-        let mut command = vec![binaries::postgres("postgres").into()];
-        command.extend(["-D".into(), self.place.directory.join("data").into()]);
-        command.extend(["-p".into(), self.place.port.to_string().into()]);
-        self.guardian().start(command).await;
+        let seen = self.log().len();
+        let mut command = vec![postgres_program("postgres").into()];
+        command.extend(["-D".into(), self.info.directory.join("data").into()]);
+        command.extend(["-p".into(), self.info.port.to_string().into()]);
+        self.watchdog().start(command).await;
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(30) {
-            if let Ok(connection) = self.place.admin_options("postgres").connect().await {
+            if let Ok(connection) = self.info.admin_options("postgres").connect().await {
                 return connection.close().await.is_ok();
             }
-            let log = self.guardian().log();
-            // "FATAL" alone is also what the log says of our own knocking while the server starts.
-            if log
-                .get(seen..)
-                .is_some_and(|log| log.contains("could not create any TCP/IP sockets"))
-            {
+            // "FATAL" alone is also logged for these connection attempts while the server starts.
+            let log = self.log();
+            let log = log.get(seen..).unwrap_or_default();
+            if log.contains("could not create any TCP/IP sockets") {
                 return false;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         false
     }
-}
-
-/// Counts the sessions in the server that `condition`, a condition on `pg_stat_activity`, selects.
-pub(crate) async fn count_backends(place: &Place, condition: &str) -> i64 {
-    let mut admin = connect(place).await;
-    let query = format!("select count(*) from pg_stat_activity where {condition}");
-    let row = admin
-        .fetch_one(AssertSqlSafe(query))
-        .await
-        .expect("a condition on pg_stat_activity");
-    admin
-        .close()
-        .await
-        .expect("a connection that works can be closed");
-    row.get(0)
-}
-
-/// Opens a superuser's connection to the database `postgres`.
-pub(crate) async fn connect(place: &Place) -> PgConnection {
-    place
-        .admin_options("postgres")
-        .connect()
-        .await
-        .expect("the cluster runs and keeps connections for the superuser")
 }

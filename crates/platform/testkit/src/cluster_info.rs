@@ -1,9 +1,10 @@
-//! Where a cluster is and how one logs in to it: all that a second process needs to use it.
+//! Address and passwords of a running cluster: all that another process needs to use it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::{AssertSqlSafe, ConnectOptions, Executor, Row};
 
 use crate::certificates::Certificates;
 
@@ -12,21 +13,21 @@ pub(crate) const SUPERUSER: &str = "postgres";
 /// The role that owns the databases of tests; an ordinary one, as an application's is.
 pub(crate) const ROLE: &str = "app";
 
-/// The whereabouts of a running cluster.
+/// Address and passwords of a running cluster.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct ClusterInfo {
     pub(crate) directory: PathBuf,
     pub(crate) port: u16,
     pub(crate) superuser_password: String,
     pub(crate) password: String,
 }
 
-impl Place {
-    /// Reads the description that [`Place::write`] left in `directory`.
-    pub(crate) fn read(directory: &Path) -> Option<Place> {
+impl ClusterInfo {
+    /// Reads what [`ClusterInfo::write`] wrote into `directory`.
+    pub(crate) fn read(directory: &Path) -> Option<ClusterInfo> {
         let text = fs::read_to_string(directory.join("description")).ok()?;
         let mut lines = text.lines().map(str::to_owned);
-        Some(Place {
+        Some(ClusterInfo {
             directory: directory.to_owned(),
             port: lines.next()?.parse().ok()?,
             superuser_password: lines.next()?,
@@ -34,32 +35,21 @@ impl Place {
         })
     }
 
-    /// Writes the description for other processes of the same user.
+    /// Writes itself for other processes of the same user.
     pub(crate) fn write(&self) {
         let text = format!("{}\n{}\n{}\n", self.port, self.superuser_password, self.password);
         fs::write(self.directory.join("description"), text).expect("the cluster's directory can be written");
     }
 
-    /// The URL of `database` at `port` for the application's role, without TLS.
+    /// Returns the URL of `database` at `port` for the application's role, without TLS.
     pub(crate) fn url(&self, port: u16, database: &str) -> String {
-        format!(
-            "postgres://{ROLE}:{}@127.0.0.1:{port}/{database}?sslmode=disable",
-            self.password
-        )
+        let password = &self.password;
+        format!("postgres://{ROLE}:{password}@127.0.0.1:{port}/{database}?sslmode=disable")
     }
 
-    /// The URL of `database` for the superuser, without TLS.
-    pub(crate) fn admin_url(&self, database: &str) -> String {
-        let Place {
-            port,
-            superuser_password,
-            ..
-        } = self;
-        format!("postgres://{SUPERUSER}:{superuser_password}@127.0.0.1:{port}/{database}?sslmode=disable")
-    }
-
-    /// What sqlx needs to connect to `database` as the superuser: by the Unix socket, without a password, whose
-    /// thousands of rounds of hashing take long in a debug build.
+    /// Returns sqlx's options for the superuser.
+    ///
+    /// They name the Unix socket, which asks for no password: hashing one takes long in a debug build.
     pub(crate) fn admin_options(&self, database: &str) -> PgConnectOptions {
         PgConnectOptions::new_without_pgpass()
             .socket(self.socket_folder())
@@ -70,13 +60,39 @@ impl Place {
             .application_name("testkit")
     }
 
-    /// The folder of the Unix socket, where nobody is asked for a password.
+    /// Opens a connection of the superuser to `database`.
+    pub(crate) async fn connect(&self, database: &str) -> PgConnection {
+        let connected = self.admin_options(database).connect().await;
+        connected.expect("the cluster runs and keeps connections for the superuser")
+    }
+
+    /// Executes a statement as the superuser, on a connection of its own.
+    pub(crate) async fn execute(&self, statement: String) {
+        execute(&mut self.connect("postgres").await, statement).await;
+    }
+
+    /// Counts the backends that `condition`, a condition on `pg_stat_activity`, selects.
+    pub(crate) async fn count_backends(&self, condition: &str) -> i64 {
+        let query = format!("select count(*) from pg_stat_activity where {condition}");
+        let row = self.connect("postgres").await.fetch_one(AssertSqlSafe(query)).await;
+        row.expect("a condition on pg_stat_activity").get(0)
+    }
+
+    /// Returns the folder of the Unix socket, which asks for no password.
     pub(crate) fn socket_folder(&self) -> PathBuf {
         self.directory.join("socket")
     }
 
-    /// The certificates of the cluster.
+    /// Returns the certificates of the cluster.
     pub(crate) fn certificates(&self) -> Certificates {
-        Certificates::new(self.directory.join("tls"))
+        Certificates {
+            folder: self.directory.join("tls"),
+        }
     }
+}
+
+/// Executes a statement.
+pub(crate) async fn execute(admin: &mut PgConnection, statement: String) {
+    let result = admin.execute(AssertSqlSafe(statement.clone())).await;
+    result.unwrap_or_else(|error| panic!("{statement}: {error}"));
 }

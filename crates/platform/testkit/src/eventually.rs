@@ -1,4 +1,4 @@
-//! Waiting for conditions, so that no test sleeps for a time.
+//! Waits for conditions, so that no test sleeps for a fixed time.
 
 use std::panic::Location;
 use std::time::{Duration, Instant};
@@ -7,35 +7,33 @@ use std::time::{Duration, Instant};
 ///
 /// # Panics
 ///
-/// With the caller's place when the time is over.
+/// When the time is over; the message names the caller's line.
 #[track_caller]
 pub fn eventually<C: AsyncFnMut() -> bool>(condition: C) -> impl Future<Output = ()> {
-    within(Duration::from_secs(10), condition, Location::caller())
+    eventually_within(Duration::from_secs(10), condition)
 }
 
 /// Waits until `condition` holds, for at most `limit`.
 ///
 /// # Panics
 ///
-/// With the caller's place when the time is over.
+/// When the time is over; the message names the caller's line.
 #[track_caller]
-pub fn eventually_within<C: AsyncFnMut() -> bool>(limit: Duration, condition: C) -> impl Future<Output = ()> {
-    within(limit, condition, Location::caller())
-}
-
-async fn within<C: AsyncFnMut() -> bool>(
+pub fn eventually_within<C: AsyncFnMut() -> bool>(
     limit: Duration,
     mut condition: C,
-    place: &'static Location<'static>,
-) {
-    let start = Instant::now();
-    let mut pause = Duration::from_millis(1);
-    while !condition().await {
-        assert!(
-            start.elapsed() < limit,
-            "the condition at {place} did not come true within {limit:?}"
-        );
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_millis(20));
+) -> impl Future<Output = ()> {
+    let caller = Location::caller();
+    async move {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(1);
+        while !condition().await {
+            assert!(
+                start.elapsed() < limit,
+                "the condition at {caller} did not hold within {limit:?}"
+            );
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(20));
+        }
     }
 }

@@ -7,21 +7,21 @@ use std::time::{Duration, Instant};
 
 use crate::binaries;
 use crate::cluster::Cluster;
-use crate::cluster_info::{Place, ROLE, SUPERUSER};
+use crate::cluster_info::{ClusterInfo, ROLE, SUPERUSER};
 use crate::port::free_port;
 use crate::test_database::TestDatabase;
 use crate::watchdog::Watchdog;
 
-/// Newer versions wait for their clients at the signals that older ones stop at; and there is nothing to save.
+/// Newer versions wait for their clients at the other signals, and there is nothing to save.
 const STOP: &str = "KILL";
 
 /// PgBouncer's `pool_mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum PoolMode {
-    /// A client keeps its server connection until it leaves.
+    /// A client keeps its server connection until it disconnects.
     #[default]
     Session,
-    /// It keeps it for a transaction.
+    /// A client has a server connection for each transaction.
     Transaction,
 }
 
@@ -35,9 +35,9 @@ pub enum Authentication {
     Md5,
 }
 
-/// What PgBouncer is started with: where nothing else is said, its own defaults.
+/// Options of PgBouncer; the others have PgBouncer's own defaults.
 ///
-/// So startup parameters that it does not know, such as `extra_float_digits`, are refused.
+/// So it refuses startup parameters that it does not know, such as `extra_float_digits`.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 pub struct PgBouncerOptions {
@@ -61,10 +61,7 @@ impl PgBouncerOptions {
 
     /// Sets `auth_type`.
     pub fn authentication(self, authentication: Authentication) -> Self {
-        PgBouncerOptions {
-            authentication,
-            ..self
-        }
+        PgBouncerOptions { authentication, ..self }
     }
 
     /// Sets `default_pool_size`.
@@ -95,7 +92,7 @@ impl PgBouncerOptions {
 /// A PgBouncer of its own, stopped and removed when it is dropped or its process ends.
 #[derive(Debug)]
 pub struct PgBouncer {
-    guardian: Watchdog,
+    watchdog: Watchdog,
     port: u16,
     configuration: PathBuf,
 }
@@ -105,49 +102,49 @@ impl PgBouncer {
     ///
     /// # Panics
     ///
-    /// When it is not installed or does not come up; the message says what to do.
+    /// When it is not installed or does not start; the message says what to do.
     pub async fn start(cluster: &Cluster, options: PgBouncerOptions) -> PgBouncer {
-        let guardian = Watchdog::new("pgbouncer", STOP);
-        let configuration = guardian.directory().join("pgbouncer.ini");
+        let watchdog = Watchdog::new("pgbouncer", STOP);
+        let configuration = watchdog.directory().join("pgbouncer.ini");
         let mut pgbouncer = PgBouncer {
-            guardian,
+            watchdog,
             port: 0,
             configuration,
         };
         for _ in 0..3 {
             pgbouncer.port = free_port();
-            pgbouncer.configure(cluster.place(), options);
+            pgbouncer.configure(cluster.info(), options);
             if pgbouncer.comes_up().await {
                 return pgbouncer;
             }
         }
-        panic!("PgBouncer did not come up:\n{}", pgbouncer.log());
+        panic!("PgBouncer did not start:\n{}", pgbouncer.log());
     }
 
-    /// The URL of `database` by way of PgBouncer, without TLS, which it does not offer.
+    /// Returns the URL of `database` through PgBouncer, without TLS, which it does not offer.
     pub fn url(&self, database: &TestDatabase) -> String {
         database.url_at(self.port)
     }
 
-    /// The port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Stops it at once, whoever is connected.
+    /// Stops it at once and ends all connections.
     pub async fn stop(&self) {
-        self.guardian.stop(STOP).await;
+        self.watchdog.stop(STOP).await;
     }
 
     /// Starts it again after [`PgBouncer::stop`], on the same port.
     ///
     /// # Panics
     ///
-    /// When it does not come up.
+    /// When it does not start.
     pub async fn resume(&self) {
         assert!(
             self.comes_up().await,
-            "PgBouncer did not come up again:\n{}",
+            "PgBouncer did not start again:\n{}",
             self.log()
         );
     }
@@ -162,41 +159,41 @@ impl PgBouncer {
         self.resume().await;
     }
 
-    /// The directory that holds all of its files.
+    /// Returns the directory with all of its files.
     pub fn directory(&self) -> &Path {
-        self.guardian.directory()
+        self.watchdog.directory()
     }
 
-    /// What it has logged so far.
+    /// Returns what it has logged so far.
     pub fn log(&self) -> String {
-        self.guardian.log()
+        self.watchdog.log()
     }
 
-    fn configure(&self, place: &Place, options: PgBouncerOptions) {
+    fn configure(&self, info: &ClusterInfo, options: PgBouncerOptions) {
         let users = self.configuration.with_file_name("users.txt");
-        let roles = [(ROLE, &place.password), (SUPERUSER, &place.superuser_password)];
+        let roles = [(ROLE, &info.password), (SUPERUSER, &info.superuser_password)];
         let list = roles
             .map(|(role, password)| format!("\"{role}\" \"{password}\"\n"))
             .concat();
-        let text = configuration(place.port, self.port, &users.display().to_string(), options);
+        let text = configuration(info.port, self.port, &users.display().to_string(), options);
         for (path, text) in [(&users, list), (&self.configuration, text)] {
             fs::write(path, text).expect("the directory was just made");
-            self.guardian.hand_over(path);
+            self.watchdog.give_to_user(path);
         }
         if let Some(directory) = users.parent() {
-            self.guardian.hand_over(directory);
+            self.watchdog.give_to_user(directory);
         }
     }
 
     async fn comes_up(&self) -> bool {
         let seen = self.log().len();
         let command: [OsString; 2] = [binaries::pgbouncer().into(), self.configuration.clone().into()];
-        self.guardian.start(command.into()).await;
+        self.watchdog.start(command.into()).await;
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(20) {
             let log = self.log();
             let news = log.get(seen..).unwrap_or_default();
-            // Knocking at its port would count against `max_client_conn` for a while.
+            // A connection attempt would count against `max_client_conn` for a while.
             if news.contains("process up") {
                 return true;
             }
@@ -214,7 +211,7 @@ fn configuration(server: u16, port: u16, users: &str, options: PgBouncerOptions)
     let mut lines = vec![
         format!("[databases]\n* = host=127.0.0.1 port={server}\n\n[pgbouncer]\nlisten_addr = 127.0.0.1"),
         format!("listen_port = {port}"),
-        // It would be a second way in, and a file outside of our directory.
+        // A socket would be a file outside of its directory.
         "unix_socket_dir =".to_owned(),
         format!("auth_file = {users}"),
     ];
@@ -226,20 +223,16 @@ fn configuration(server: u16, port: u16, users: &str, options: PgBouncerOptions)
         PoolMode::Session => "pool_mode = session".to_owned(),
         PoolMode::Transaction => "pool_mode = transaction".to_owned(),
     });
-    lines.extend(
-        options
-            .pool_size
-            .map(|size| format!("default_pool_size = {size}")),
-    );
-    lines.extend(
-        options
-            .max_client_conn
-            .map(|most| format!("max_client_conn = {most}")),
-    );
-    lines.extend(
-        options
-            .query_wait_timeout
-            .map(|time| format!("query_wait_timeout = {}", time.as_secs())),
-    );
+    let numbers = [
+        ("default_pool_size", options.pool_size.map(u64::from)),
+        ("max_client_conn", options.max_client_conn.map(u64::from)),
+        (
+            "query_wait_timeout",
+            options.query_wait_timeout.map(|time| time.as_secs()),
+        ),
+    ];
+    for (name, value) in numbers {
+        lines.extend(value.map(|value| format!("{name} = {value}")));
+    }
     lines.join("\n") + "\n"
 }

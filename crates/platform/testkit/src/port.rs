@@ -1,12 +1,12 @@
-//! Ports nobody listens on.
+//! Free TCP ports, and random numbers for names.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::TcpListener;
 
-/// Finds a TCP port of the loopback address that nobody uses.
+/// Finds a free TCP port of the loopback address.
 ///
-/// The port lies below the range from which systems pick the ports of outgoing connections, so that none of
-/// those takes it between this look and its use. Whoever then fails to bind it asks again.
+/// The port is below the range from which systems choose the ports of outgoing connections, so none of those
+/// takes it before it is used. A caller that cannot bind it asks again.
 ///
 /// # Panics
 ///
@@ -18,7 +18,7 @@ pub fn free_port() -> u16 {
         .expect("a free port between 15000 and 32000 on 127.0.0.1")
 }
 
-/// A random number for names, ports and passwords; the hasher's keys come from the system's randomness.
+/// Returns a random number for names, ports and passwords; the hasher's keys are the system's randomness.
 pub(crate) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,89 +1,67 @@
-//! What lies in a cluster's directory before its first start.
+//! Writes the files of a cluster before its first start.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::fs::{self, DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 
-use crate::binaries;
+use crate::binaries::postgres_program;
+use crate::certificates::Certificate;
 use crate::cluster::ClusterOptions;
-use crate::cluster_info::{Place, SUPERUSER};
+use crate::cluster_info::{ClusterInfo, SUPERUSER};
 use crate::watchdog::Watchdog;
 
-/// Writes what the directory holds before the server's own files: certificates, and the superuser's password.
-pub(crate) fn prepare(place: &Place, guardian: &Watchdog) {
-    let tls = place.directory.join("tls");
-    let password_file = place.directory.join("superuser-password");
-    for folder in [&tls, &place.socket_folder()] {
-        DirBuilder::new()
-            .mode(0o700)
-            .create(folder)
-            .expect("the directory was just made");
-        guardian.hand_over(folder);
+/// Writes what `initdb` and the server read: certificates, and the superuser's password.
+pub(crate) fn prepare(info: &ClusterInfo, watchdog: &Watchdog) {
+    for folder in [info.certificates().folder, info.socket_folder()] {
+        let made = DirBuilder::new().mode(0o700).create(&folder);
+        made.expect("the directory was just made");
+        watchdog.give_to_user(&folder);
     }
-    place.certificates().write();
-    fs::write(&password_file, &place.superuser_password).expect("the directory was just made");
-    let key = place.certificates().key(true);
-    fs::set_permissions(&key, private()).expect("the key was just written");
-    for path in [
-        &place.directory,
-        &password_file,
-        &key,
-        &place.certificates().chain(true),
-    ] {
-        guardian.hand_over(path);
+    info.certificates().write();
+    let password_file = info.directory.join("superuser-password");
+    fs::write(&password_file, &info.superuser_password).expect("the directory was just made");
+    let key = info.certificates().key(Certificate::Trusted);
+    fs::set_permissions(&key, Permissions::from_mode(0o600)).expect("the key was just written");
+    let chain = info.certificates().chain(Certificate::Trusted);
+    for path in [&info.directory, &password_file, &key, &chain] {
+        watchdog.give_to_user(path);
     }
 }
 
-/// The command that makes the server's files.
-pub(crate) fn initdb(place: &Place) -> Vec<OsString> {
-    let mut command = vec![binaries::postgres("initdb").into()];
-    command.extend(
-        [
-            "--no-sync",
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--locale=C",
-            "-U",
-            SUPERUSER,
-        ]
-        .map(OsString::from),
-    );
-    command.extend([
-        "--pwfile".into(),
-        place.directory.join("superuser-password").into(),
-    ]);
-    command.extend(["-D".into(), place.directory.join("data").into()]);
+/// Returns the command that makes the server's files.
+pub(crate) fn initdb(info: &ClusterInfo) -> Vec<OsString> {
+    let options = "--no-sync --auth=scram-sha-256 --encoding=UTF8 --locale=C -U";
+    let mut command = vec![postgres_program("initdb").into()];
+    command.extend(options.split(' ').chain([SUPERUSER, "--pwfile"]).map(OsString::from));
+    command.push(info.directory.join("superuser-password").into());
+    command.extend(["-D".into(), info.directory.join("data").into()]);
     command
 }
 
 /// Writes the server's configuration.
-pub(crate) fn configure(place: &Place, options: ClusterOptions) {
-    let data = place.directory.join("data");
+pub(crate) fn configure(info: &ClusterInfo, options: ClusterOptions) {
+    let data = info.directory.join("data");
     let hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
-    for (name, text) in [
-        ("pg_hba.conf", hba),
-        ("postgresql.conf", &settings(place, options)),
-    ] {
+    let settings = settings(info, options);
+    for (name, text) in [("pg_hba.conf", hba), ("postgresql.conf", &settings)] {
         fs::write(data.join(name), text).expect("the data directory can be written");
     }
 }
 
-fn private() -> fs::Permissions {
-    std::os::unix::fs::PermissionsExt::from_mode(0o600)
-}
-
-fn settings(place: &Place, options: ClusterOptions) -> String {
-    let tls = place.certificates();
-    let path = |path: PathBuf| path.display().to_string();
+fn settings(info: &ClusterInfo, options: ClusterOptions) -> String {
+    let chain = info.certificates().chain(Certificate::Trusted);
+    let key = info.certificates().key(Certificate::Trusted);
     [
         ("listen_addresses", "127.0.0.1".to_owned()),
-        ("unix_socket_directories", path(place.socket_folder())),
+        (
+            "unix_socket_directories",
+            info.socket_folder().display().to_string(),
+        ),
         ("max_connections", options.max_connections.to_string()),
         ("superuser_reserved_connections", "3".to_owned()),
         ("ssl", "on".to_owned()),
-        ("ssl_cert_file", path(tls.chain(true))),
-        ("ssl_key_file", path(tls.key(true))),
+        ("ssl_cert_file", chain.display().to_string()),
+        ("ssl_key_file", key.display().to_string()),
         ("password_encryption", "scram-sha-256".to_owned()),
         ("timezone", "UTC".to_owned()),
         // Nothing here has to survive a crash of the machine.

@@ -5,79 +5,72 @@ use std::thread;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Row};
 
-use crate::cluster::{connect, count_backends};
-use crate::cluster_info::{Place, ROLE};
+use crate::cluster_info::{ClusterInfo, ROLE, execute};
 use crate::port::random;
 
-/// A database of its own, dropped with everybody who is connected when this value is.
+/// A database of its own. Dropping this value drops it and ends all connections to it.
 #[derive(Debug)]
 pub struct TestDatabase {
-    place: Place,
+    info: ClusterInfo,
     name: String,
 }
 
 impl TestDatabase {
-    pub(crate) async fn create(place: &Place, template: &str) -> TestDatabase {
+    pub(crate) async fn create(info: &ClusterInfo, template: &str) -> TestDatabase {
         let name = format!("test_{:016x}", random());
-        let mut admin = connect(place).await;
-        let strategy = quickest_copy(&mut admin).await;
+        let mut admin = info.connect("postgres").await;
+        let strategy = fastest_copy(&mut admin).await;
         let create = format!("create database {name} template {template} owner {ROLE} {strategy}");
         execute(&mut admin, create).await;
-        close(admin).await;
         TestDatabase {
-            place: place.clone(),
+            info: info.clone(),
             name,
         }
     }
 
     pub(crate) async fn from_template<F: Future<Output = ()>>(
-        place: &Place,
+        info: &ClusterInfo,
         template: &str,
         setup: impl FnOnce(String) -> F,
     ) -> TestDatabase {
         let template = format!("template_{template}");
-        prepare_template(place, &template, setup).await;
-        TestDatabase::create(place, &format!("\"{template}\"")).await
+        prepare_template(info, &template, setup).await;
+        TestDatabase::create(info, &format!("\"{template}\"")).await
     }
 
-    /// The URL for the application's role, which owns the database; straight to the server, without TLS.
+    /// Returns the URL for the application's role, which owns the database; direct to the server, without TLS.
     pub fn url(&self) -> String {
-        self.place.url(self.place.port, &self.name)
+        self.url_at(self.port())
     }
 
-    /// The URL by way of another port of 127.0.0.1 (a limiter's, a pooler's), without TLS.
+    /// Returns the URL through another port of 127.0.0.1 (a limiter's, a pooler's), without TLS.
     pub fn url_at(&self, port: u16) -> String {
-        self.place.url(port, &self.name)
+        self.info.url(port, &self.name)
     }
 
-    /// The URL by way of `port` with other parameters, such as `sslmode=verify-full&sslrootcert=...`.
+    /// Returns the URL through `port` with other parameters, such as `sslmode=verify-full&sslrootcert=...`.
     pub fn url_with(&self, port: u16, parameters: &str) -> String {
         self.url_at(port).replace("sslmode=disable", parameters)
     }
 
-    /// The URL for the superuser, straight to the server, without TLS.
-    pub fn admin_url(&self) -> String {
-        self.place.admin_url(&self.name)
-    }
-
-    /// The name of the database.
+    /// Returns the name of the database.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The name of the application's role.
+    /// Returns the name of the application's role.
     pub fn role(&self) -> &str {
         ROLE
     }
 
-    /// The password of the application's role.
+    /// Returns the password of the application's role.
     pub fn password(&self) -> &str {
-        &self.place.password
+        &self.info.password
     }
 
-    /// The port of the server itself.
+    /// Returns the port of the server itself.
     pub fn port(&self) -> u16 {
-        self.place.port
+        self.info.port
     }
 
     /// Opens a plain connection of the superuser to this database.
@@ -86,14 +79,10 @@ impl TestDatabase {
     ///
     /// When the cluster does not answer.
     pub async fn admin(&self) -> PgConnection {
-        self.place
-            .admin_options(&self.name)
-            .connect()
-            .await
-            .expect("the cluster keeps connections for the superuser")
+        self.info.connect(&self.name).await
     }
 
-    /// Counts the sessions that the application's role has in this database.
+    /// Counts the backends that the application's role has in this database.
     pub async fn backends(&self) -> i64 {
         self.count_backends("true").await
     }
@@ -102,35 +91,29 @@ impl TestDatabase {
     ///
     /// # Panics
     ///
-    /// When the condition is no SQL.
+    /// When the condition is not SQL.
     pub async fn count_backends(&self, condition: &str) -> i64 {
-        count_backends(&self.place, &format!("{} and ({condition})", self.ours())).await
+        let condition = format!("{} and ({condition})", self.ours());
+        self.info.count_backends(&condition).await
     }
 
-    /// Terminates every session of the application's role in this database, and returns how many.
+    /// Terminates every backend of the application's role in this database, and returns how many.
     pub async fn terminate_all(&self) -> i64 {
-        // `and` promises no order: alone, it would terminate other tests' sessions as well.
-        let condition = format!(
-            "case when {} then pg_terminate_backend(pid) else false end",
-            self.ours()
-        );
-        count_backends(&self.place, &condition).await
+        // `and` promises no order: alone, it could terminate the backends of other tests.
+        let ours = self.ours();
+        let condition = format!("case when {ours} then pg_terminate_backend(pid) else false end");
+        self.info.count_backends(&condition).await
     }
 
-    /// Lets the application's role open no more than `limit` connections to this database: the server itself
-    /// answers the next with 53300.
+    /// Sets how many connections the application's role may have to this database: the server answers the next
+    /// one with 53300.
     pub async fn limit_connections(&self, limit: u32) {
-        let mut admin = connect(&self.place).await;
-        execute(
-            &mut admin,
-            format!("alter database {} connection limit {limit}", self.name),
-        )
-        .await;
-        close(admin).await;
+        let statement = format!("alter database {} connection limit {limit}", self.name);
+        self.info.execute(statement).await;
     }
 
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
+    pub(crate) fn info(&self) -> &ClusterInfo {
+        &self.info
     }
 
     pub(crate) fn ours(&self) -> String {
@@ -140,84 +123,58 @@ impl TestDatabase {
 
 impl Drop for TestDatabase {
     fn drop(&mut self) {
-        let TestDatabase { place, name } = self;
+        let TestDatabase { info, name } = self;
         // A thread with a runtime of its own: this one may be busy, or gone.
-        let dropped = thread::scope(|scope| scope.spawn(|| drop_database(place, name)).join());
-        // A cluster that has been stopped takes its databases along.
+        let dropped = thread::scope(|scope| scope.spawn(|| drop_database(info, name)).join());
+        // It fails when the cluster has been stopped, which removes its databases as well.
         drop(dropped);
     }
 }
 
-fn drop_database(place: &Place, name: &str) -> Option<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .ok()?;
-    runtime.block_on(async {
-        let mut admin = place.admin_options("postgres").connect().await.ok()?;
+fn drop_database(info: &ClusterInfo, name: &str) -> Option<()> {
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    runtime.enable_all().build().ok()?.block_on(async {
+        let mut admin = info.admin_options("postgres").connect().await.ok()?;
         let statement = format!("drop database if exists {name} with (force)");
         admin.execute(AssertSqlSafe(statement)).await.ok()?;
         admin.close().await.ok()
     })
 }
 
-/// Prepares the template unless that has been done; the others wait at an advisory lock.
+/// Prepares the template unless that has been done; other callers wait at an advisory lock.
 async fn prepare_template<F: Future<Output = ()>>(
-    place: &Place,
+    info: &ClusterInfo,
     name: &str,
     setup: impl FnOnce(String) -> F,
 ) {
-    let mut admin = connect(place).await;
-    execute(&mut admin, format!("select pg_advisory_lock(hashtext('{name}'))")).await;
+    let mut admin = info.connect("postgres").await;
+    let lock = format!("select pg_advisory_lock(hashtext('{name}'))");
+    execute(&mut admin, lock).await;
     let done = format!("select from pg_database where datname = '{name}' and datistemplate");
-    let done = admin
-        .fetch_optional(AssertSqlSafe(done))
-        .await
-        .expect("the catalogue can be read");
-    if done.is_none() {
-        // One that is there without the mark was left half-way by a set-up that failed.
-        execute(
-            &mut admin,
-            format!("drop database if exists \"{name}\" with (force)"),
-        )
-        .await;
-        execute(
-            &mut admin,
-            format!("create database \"{name}\" template template0 owner {ROLE}"),
-        )
-        .await;
-        setup(place.url(place.port, name)).await;
-        execute(
-            &mut admin,
-            format!("alter database \"{name}\" with is_template true allow_connections false"),
-        )
-        .await;
-        let stragglers =
-            format!("select pg_terminate_backend(pid) from pg_stat_activity where datname = '{name}'");
-        execute(&mut admin, stragglers).await;
+    let done = admin.fetch_optional(AssertSqlSafe(done)).await;
+    if done.expect("the catalogue can be read").is_none() {
+        // A database that is there without the mark is the remainder of a set-up that failed.
+        let drop = format!("drop database if exists \"{name}\" with (force)");
+        execute(&mut admin, drop).await;
+        let create = format!("create database \"{name}\" template template0 owner {ROLE}");
+        execute(&mut admin, create).await;
+        setup(info.url(info.port, name)).await;
+        let seal = format!("alter database \"{name}\" with is_template true allow_connections false");
+        execute(&mut admin, seal).await;
+        let remaining = format!("case when datname = '{name}' then pg_terminate_backend(pid) else false end");
+        info.count_backends(&remaining).await;
     }
-    // Closing gives the lock back.
-    close(admin).await;
+    let closed = admin.close().await;
+    closed.expect("closing the connection releases the lock");
 }
 
-/// Copying files takes half the time of copying through the log; before version 15 nothing else was known.
-async fn quickest_copy(admin: &mut PgConnection) -> &'static str {
+/// Copying files takes half the time of copying through the log; versions before 15 have no choice.
+async fn fastest_copy(admin: &mut PgConnection) -> &'static str {
     let query = "select current_setting('server_version_num')::int >= 150000";
-    let row = admin
-        .fetch_one(query)
-        .await
-        .expect("every server knows its version");
-    if row.get(0) { "strategy file_copy" } else { "" }
-}
-
-async fn execute(admin: &mut PgConnection, statement: String) {
-    let result = admin.execute(AssertSqlSafe(statement.clone())).await;
-    result.unwrap_or_else(|error| panic!("{statement}: {error}"));
-}
-
-async fn close(admin: PgConnection) {
-    admin
-        .close()
-        .await
-        .expect("a connection that works can be closed");
+    let row = admin.fetch_one(query).await;
+    if row.expect("every server knows its version").get(0) {
+        "strategy file_copy"
+    } else {
+        ""
+    }
 }

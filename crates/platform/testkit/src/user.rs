@@ -1,4 +1,4 @@
-//! Which account the servers run as: PostgreSQL and PgBouncer refuse to run as root.
+//! The operating system's user that servers run as: PostgreSQL and PgBouncer refuse to run as root.
 
 use std::ffi::OsString;
 use std::fs;
@@ -6,57 +6,48 @@ use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::Command;
 
-/// The account that servers are started with.
+/// The user that servers are started as.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum OsUser {
     /// The user who runs the tests.
-    Own,
-    /// The tests run as root, the servers as `postgres`, or `nobody` where that does not exist.
-    Dropped { user: u32, group: u32 },
+    Current,
+    /// `postgres`, or `nobody` where that does not exist, because the tests run as root.
+    Other { user: u32, group: u32 },
 }
 
 impl OsUser {
-    /// Chooses the account by the owner of `directory`, which the present process has just made.
+    /// Chooses the user by the owner of `directory`, which this process has just made.
     pub(crate) fn for_directory(directory: &Path) -> OsUser {
-        let owner = fs::metadata(directory)
-            .expect("the directory was just made")
-            .uid();
-        if owner != 0 {
-            return OsUser::Own;
+        let metadata = fs::metadata(directory).expect("the directory was just made");
+        if metadata.uid() != 0 {
+            return OsUser::Current;
         }
+        let ids = |name| {
+            Some(OsUser::Other {
+                user: id("-u", name)?,
+                group: id("-g", name)?,
+            })
+        };
         ["postgres", "nobody"]
             .into_iter()
-            .find_map(|name| {
-                Some(OsUser::Dropped {
-                    user: id("-u", name)?,
-                    group: id("-g", name)?,
-                })
-            })
-            .expect("an account `postgres` or `nobody`: servers refuse to run as root")
+            .find_map(ids)
+            .expect("a user `postgres` or `nobody`: servers refuse to run as root")
     }
 
-    /// Hands `path` over to the account.
+    /// Makes the user the owner of `path`.
     pub(crate) fn own(self, path: &Path) {
-        if let OsUser::Dropped { user, group } = self {
-            chown(path, Some(user), Some(group)).expect("root may give files away");
+        if let OsUser::Other { user, group } = self {
+            chown(path, Some(user), Some(group)).expect("root may change owners");
         }
     }
 
-    /// The words that go before a command for it to run as this account.
+    /// Returns the words before a command that make it run as this user.
     pub(crate) fn prefix(self) -> Vec<OsString> {
-        match self {
-            OsUser::Own => Vec::new(),
-            OsUser::Dropped { user, group } => [
-                "setpriv",
-                "--reuid",
-                &user.to_string(),
-                "--regid",
-                &group.to_string(),
-                "--clear-groups",
-            ]
-            .map(OsString::from)
-            .into(),
-        }
+        let OsUser::Other { user, group } = self else {
+            return Vec::new();
+        };
+        let words = format!("setpriv --reuid {user} --regid {group} --clear-groups");
+        words.split(' ').map(OsString::from).collect()
     }
 }
 

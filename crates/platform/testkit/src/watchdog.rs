@@ -1,21 +1,18 @@
-//! A process that outlives ours by as little as it takes to clean up after it.
+//! A process that stops a server and removes its files when the test's process ends.
 //!
-//! A destructor does not run when a process is killed, and statics are never dropped at all. So servers are the
-//! children of a small shell process that reads our orders from a pipe. When the pipe closes, for whatever
-//! reason, it stops the server and removes its directory. It has a process group of its own and ignores
-//! signals: neither Ctrl-C in the terminal stops it half-way, nor an answer that nobody reads any more.
+//! Destructors do not run when a process is killed, and statics are never dropped. So servers are children of a
+//! small shell process that reads commands from a pipe. When the pipe closes, for any reason, the shell stops the
+//! server and removes its directory. It has a process group of its own and ignores signals, so Ctrl-C in the
+//! terminal does not interrupt it.
 
-use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder};
+use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::port::random;
 use crate::user::OsUser;
 
 const SCRIPT: &str = r#"
@@ -37,34 +34,32 @@ halt "$last"
 rm -rf "$directory"
 "#;
 
-/// Holds a directory and at most one server; both go when it is dropped or our process ends.
+/// Owns a directory and at most one server; both are removed when it is dropped or this process ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Watchdog {
-    line: Arc<Mutex<DelayedStream>>,
+    shell: Arc<Mutex<Shell>>,
     directory: PathBuf,
-    account: OsUser,
+    user: OsUser,
 }
 
 #[derive(Debug)]
-struct DelayedStream {
+struct Shell {
     child: Child,
-    orders: Option<ChildStdin>,
+    commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
 impl Watchdog {
-    /// Makes a directory that only its owner may enter, and starts a guardian over it.
+    /// Makes a directory that only its owner may enter, and starts the process.
     ///
-    /// In the end the guardian sends its server `signal`, waits for it, and removes the directory.
+    /// At the end the process sends its server `signal`, waits for it, and removes the directory.
     pub(crate) fn new(kind: &str, signal: &'static str) -> Watchdog {
-        let directory = env::temp_dir().join(format!("berth-{kind}-{:016x}", random()));
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&directory)
-            .expect("the directory for temporary files can be written");
-        let account = OsUser::for_directory(&directory);
+        let prefix = format!("testkit-{kind}-");
+        let directory = tempfile::Builder::new().prefix(&prefix).tempdir();
+        let directory = directory.expect("the directory for temporary files can be written").keep();
+        let user = OsUser::for_directory(&directory);
         let mut child = Command::new("sh")
-            .args(["-c", SCRIPT, "testkit-guardian"])
+            .args(["-c", SCRIPT, "testkit-watchdog"])
             .arg(&directory)
             .arg(signal)
             .stdin(Stdio::piped())
@@ -74,40 +69,34 @@ impl Watchdog {
             .process_group(0)
             .spawn()
             .expect("`sh` can be started");
-        let orders = child.stdin.take();
-        let answers = BufReader::new(child.stdout.take().expect("its output is a pipe"));
-        let line = Arc::new(Mutex::new(DelayedStream {
+        let shell = Shell {
+            commands: child.stdin.take(),
+            answers: BufReader::new(child.stdout.take().expect("its output is a pipe")),
             child,
-            orders,
-            answers,
-        }));
+        };
         Watchdog {
-            line,
+            shell: Arc::new(Mutex::new(shell)),
             directory,
-            account,
+            user,
         }
     }
 
-    /// Hands `path` over to the account that the server runs as.
-    pub(crate) fn hand_over(&self, path: &Path) {
-        self.account.own(path);
+    /// Makes the user that the server runs as the owner of `path`.
+    pub(crate) fn give_to_user(&self, path: &Path) {
+        self.user.own(path);
     }
 
     /// Runs a command to its end.
     ///
     /// # Panics
     ///
-    /// With the log's end when it fails.
+    /// When it fails; the message has the log.
     pub(crate) async fn run(&self, command: Vec<OsString>) {
         let status = self.ask(format!("run {}\n", self.words(&command))).await;
-        assert!(
-            status == "0",
-            "{command:?} failed with status {status}:\n{}",
-            self.log()
-        );
+        assert!(status == "0", "{command:?} failed with status {status}:\n{}", self.log());
     }
 
-    /// Starts the server; whether it comes up is the caller's to find out.
+    /// Starts the server and does not wait until it is ready.
     pub(crate) async fn start(&self, command: Vec<OsString>) {
         self.ask(format!("start {}\n", self.words(&command))).await;
     }
@@ -117,12 +106,12 @@ impl Watchdog {
         self.ask(format!("stop {signal}\n")).await;
     }
 
-    /// What it removes in the end.
+    /// Returns the directory that is removed at the end.
     pub(crate) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// What the server has written so far.
+    /// Returns what the server has written so far.
     pub(crate) fn log(&self) -> String {
         fs::read(self.directory.join("log")).map_or_else(
             |error| format!("(no log: {error})"),
@@ -131,39 +120,33 @@ impl Watchdog {
     }
 
     fn words(&self, command: &[OsString]) -> String {
-        let words = self
-            .account
-            .prefix()
-            .iter()
-            .chain(command)
-            .map(|word| quoted(word))
-            .collect::<Vec<_>>();
-        words.join(" ")
+        let prefix = self.user.prefix();
+        let words = prefix.iter().chain(command).map(|word| quoted(word));
+        words.collect::<Vec<_>>().join(" ")
     }
 
-    async fn ask(&self, order: String) -> String {
-        let line = Arc::clone(&self.line);
-        let talk = move || line.lock().unwrap_or_else(PoisonError::into_inner).talk(&order);
-        tokio::task::spawn_blocking(talk)
-            .await
-            .expect("the talk with the guardian does not panic")
+    async fn ask(&self, command: String) -> String {
+        let shell = Arc::clone(&self.shell);
+        let ask = move || shell.lock().unwrap_or_else(PoisonError::into_inner).ask(&command);
+        let answer = tokio::task::spawn_blocking(ask).await;
+        answer.expect("the watchdog answers")
     }
 }
 
-impl DelayedStream {
-    fn talk(&mut self, order: &str) -> String {
+impl Shell {
+    fn ask(&mut self, command: &str) -> String {
         let mut answer = String::new();
-        let orders = self.orders.as_mut().expect("open until dropped");
-        orders.write_all(order.as_bytes()).expect("the guardian listens");
-        self.answers.read_line(&mut answer).expect("the guardian answers");
+        let commands = self.commands.as_mut().expect("open until dropped");
+        commands.write_all(command.as_bytes()).expect("the watchdog reads");
+        self.answers.read_line(&mut answer).expect("the watchdog answers");
         answer.trim_end().to_owned()
     }
 }
 
-impl Drop for DelayedStream {
+impl Drop for Shell {
     fn drop(&mut self) {
-        drop(self.orders.take());
-        // It cannot fail for a child that nobody else waits for, and a destructor has nobody to tell.
+        drop(self.commands.take());
+        // Waiting fails only for a child that something else waited for, and a destructor cannot report it.
         let _ = self.child.wait();
     }
 }

@@ -96,7 +96,7 @@ async fn the_certificate_holds_for_those_who_trust_its_authority_only() {
         .await
         .unwrap();
     assert!(row.get::<bool, _>(0));
-    let error = PgConnection::connect(&url(cluster.strange_authority()))
+    let error = PgConnection::connect(&url(cluster.untrusted_authority()))
         .await
         .unwrap_err();
     assert!(

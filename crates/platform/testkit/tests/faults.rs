@@ -40,9 +40,9 @@ async fn the_answer_to_a_commit_is_lost_though_it_committed() {
             .await
             .unwrap();
         let fault = limiter.arm(Trigger::CommandComplete("COMMIT"), action);
-        assert!(!fault.has_struck());
+        assert!(!fault.has_fired());
         assert!(matches!(connection.execute("commit").await, Err(Error::Io(_))));
-        assert!(fault.has_struck());
+        assert!(fault.has_fired());
         assert_eq!(stored(&database).await, 1);
         eventually(async || limiter.counts().concurrent == 0).await;
 
@@ -75,7 +75,7 @@ async fn a_connection_falls_silent_at_a_message_and_goes_on_when_healed() {
             .unwrap();
         connection.execute("select 1").await
     });
-    eventually(async || fault.has_struck()).await;
+    eventually(async || fault.has_fired()).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!statement.is_finished());
     limiter.heal();
@@ -115,7 +115,7 @@ async fn a_fault_strikes_at_every_message_of_a_transaction_in_turn() {
             let before = stored(&database).await;
             let fault = limiter.arm(trigger(number), Action::Cut);
             let result = transaction(&limiter).await;
-            if !fault.has_struck() {
+            if !fault.has_fired() {
                 result.unwrap();
                 break;
             }

@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use berth_testkit::{
-    Certificate, Cluster, ClusterOptions, Cut, Limiter, LimiterOptions, Phase, PoolerKind, Refusal,
-    TestDatabase, eventually,
+    Certificate, Cluster, ClusterOptions, Cut, Limiter, LimiterOptions, Phase, PoolerKind, Refusal, TestDatabase,
+    TlsSupport, eventually,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::{Connection, Error, Executor, Row};
@@ -23,7 +23,7 @@ async fn connect(url: &str) -> Result<PgConnection, Error> {
     PgConnection::connect(url).await
 }
 
-/// What the server or the limiter answered.
+/// Returns the code and text that the server or the limiter answered.
 #[track_caller]
 fn answer<T>(result: Result<T, Error>) -> (String, String) {
     let error = result.err().unwrap();
@@ -70,7 +70,7 @@ async fn as_many_clients_as_the_limit_says_are_admitted_and_counted() {
 }
 
 #[tokio::test]
-async fn each_flavour_refuses_in_its_own_words() {
+async fn each_kind_of_pooler_refuses_with_its_own_text() {
     let database = database().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(0));
     let words = [
@@ -155,7 +155,7 @@ async fn each_flavour_refuses_in_its_own_words() {
 }
 
 #[tokio::test]
-async fn a_client_that_is_let_in_waits_for_a_place_at_its_first_statement() {
+async fn a_client_that_logs_in_waits_for_a_slot_at_its_first_statement() {
     let wait = PoolerKind::PgBouncerWait(Duration::from_secs(30));
     let database = database().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(1).pooler_kind(wait));
@@ -184,7 +184,7 @@ async fn a_client_that_is_let_in_waits_for_a_place_at_its_first_statement() {
 }
 
 #[tokio::test]
-async fn a_place_rests_for_the_release_delay() {
+async fn a_slot_stays_occupied_for_the_release_delay() {
     let delay = Duration::from_millis(300);
     let database = database().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(1).release_delay(delay));
@@ -227,16 +227,16 @@ async fn tls_ends_at_the_limiter_whose_certificate_can_be_trusted_or_not() {
     let limiter = Limiter::start(&database, LimiterOptions::limit(2));
     let mut connection = connect(&limiter.secure_url()).await.unwrap();
     connection.execute("select repeat('x', 1000000)").await.unwrap();
-    limiter.refuse_tls(true);
+    limiter.set_tls(TlsSupport::Refused);
     assert!(matches!(connect(&limiter.secure_url()).await, Err(Error::Tls(_))));
-    limiter.refuse_tls(false);
+    limiter.set_tls(TlsSupport::Offered);
     eventually(async || limiter.counts().open == 1).await;
     assert_eq!(limiter.cut_all(Cut::Reset), 1);
     assert!(!works(&mut connection).await);
 
     let stranger = Limiter::start(
         &database,
-        LimiterOptions::limit(1).certificate(Certificate::Strange),
+        LimiterOptions::limit(1).certificate(Certificate::Untrusted),
     );
     assert!(matches!(
         connect(&stranger.secure_url()).await,
@@ -246,7 +246,7 @@ async fn tls_ends_at_the_limiter_whose_certificate_can_be_trusted_or_not() {
 }
 
 #[tokio::test]
-async fn new_connections_fall_into_a_black_hole_and_come_out_healed() {
+async fn new_connections_wait_in_a_black_hole_until_it_is_healed() {
     let database = database().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(2));
     let mut old = connect(&limiter.url()).await.unwrap();
@@ -276,14 +276,6 @@ async fn existing_connections_fall_silent_without_closing() {
     assert_eq!(limiter.counts().concurrent, 2);
     drop(two);
     eventually(async || limiter.counts().concurrent == 1).await;
-
-    limiter.keep_ghosts(true);
-    drop(one);
-    connect(&limiter.url()).await.unwrap().close().await.unwrap();
-    eventually(async || limiter.counts().closed == 2).await;
-    assert_eq!(limiter.counts().concurrent, 1, "the ghost keeps its place");
-    limiter.heal();
-    eventually(async || limiter.counts().concurrent == 0).await;
 }
 
 #[tokio::test]
@@ -346,7 +338,7 @@ async fn all_connections_are_cut_and_their_servers_go() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_in_mid_query_frees_its_place_at_once() {
+async fn a_client_that_leaves_during_a_query_frees_its_slot_at_once() {
     let database = database().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(1));
     let mut connection = connect(&limiter.url()).await.unwrap();
@@ -362,18 +354,18 @@ async fn a_client_that_leaves_in_mid_query_frees_its_place_at_once() {
 }
 
 #[tokio::test]
-async fn away_means_that_the_system_refuses() {
+async fn the_system_refuses_connections_while_it_does_not_listen() {
     let database = database().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(1));
     let mut connection = connect(&limiter.url()).await.unwrap();
-    limiter.go_away().await;
+    limiter.stop_listening().await;
     let error = connect(&limiter.url()).await.unwrap_err();
     assert!(
         matches!(&error, Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused),
         "{error:?}"
     );
     assert!(works(&mut connection).await);
-    limiter.come_back().await;
+    limiter.resume_listening().await;
     assert_eq!(answer(connect(&limiter.url()).await).0, "XX000");
 }
 

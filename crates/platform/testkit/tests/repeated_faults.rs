@@ -46,7 +46,7 @@ async fn the_first_logins_are_refused_and_the_next_is_not() {
         assert_eq!((severity, code.as_str()), (PgSeverity::Fatal, "XX000"));
     }
     connect(&limiter).await.unwrap();
-    assert_eq!((fault.strikes(), limiter.counts().refused), (2, 2));
+    assert_eq!((fault.firings(), limiter.counts().refused), (2, 2));
 }
 
 #[tokio::test]
@@ -113,7 +113,7 @@ async fn a_statement_fails_with_another_servers_error_and_the_connection_goes_on
     let simple = connection.execute("select * from foreign_rows").await;
     assert_eq!(database_error(simple.unwrap_err()).1, "08006");
     let row = connection.fetch_one("select 7").await.unwrap();
-    assert_eq!((row.get::<i32, _>(0), fault.strikes()), (7, 2));
+    assert_eq!((row.get::<i32, _>(0), fault.firings()), (7, 2));
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn statements_are_delayed_and_held() {
 
     let fault = limiter.arm(Trigger::Statement("held"), Action::Hold);
     let held = tokio::spawn(async move { connection.execute("select 1 as held").await.map(drop) });
-    eventually(async || fault.has_struck()).await;
+    eventually(async || fault.has_fired()).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert!(!held.is_finished());
     limiter.disarm();

@@ -65,7 +65,7 @@ fn servers_in(directory: &Path) -> Option<u32> {
         .unwrap();
     let listing = String::from_utf8(listing.stdout).unwrap();
     let directory = directory.to_str().unwrap();
-    let serves = |line: &&str| line.contains(directory) && !line.contains("testkit-guardian");
+    let serves = |line: &&str| line.contains(directory) && !line.contains("testkit-watchdog");
     listing
         .lines()
         .find(serves)

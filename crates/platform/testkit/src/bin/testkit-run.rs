@@ -1,5 +1,5 @@
-//! Runs a command with one PostgreSQL cluster for all the tests in it: `testkit-run -- cargo test`.
-#![allow(clippy::print_stderr, reason = "a command-line tool tells how it is used")]
+//! Runs a command with one PostgreSQL cluster for all of its tests: `testkit-run -- cargo test`.
+#![allow(clippy::print_stderr, reason = "a command-line tool prints its usage")]
 
 use std::env;
 use std::ffi::OsString;
@@ -51,14 +51,14 @@ async fn wait(child: &mut Child, interrupted: &mut Signal, terminated: &mut Sign
                 let code = status.code().unwrap_or(128 + status.signal().unwrap_or(0));
                 return Ok(u8::try_from(code).unwrap_or(1));
             }
-            _ = interrupted.recv() => pass_on("INT", child).await?,
-            _ = terminated.recv() => pass_on("TERM", child).await?,
+            _ = interrupted.recv() => forward("INT", child).await?,
+            _ = terminated.recv() => forward("TERM", child).await?,
         }
     }
 }
 
-/// Passes a signal on. After Ctrl-C in a terminal the child has had it already, which does no harm.
-async fn pass_on(signal: &str, child: &Child) -> io::Result<()> {
+/// Passes a signal on. After Ctrl-C in a terminal the child has received it already, which does no harm.
+async fn forward(signal: &str, child: &Child) -> io::Result<()> {
     let Some(id) = child.id() else { return Ok(()) };
     let command = format!("kill -{signal} {id}");
     Command::new("sh").args(["-c", &command]).status().await.map(drop)

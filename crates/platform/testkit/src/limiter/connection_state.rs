@@ -7,60 +7,60 @@ use std::task::{Context, Waker};
 /// How a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
-    /// Closed in order (FIN).
+    /// Closed with FIN.
     Close,
     /// Reset (RST).
     Reset,
 }
 
-/// What becomes of the bytes of a flow.
+/// What becomes of the bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// They travel.
+pub(super) enum LinkState {
+    /// They pass.
     Open,
-    /// They are kept and nobody hears of it: a black hole, until it is healed.
+    /// They are kept until it is healed: a black hole.
     Silent,
-    /// The connection is over.
+    /// The connection is closed.
     Over(Cut),
 }
 
 #[derive(Debug)]
 pub(super) struct ConnectionState {
-    fate: AtomicU8,
+    link: AtomicU8,
     busy: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
 impl ConnectionState {
-    pub(super) fn new(fate: Fate) -> ConnectionState {
-        let flow = ConnectionState {
-            fate: AtomicU8::new(0),
+    pub(super) fn new(link: LinkState) -> ConnectionState {
+        let connection = ConnectionState {
+            link: AtomicU8::new(0),
             busy: AtomicBool::new(false),
             waker: Mutex::new(None),
         };
-        flow.set(fate);
-        flow
+        connection.set(link);
+        connection
     }
 
-    pub(super) fn fate(&self) -> Fate {
-        match self.fate.load(Ordering::Acquire) {
-            0 => Fate::Open,
-            1 => Fate::Silent,
-            2 => Fate::Over(Cut::Close),
-            _ => Fate::Over(Cut::Reset),
+    pub(super) fn link(&self) -> LinkState {
+        match self.link.load(Ordering::Acquire) {
+            0 => LinkState::Open,
+            1 => LinkState::Silent,
+            2 => LinkState::Closed(Cut::Close),
+            _ => LinkState::Closed(Cut::Reset),
         }
     }
 
-    /// Changes the fate and wakes the task that serves the flow. What is over stays over.
-    pub(super) fn set(&self, fate: Fate) {
-        let number = match fate {
-            Fate::Open => 0,
-            Fate::Silent => 1,
-            Fate::Over(Cut::Close) => 2,
-            Fate::Over(Cut::Reset) => 3,
+    /// Changes the link and wakes the task that serves the connection. A closed one stays closed.
+    pub(super) fn set(&self, link: LinkState) {
+        let number = match link {
+            LinkState::Open => 0,
+            LinkState::Silent => 1,
+            LinkState::Closed(Cut::Close) => 2,
+            LinkState::Closed(Cut::Reset) => 3,
         };
         let _ = self
-            .fate
+            .link
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
                 (old < 2).then_some(number)
             });
@@ -69,7 +69,7 @@ impl ConnectionState {
         }
     }
 
-    /// Has the current task woken when the fate changes.
+    /// Has the current task woken when the link changes.
     pub(super) fn watch(&self, context: &Context<'_>) {
         let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
         if !waker

@@ -1,4 +1,4 @@
-//! The wire between a client and the limiter: latency, black holes and cuts happen here, below TLS.
+//! The socket between a client and the limiter, with latency, black holes and cuts, below TLS.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::connection_state::{ConnectionState, Cut, Fate};
+use super::connection_state::{ConnectionState, Cut, LinkState};
 use super::state::State;
 
 /// How much is under way in one direction before the sender has to wait.
@@ -23,61 +23,61 @@ const CAPACITY: usize = 4 << 20;
 #[derive(Debug)]
 pub(super) struct DelayedStream {
     socket: TcpStream,
-    flow: Arc<ConnectionState>,
+    connection: Arc<ConnectionState>,
     state: Arc<State>,
     opened: Instant,
-    inbound: Transit,
-    outbound: Transit,
-    alarm: Option<Instant>,
+    inbound: DelayQueue,
+    outbound: DelayQueue,
+    wakeup: Option<Instant>,
 }
 
 /// Bytes under way in one direction.
 #[derive(Debug, Default)]
-struct Transit {
-    parcels: VecDeque<Parcel>,
+struct DelayQueue {
+    chunks: VecDeque<Chunk>,
     bytes: usize,
     ended: bool,
 }
 
-/// Some bytes, or an empty parcel for the end of them.
+/// Some bytes, or an empty chunk for the end of them.
 #[derive(Debug)]
-struct Parcel {
+struct Chunk {
     due: Instant,
     bytes: Vec<u8>,
     taken: usize,
 }
 
 impl DelayedStream {
-    pub(super) fn new(socket: TcpStream, flow: Arc<ConnectionState>, state: Arc<State>) -> DelayedStream {
-        let (inbound, outbound) = (Transit::default(), Transit::default());
+    pub(super) fn new(socket: TcpStream, connection: Arc<ConnectionState>, state: Arc<State>) -> DelayedStream {
+        let (inbound, outbound) = (DelayQueue::default(), DelayQueue::default());
         DelayedStream {
             socket,
-            flow,
+            connection,
             state,
             opened: Instant::now(),
             inbound,
             outbound,
-            alarm: None,
+            wakeup: None,
         }
     }
 
-    /// Registers for changes of fate and tells whether bytes travel at all.
+    /// Registers for changes of the link and returns whether bytes pass.
     fn passable(&self, context: &Context<'_>) -> io::Result<bool> {
-        self.flow.watch(context);
-        match self.flow.fate() {
-            Fate::Open => Ok(true),
-            Fate::Silent => Ok(false),
-            Fate::Over(_) => Err(io::ErrorKind::ConnectionAborted.into()),
+        self.connection.watch(context);
+        match self.connection.link() {
+            LinkState::Open => Ok(true),
+            LinkState::Silent => Ok(false),
+            LinkState::Closed(_) => Err(io::ErrorKind::ConnectionAborted.into()),
         }
     }
 
     fn due(&self, latency: Duration) -> Instant {
-        // Before the first byte of a connection leaves, its handshake has travelled there and back.
+        // Before the first byte of a connection leaves, its handshake has taken a round trip.
         Instant::now().max(self.opened + 2 * latency) + latency
     }
 
     /// Takes all that the client has sent into transit.
-    fn collect(&mut self, context: &mut Context<'_>) {
+    fn receive(&mut self, context: &mut Context<'_>) {
         let mut scratch = [0; 16 << 10];
         while !self.inbound.ended && self.inbound.bytes < CAPACITY {
             let mut buffer = ReadBuf::new(&mut scratch);
@@ -86,25 +86,25 @@ impl DelayedStream {
                 return;
             }
             let due = self.due(self.state.latency());
-            // A client that reset its connection is as gone as one that closed it: both are an empty parcel.
+            // A client that resets its connection ends it as one that closes it: both are an empty chunk.
             self.inbound.push(due, buffer.filled());
         }
     }
 
     /// Sends what is due.
-    fn pump(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while let Some(parcel) = self.outbound.parcels.front() {
-            if parcel.due > Instant::now() {
-                let due = parcel.due;
+    fn send_due(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(chunk) = self.outbound.chunks.front() {
+            if chunk.due > Instant::now() {
+                let due = chunk.due;
                 self.wake_at(due, context);
                 return Poll::Pending;
             }
-            if parcel.bytes.is_empty() {
+            if chunk.bytes.is_empty() {
                 ready!(Pin::new(&mut self.socket).poll_shutdown(context))?;
-                self.outbound.parcels.pop_front();
+                self.outbound.chunks.pop_front();
             } else {
                 let sent =
-                    ready!(Pin::new(&mut self.socket).poll_write(context, &parcel.bytes[parcel.taken..]))?;
+                    ready!(Pin::new(&mut self.socket).poll_write(context, &chunk.bytes[chunk.taken..]))?;
                 self.outbound.take(sent);
             }
         }
@@ -113,9 +113,9 @@ impl DelayedStream {
 
     fn wake_at(&mut self, due: Instant, context: &Context<'_>) {
         let now = Instant::now();
-        if self.alarm.is_none_or(|alarm| due < alarm || alarm <= now) {
-            self.alarm = Some(due);
-            self.state.clock.wake_at(due, context.waker().clone());
+        if self.wakeup.is_none_or(|wakeup| due < wakeup || wakeup <= now) {
+            self.wakeup = Some(due);
+            self.state.timer.wake_at(due, context.waker().clone());
         }
     }
 }
@@ -126,85 +126,84 @@ impl AsyncRead for DelayedStream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        let passable = line.passable(context)?;
-        let is_bare = passable && line.pump(context)?.is_ready();
-        if is_bare && line.state.latency().is_zero() && line.inbound.is_empty() {
-            return Pin::new(&mut line.socket).poll_read(context, buffer);
+        let stream = self.get_mut();
+        let passable = stream.passable(context)?;
+        let is_bare = passable && stream.send_due(context)?.is_ready();
+        if is_bare && stream.state.latency().is_zero() && stream.inbound.is_empty() {
+            return Pin::new(&mut stream.socket).poll_read(context, buffer);
         }
-        line.collect(context);
+        stream.receive(context);
         if !passable {
-            // Behind a black hole nobody hears of a close. For the tests' sake the limiter does, unless told not to.
-            let noticed = line.inbound.ended && !line.state.keeps_ghosts();
-            return if noticed {
+            // A real black hole hides a close; the limiter notices it, so that slots are free after a test.
+            return if stream.inbound.ended {
                 Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
             } else {
                 Poll::Pending
             };
         }
-        let Some(parcel) = line.inbound.parcels.front() else {
-            // All has been delivered; the end, if it was, is delivered for ever.
-            return if line.inbound.ended {
+        let Some(chunk) = stream.inbound.chunks.front() else {
+            // All has been delivered; the end is delivered again and again.
+            return if stream.inbound.ended {
                 Poll::Ready(Ok(()))
             } else {
                 Poll::Pending
             };
         };
-        if parcel.due > Instant::now() {
-            let due = parcel.due;
-            line.wake_at(due, context);
+        if chunk.due > Instant::now() {
+            let due = chunk.due;
+            stream.wake_at(due, context);
             return Poll::Pending;
         }
-        let rest = &parcel.bytes[parcel.taken..];
+        let rest = &chunk.bytes[chunk.taken..];
         let taken = rest.len().min(buffer.remaining());
         buffer.put_slice(&rest[..taken]);
-        line.inbound.take(taken);
+        stream.inbound.take(taken);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for DelayedStream {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let line = self.get_mut();
-        let latency = line.state.latency();
-        if line.passable(context)? {
-            let sent = line.pump(context)?;
+        let stream = self.get_mut();
+        let latency = stream.state.latency();
+        if stream.passable(context)? {
+            let sent = stream.send_due(context)?;
             if sent.is_ready() && latency.is_zero() {
-                return Pin::new(&mut line.socket).poll_write(context, bytes);
+                return Pin::new(&mut stream.socket).poll_write(context, bytes);
             }
         }
-        if line.outbound.bytes >= CAPACITY {
+        if stream.outbound.bytes >= CAPACITY {
             return Poll::Pending;
         }
-        line.outbound.push(Instant::now() + latency, bytes);
-        // Only the alarm or the writable socket that this registers is of interest.
-        if line.passable(context)? {
-            let _ = line.pump(context)?;
+        stream.outbound.push(Instant::now() + latency, bytes);
+        // The result does not matter: the call registers a wake-up or waits for the socket.
+        if stream.passable(context)? {
+            let _ = stream.send_due(context)?;
         }
         Poll::Ready(Ok(bytes.len()))
     }
 
     /// Is done when everything has left.
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        if line.outbound.is_empty() {
-            return Pin::new(&mut line.socket).poll_flush(context);
+        let stream = self.get_mut();
+        if stream.outbound.is_empty() {
+            return Pin::new(&mut stream.socket).poll_flush(context);
         }
-        if line.passable(context)? {
-            line.pump(context)
+        if stream.passable(context)? {
+            stream.send_due(context)
         } else {
             Poll::Pending
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let line = self.get_mut();
-        if !line.outbound.ended {
-            let due = Instant::now() + line.state.latency();
-            line.outbound.push(due, &[]);
+        let stream = self.get_mut();
+        if !stream.outbound.ended {
+            let due = Instant::now() + stream.state.latency();
+            stream.outbound.push(due, &[]);
         }
-        if line.passable(context)? {
-            line.pump(context)
+        if stream.passable(context)? {
+            stream.send_due(context)
         } else {
             Poll::Pending
         }
@@ -213,22 +212,22 @@ impl AsyncWrite for DelayedStream {
 
 impl Drop for DelayedStream {
     fn drop(&mut self) {
-        if self.flow.fate() == Fate::Over(Cut::Reset) {
+        if self.connection.link() == LinkState::Closed(Cut::Reset) {
             // If it cannot be reset any more, it is closed already.
             let _ = self.socket.set_zero_linger();
         }
     }
 }
 
-impl Transit {
+impl DelayQueue {
     fn is_empty(&self) -> bool {
-        self.parcels.is_empty() && !self.ended
+        self.chunks.is_empty() && !self.ended
     }
 
     fn push(&mut self, due: Instant, bytes: &[u8]) {
         self.ended = bytes.is_empty();
         self.bytes += bytes.len();
-        self.parcels.push_back(Parcel {
+        self.chunks.push_back(Chunk {
             due,
             bytes: bytes.to_vec(),
             taken: 0,
@@ -237,10 +236,10 @@ impl Transit {
 
     fn take(&mut self, count: usize) {
         self.bytes -= count;
-        if let Some(parcel) = self.parcels.front_mut() {
-            parcel.taken += count;
-            if parcel.taken == parcel.bytes.len() {
-                self.parcels.pop_front();
+        if let Some(chunk) = self.chunks.front_mut() {
+            chunk.taken += count;
+            if chunk.taken == chunk.bytes.len() {
+                self.chunks.pop_front();
             }
         }
     }

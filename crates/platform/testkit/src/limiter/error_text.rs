@@ -1,11 +1,11 @@
-//! Errors in other words than the server's: translated texts, and errors put in place of statements.
+//! Errors in other words than the server's: translated texts, and errors in place of statements.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::pooler_kind::Refusal;
 use super::wire;
 
-/// What a statement is replaced by that shall fail. It is a syntax error, so the server answers with an error
+/// Replaces a statement that is to fail. It is a syntax error, so the server answers with an error
 /// that quotes it, and has done nothing.
 const MARKER: &str = "testkit_error_";
 

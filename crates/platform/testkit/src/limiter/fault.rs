@@ -1,4 +1,4 @@
-//! Faults that strike when a certain message passes.
+//! Faults that fire when a certain message passes.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::error_text::ErrorTexts;
 use super::pooler_kind::Refusal;
 
-/// The message at which a fault strikes.
+/// The message at which a fault fires.
 ///
 /// Messages are counted from the moment the fault is armed, over all connections, from the first one after the
 /// startup packet.
@@ -47,14 +47,14 @@ pub enum Action {
     /// the client expects and the connection goes on. In place of an answer to the startup packet the
     /// connection is closed.
     Error(Refusal),
-    /// Passes the message on after a while. What one side sends after it waits behind it, and so does the end
-    /// of a client that leaves.
+    /// Passes the message on after a while. What the same side sends after it waits too, and so does
+    /// the end of its connection.
     Delay(Duration),
     /// Passes the message on after [`Limiter::disarm`](super::Limiter::disarm).
     Hold,
 }
 
-/// How often a fault strikes.
+/// How often a fault fires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Times {
     /// At the first message that fits.
@@ -73,18 +73,18 @@ pub enum Times {
 /// A fault that was armed.
 #[derive(Clone, Debug)]
 pub struct ArmedFault {
-    strikes: Arc<AtomicU64>,
+    firings: Arc<AtomicU64>,
 }
 
 impl ArmedFault {
-    /// Returns whether it has struck.
-    pub fn has_struck(&self) -> bool {
-        self.strikes() > 0
+    /// Returns whether it has fired.
+    pub fn has_fired(&self) -> bool {
+        self.firings() > 0
     }
 
-    /// Returns how often it has struck.
-    pub fn strikes(&self) -> u64 {
-        self.strikes.load(Ordering::Acquire)
+    /// Returns how often it has fired.
+    pub fn firings(&self) -> u64 {
+        self.firings.load(Ordering::Acquire)
     }
 }
 
@@ -125,7 +125,7 @@ struct Fault {
     seen: u64,
     fitted: u64,
     first_fit: Option<Instant>,
-    strikes: Arc<AtomicU64>,
+    firings: Arc<AtomicU64>,
 }
 
 impl Faults {
@@ -138,7 +138,7 @@ impl Faults {
             is_statement || !matches!(action, Action::Error(_)),
             "Action::Error answers a statement or a startup packet, not {trigger:?}"
         );
-        let strikes = Arc::new(AtomicU64::new(0));
+        let firings = Arc::new(AtomicU64::new(0));
         if trigger != Trigger::Startup {
             self.watch_messages();
         }
@@ -149,9 +149,9 @@ impl Faults {
             seen: 0,
             fitted: 0,
             first_fit: None,
-            strikes: Arc::clone(&strikes),
+            firings: Arc::clone(&firings),
         });
-        ArmedFault { strikes }
+        ArmedFault { firings }
     }
 
     /// Forgets all faults and lets what is held go on; texts stay translated.
@@ -175,12 +175,12 @@ impl Faults {
     /// Shows a message to the armed faults, and returns what the first one that it triggers does.
     pub(super) fn look(&self, passing: Passing<'_>) -> Option<Action> {
         let mut list = self.lock();
-        let struck = list.iter_mut().position(|fault| fault.strikes_at(passing))?;
-        let fault = &list[struck];
-        fault.strikes.fetch_add(1, Ordering::Release);
+        let fired = list.iter_mut().position(|fault| fault.fires_at(passing))?;
+        let fault = &list[fired];
+        fault.firings.fetch_add(1, Ordering::Release);
         let action = fault.action.clone();
         if fault.times == Times::Once {
-            list.remove(struck);
+            list.remove(fired);
         }
         Some(action)
     }
@@ -212,7 +212,7 @@ impl Faults {
 }
 
 impl Fault {
-    fn strikes_at(&mut self, passing: Passing<'_>) -> bool {
+    fn fires_at(&mut self, passing: Passing<'_>) -> bool {
         if !self.fits(passing) {
             return false;
         }

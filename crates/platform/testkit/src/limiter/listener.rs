@@ -11,44 +11,44 @@ use tokio::sync::{mpsc, oneshot};
 use super::serve::Service;
 use crate::port::free_port;
 
-/// What the thread at the door can be told.
+/// What the thread does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
-    Open,
-    Away,
-    Close,
+pub(super) enum Command {
+    Listen,
+    StopListening,
+    Shutdown,
 }
 
 /// The handle of the thread; dropping it ends the thread and all that it serves.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) port: u16,
-    orders: mpsc::UnboundedSender<(Order, oneshot::Sender<()>)>,
+    commands: mpsc::UnboundedSender<(Command, oneshot::Sender<()>)>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Listener {
     /// Starts the thread, which listens when this returns.
     pub(super) fn open(service: Service) -> Listener {
-        let (orders, receiver) = mpsc::unbounded_channel();
-        let (tell, told) = blocking::channel();
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (report, port) = blocking::channel();
         let thread = thread::Builder::new()
             .name("limiter".to_owned())
-            .spawn(move || run(Arc::new(service), receiver, &tell))
+            .spawn(move || run(Arc::new(service), receiver, &report))
             .expect("a thread can be started");
-        let port = told.recv().expect("the limiter finds a port");
+        let port = port.recv().expect("the limiter finds a port");
         Listener {
             port,
-            orders,
+            commands,
             thread: Some(thread),
         }
     }
 
-    /// Gives an order and waits until it is carried out.
-    pub(super) async fn tell(&self, order: Order) {
+    /// Sends a command and waits until it is carried out.
+    pub(super) async fn send(&self, command: Command) {
         let (done, answer) = oneshot::channel();
-        self.orders
-            .send((order, done))
+        self.commands
+            .send((command, done))
             .expect("the thread runs until this is dropped");
         answer.await.expect("the thread answers");
     }
@@ -56,8 +56,8 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        // A thread that has panicked has said so, and left nothing to end.
-        let _ = self.orders.send((Order::Close, oneshot::channel().0));
+        // A thread that has panicked has reported it and left nothing to end.
+        let _ = self.commands.send((Command::Shutdown, oneshot::channel().0));
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -66,8 +66,8 @@ impl Drop for Listener {
 
 fn run(
     service: Arc<Service>,
-    orders: mpsc::UnboundedReceiver<(Order, oneshot::Sender<()>)>,
-    tell: &blocking::Sender<u16>,
+    commands: mpsc::UnboundedReceiver<(Command, oneshot::Sender<()>)>,
+    report: &blocking::Sender<u16>,
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -79,17 +79,17 @@ fn run(
             .find_map(|port| Some((port, reserve(port).ok()?)));
         let (port, socket) = found.expect("a free port");
         let listener = socket.listen(1024).expect("the port is ours");
-        tell.send(port)
-            .expect("whoever starts a limiter waits for its port");
-        // Only a port that somebody else took meanwhile ends it early; the next order then fails.
-        let _ = keep_door(service, orders, port, listener).await;
+        report.send(port)
+            .expect("`open` waits for the port");
+        // It ends early only if another process took the port; the next command then fails.
+        let _ = accept_connections(service, commands, port, listener).await;
     });
 }
 
-/// Accepts connections while the door is open; while it is not, the port is kept but not listened on.
-async fn keep_door(
+/// Accepts connections while it listens; otherwise it keeps the port without listening.
+async fn accept_connections(
     service: Arc<Service>,
-    mut orders: mpsc::UnboundedReceiver<(Order, oneshot::Sender<()>)>,
+    mut commands: mpsc::UnboundedReceiver<(Command, oneshot::Sender<()>)>,
     port: u16,
     listener: TcpListener,
 ) -> io::Result<()> {
@@ -106,27 +106,27 @@ async fn keep_door(
             accepted = accept => if let Ok((socket, _)) = accepted {
                 tokio::spawn(Arc::clone(&service).serve(socket));
             },
-            order = orders.recv() => {
-                let Some((order, done)) = order else { return Ok(()) };
-                match order {
-                    Order::Close => return Ok(()),
-                    Order::Away if listener.is_some() => {
+            command = commands.recv() => {
+                let Some((command, done)) = command else { return Ok(()) };
+                match command {
+                    Command::Shutdown => return Ok(()),
+                    Command::StopListening if listener.is_some() => {
                         drop(listener.take());
                         reserved = Some(reserve(port)?);
                     }
-                    Order::Open if listener.is_none() => {
+                    Command::Listen if listener.is_none() => {
                         listener = reserved.take().map(|socket: TcpSocket| socket.listen(1024)).transpose()?;
                     }
-                    Order::Away | Order::Open => {}
+                    Command::StopListening | Command::Listen => {}
                 }
-                // Whoever gave the order may have stopped waiting.
+                // The sender may have stopped waiting.
                 let _ = done.send(());
             }
         }
     }
 }
 
-/// Binds the port without listening: connections to it are refused, and nobody else can take it.
+/// Binds the port without listening: the system refuses connections and gives the port to no other process.
 fn reserve(port: u16) -> io::Result<TcpSocket> {
     let socket = TcpSocket::new_v4()?;
     socket.set_reuseaddr(true)?;

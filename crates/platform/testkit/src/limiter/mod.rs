@@ -1,6 +1,6 @@
-//! A session-mode limiter: the pooler that a test commands.
+//! A session-mode limiter: a small pooler with faults, controlled by the test.
 
-mod clock;
+mod timer;
 mod connection_state;
 mod delayed_stream;
 mod error_text;
@@ -21,27 +21,28 @@ use tokio::sync::OnceCell;
 
 pub use connection_state::Cut;
 pub use fault::{Action, ArmedFault, Times, Trigger};
-pub use options::{CancelRequests, Certificate, LimiterOptions};
+pub use options::{CancelRequests, LimiterOptions, TlsSupport};
 pub use pooler_kind::{Phase, PoolerKind, Refusal};
 pub use state::Counts;
 
-use clock::Clock;
-use connection_state::Fate;
-use listener::{Listener, Order};
+use timer::Timer;
+use connection_state::LinkState;
+use listener::{Listener, Command};
 use serve::Service;
-use state::State;
+use state::{Connections, State};
 use stream::{Upstream, acceptor};
 
+use crate::certificates::Certificate;
 use crate::test_database::TestDatabase;
 
 /// A session-mode limiter in front of the server of a database.
 ///
-/// It admits a number of clients and refuses the next, passes everything else on, and breaks the network when
-/// told to. It runs on a thread of its own, so it works whatever the test's runtime does, until it is dropped.
+/// It admits a number of clients, refuses the next, passes everything else on, and simulates faults of the network
+/// and the server. It runs on a thread of its own, so a busy runtime does not slow it down.
 #[derive(Debug)]
 pub struct Limiter {
     state: Arc<State>,
-    door: Listener,
+    listener: Listener,
     url: String,
     secure_url: String,
 }
@@ -53,110 +54,104 @@ impl Limiter {
     ///
     /// When it finds no port to listen on.
     pub fn start(database: &TestDatabase, options: LimiterOptions) -> Limiter {
-        let place = database.place();
-        let state = Arc::new(State::new(Clock::start(), options.limit, options.pooler_kind));
+        let info = database.info();
+        let state = Arc::new(State::new(Timer::start(), options.limit, options.pooler_kind));
         state.set_phase(options.phase);
         state.set_release_delay(options.release_delay);
         state.set_latency(options.latency);
         let service = Service {
             state: Arc::clone(&state),
             upstream: Upstream {
-                port: options.upstream_port.unwrap_or(place.port),
-                socket: place.socket_folder().join(format!(".s.PGSQL.{}", place.port)),
+                port: info.port,
+                socket: info.socket_folder().join(format!(".s.PGSQL.{}", info.port)),
             },
-            acceptor: acceptor(&place.certificates(), options.certificate == Certificate::Trusted),
+            acceptor: acceptor(&info.certificates(), options.certificate),
             greeting: OnceCell::new(),
         };
-        let door = Listener::open(service);
-        let authority = place.certificates().authority(true);
+        let listener = Listener::open(service);
+        let authority = info.certificates().authority(Certificate::Trusted);
         let verified = format!("sslmode=verify-full&sslrootcert={}", authority.display());
         let (url, secure_url) = (
-            database.url_at(door.port),
-            database.url_with(door.port, &verified),
+            database.url_at(listener.port),
+            database.url_with(listener.port, &verified),
         );
         Limiter {
             state,
-            door,
+            listener,
             url,
             secure_url,
         }
     }
 
-    /// The URL of the database by way of the limiter, without TLS.
+    /// Returns the URL of the database through the limiter, without TLS.
     pub fn url(&self) -> String {
         self.url.clone()
     }
 
-    /// The same with TLS, the limiter's certificate verified in full against the cluster's authority.
+    /// Returns the same with TLS; the client verifies the limiter's certificate against the cluster's authority.
     pub fn secure_url(&self) -> String {
         self.secure_url.clone()
     }
 
-    /// The port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1.
     pub fn port(&self) -> u16 {
-        self.door.port
+        self.listener.port
     }
 
-    /// What it has seen so far.
+    /// Returns what it has counted so far.
     pub fn counts(&self) -> Counts {
         self.state.counts()
     }
 
-    /// Starts counting anew, the peak from what is occupied now.
+    /// Resets the counts; the peak starts at the slots that are occupied now.
     pub fn reset_counts(&self) {
         self.state.reset_counts();
     }
 
-    /// Changes how many clients have a place; those beyond it stay.
+    /// Sets how many clients have a slot at once; those that have one keep it.
     pub fn set_limit(&self, limit: usize) {
         self.state.set_limit(limit);
     }
 
-    /// Changes whose words a refusal has; those that wait go on waiting.
+    /// Sets which pooler's refusal is sent; clients that wait go on waiting.
     pub fn set_pooler_kind(&self, pooler_kind: PoolerKind) {
         self.state.set_pooler_kind(pooler_kind);
     }
 
-    /// Changes when a refusal is sent; `None` is what is usual for the pooler_kind.
+    /// Sets when a refusal is sent; `None` is as the pooler does.
     pub fn set_phase(&self, phase: Option<Phase>) {
         self.state.set_phase(phase);
     }
 
-    /// Changes how long a place rests after its client has closed.
+    /// Sets how long a slot stays occupied after its client has closed.
     pub fn set_release_delay(&self, delay: Duration) {
         self.state.set_release_delay(delay);
     }
 
-    /// Changes how long bytes travel, each way, from now on.
+    /// Sets the latency each way, from now on.
     pub fn set_latency(&self, latency: Duration) {
         self.state.set_latency(latency);
     }
 
-    /// Has it answer requests for TLS with "no", or not.
-    pub fn refuse_tls(&self, refuse: bool) {
-        self.state.set_refuses_tls(refuse);
+    /// Sets whether the limiter offers TLS. Default: it does.
+    pub fn set_tls(&self, support: TlsSupport) {
+        self.state.set_tls(support);
     }
 
-    /// From now on accepts connections and never answers, until [`Limiter::heal`].
+    /// Accepts connections and never answers, until [`Limiter::heal`].
     pub fn black_hole_new(&self) {
-        self.state.swallow_new();
+        self.state.black_hole_new();
     }
 
-    /// Lets no byte of the present connections through and closes none, until [`Limiter::heal`]; returns how
-    /// many. What was sent in the meantime arrives then.
+    /// Passes no byte of the present connections and closes none, until [`Limiter::heal`]; returns how many. What
+    /// was sent in the meantime arrives then.
     pub fn black_hole_existing(&self) -> usize {
-        self.state.set_fates(Fate::Silent, false)
+        self.state.set_links(LinkState::Silent, Connections::All)
     }
 
-    /// The same for those only that have no request under way.
+    /// Does the same to those connections only that wait for no answer.
     pub fn black_hole_idle(&self) -> usize {
-        self.state.set_fates(Fate::Silent, true)
-    }
-
-    /// Whether a client that closes inside a black hole keeps its place, as it does at a real pooler, which
-    /// hears nothing of it; until the connection is healed or cut. Default: no.
-    pub fn keep_ghosts(&self, keep: bool) {
-        self.state.set_keeps_ghosts(keep);
+        self.state.set_links(LinkState::Silent, Connections::Idle)
     }
 
     /// Ends all black holes.
@@ -166,25 +161,25 @@ impl Limiter {
 
     /// Cuts all present connections, those in black holes too; returns how many.
     pub fn cut_all(&self, how: Cut) -> usize {
-        self.state.set_fates(Fate::Over(how), false)
+        self.state.set_links(LinkState::Closed(how), Connections::All)
     }
 
-    /// Stops listening: new connections are refused by the system. Those that are there stay.
-    pub async fn go_away(&self) {
-        self.door.tell(Order::Away).await;
+    /// Stops listening: the system refuses new connections, the present ones stay.
+    pub async fn stop_listening(&self) {
+        self.listener.send(Command::StopListening).await;
     }
 
     /// Listens again, on the same port.
-    pub async fn come_back(&self) {
-        self.door.tell(Order::Open).await;
+    pub async fn resume_listening(&self) {
+        self.listener.send(Command::Listen).await;
     }
 
-    /// Arms a fault, which strikes once, at the first connection where its message passes.
+    /// Arms a fault, which fires once, at the first connection where its message passes.
     pub fn arm(&self, trigger: Trigger, action: Action) -> ArmedFault {
         self.arm_times(trigger, action, Times::Once)
     }
 
-    /// Arms a fault that strikes more than once.
+    /// Arms a fault that fires more than once.
     ///
     /// # Panics
     ///
@@ -201,7 +196,7 @@ impl Limiter {
     /// let exited = Refusal::new("XX000", "(EDBHANDLEREXITED) connection to database closed");
     /// limiter.arm_times(Trigger::Startup, Action::Fatal(exited), Times::For(Duration::from_secs(10)));
     ///
-    /// // Each third connection logs in and is told to go at its first statement.
+    /// // Each third connection logs in and is closed at its first statement.
     /// let late = Refusal::new("08P01", "server login has been failing");
     /// limiter.arm_times(Trigger::FirstStatement, Action::Fatal(late), Times::Every(3));
     ///
@@ -213,7 +208,7 @@ impl Limiter {
     /// limiter.arm_times(Trigger::Statement("update"), Action::Delay(Duration::from_millis(200)), Times::Always);
     /// limiter.arm_times(Trigger::Statement("delete"), Action::Hold, Times::Always);
     /// limiter.disarm();
-    /// assert!(failed.strikes() < 2);
+    /// assert!(failed.firings() < 2);
     /// # }
     /// ```
     pub fn arm_times(&self, trigger: Trigger, action: Action, times: Times) -> ArmedFault {
@@ -259,6 +254,6 @@ impl Limiter {
 
 impl Drop for Limiter {
     fn drop(&mut self) {
-        self.state.clock.stop();
+        self.state.timer.stop();
     }
 }

@@ -1,17 +1,18 @@
-//! What a limiter starts with.
+//! Options of a limiter.
 
 use std::time::Duration;
 
 use super::pooler_kind::{Phase, PoolerKind};
+use crate::certificates::Certificate;
 
-/// Which certificate the limiter shows.
+/// Whether the limiter offers TLS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Certificate {
-    /// One for `localhost` and `127.0.0.1`, signed by [`Cluster::authority`](crate::Cluster::authority).
+pub enum TlsSupport {
+    /// Clients that ask for TLS get it.
     #[default]
-    Trusted,
-    /// The same, signed by [`Cluster::strange_authority`](crate::Cluster::strange_authority).
-    Strange,
+    Offered,
+    /// Clients that ask for TLS are answered with "no".
+    Refused,
 }
 
 /// What becomes of the CancelRequests that clients send.
@@ -24,24 +25,22 @@ pub enum CancelRequests {
     Dropped,
 }
 
-/// What a limiter starts with; all but the last two can be changed later.
+/// Options of a limiter; all but the certificate can be changed later.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct LimiterOptions {
-    /// How many clients have a place at once. Default: 15.
+    /// How many clients have a slot at once. Default: 15.
     pub limit: usize,
-    /// Whose words a refusal has. Default: [`PoolerKind::SupavisorSession`].
+    /// Which pooler's refusal it sends. Default: [`PoolerKind::SupavisorSession`].
     pub pooler_kind: PoolerKind,
-    /// When it is sent. Default: as usual for the pooler_kind.
+    /// When it sends the refusal. Default: as that pooler does.
     pub phase: Option<Phase>,
-    /// How long a place rests after its client has closed. Default: not at all.
+    /// How long a slot stays occupied after its client has closed. Default: no time.
     pub release_delay: Duration,
-    /// How long bytes travel, each way. Default: no time.
+    /// The latency each way. Default: none.
     pub latency: Duration,
     /// The certificate. Default: the trusted one.
     pub certificate: Certificate,
-    /// The port of the server or pooler behind it. Default: the database's own.
-    pub upstream_port: Option<u16>,
 }
 
 impl Default for LimiterOptions {
@@ -53,7 +52,6 @@ impl Default for LimiterOptions {
             release_delay: Duration::ZERO,
             latency: Duration::ZERO,
             certificate: Certificate::Trusted,
-            upstream_port: None,
         }
     }
 }
@@ -67,12 +65,12 @@ impl LimiterOptions {
         }
     }
 
-    /// Sets whose words a refusal has.
+    /// Sets which pooler's refusal it sends.
     pub fn pooler_kind(self, pooler_kind: PoolerKind) -> Self {
         LimiterOptions { pooler_kind, ..self }
     }
 
-    /// Sets when a refusal is sent.
+    /// Sets when it sends the refusal.
     pub fn phase(self, phase: Phase) -> Self {
         LimiterOptions {
             phase: Some(phase),
@@ -80,7 +78,7 @@ impl LimiterOptions {
         }
     }
 
-    /// Sets how long a place rests after its client has closed.
+    /// Sets how long a slot stays occupied after its client has closed.
     pub fn release_delay(self, release_delay: Duration) -> Self {
         LimiterOptions {
             release_delay,
@@ -88,7 +86,7 @@ impl LimiterOptions {
         }
     }
 
-    /// Sets how long bytes travel, each way.
+    /// Sets the latency each way.
     pub fn latency(self, latency: Duration) -> Self {
         LimiterOptions { latency, ..self }
     }
@@ -96,13 +94,5 @@ impl LimiterOptions {
     /// Sets the certificate.
     pub fn certificate(self, certificate: Certificate) -> Self {
         LimiterOptions { certificate, ..self }
-    }
-
-    /// Sets the port of the server or pooler behind it.
-    pub fn upstream_port(self, port: u16) -> Self {
-        LimiterOptions {
-            upstream_port: Some(port),
-            ..self
-        }
     }
 }

@@ -1,11 +1,11 @@
-//! What poolers and servers say when they are full, word for word.
+//! The refusals of poolers and servers, with their exact texts.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use super::wire;
 
-/// An error with which a client is turned away.
+/// An error that refuses a client.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The SQLSTATE.
@@ -23,7 +23,7 @@ impl Refusal {
         }
     }
 
-    /// The refusal as an ErrorResponse.
+    /// Returns the refusal as an ErrorResponse.
     pub(super) fn encode(&self) -> Vec<u8> {
         wire::error("FATAL", &self.code, &self.message)
     }
@@ -38,7 +38,7 @@ pub enum Phase {
     AfterAuthentication,
 }
 
-/// Whose refusal the limiter speaks.
+/// Which pooler's refusal the limiter sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolerKind {
     /// Supavisor 1.1.70 to 2.8: `MaxClientsInSessionMode`.
@@ -49,7 +49,7 @@ pub enum PoolerKind {
     SupavisorClients,
     /// Supavisor before: `Max client connections reached`.
     SupavisorOld,
-    /// Supavisor from 2.9 on, no server connection came free: `(ECHECKOUTTIMEOUT)`.
+    /// Supavisor from 2.9 on, no server connection became free: `(ECHECKOUTTIMEOUT)`.
     SupavisorCheckout,
     /// Supavisor until 2.8, likewise: `Unable to check out connection`.
     SupavisorCheckoutOld,
@@ -59,19 +59,19 @@ pub enum PoolerKind {
     PgBouncerClients,
     /// PgBouncer at its `max_db_client_connections`.
     PgBouncerDatabaseClients,
-    /// PgBouncer at its pool's size: the client is let in and its first statement waits for a place, until
-    /// this time is over and it gets `query_wait_timeout`.
+    /// PgBouncer at its pool's size: the client logs in and its first statement waits for a slot, at most this
+    /// long, and fails with `query_wait_timeout`.
     PgBouncerWait(Duration),
     /// PostgreSQL at its `max_connections`.
     Postgres,
-    /// PostgreSQL while it starts: no refusal for want of places, for use with a limit of 0.
+    /// PostgreSQL while it starts, for use with a limit of 0.
     PostgresStarting,
-    /// Anything else.
+    /// Another error.
     Other(Refusal, Phase),
 }
 
 impl PoolerKind {
-    /// Every pooler_kind that turns a client away at once for want of a place.
+    /// Every kind that refuses a client at once when no slot is free.
     pub const REFUSALS: [PoolerKind; 9] = [
         PoolerKind::SupavisorSession,
         PoolerKind::SupavisorSessionCoded,
@@ -84,7 +84,7 @@ impl PoolerKind {
         PoolerKind::Postgres,
     ];
 
-    /// What a refused client is told where the limit is `limit`.
+    /// Returns the error for a limit of `limit`.
     ///
     /// The texts are those of the sources of Supavisor 2.9.7 (`lib/supavisor/errors`) and of the parent of its
     /// commit 71eb86b7 (`client_handler/error.ex`), of PgBouncer (`client.c`, `janitor.c`) and of PostgreSQL.
@@ -128,7 +128,7 @@ impl PoolerKind {
         }
     }
 
-    /// When this one is usually sent.
+    /// Returns when the pooler sends it.
     pub fn phase(&self) -> Phase {
         match self {
             PoolerKind::SupavisorCheckout

@@ -1,4 +1,4 @@
-//! Passes bytes between a client and its server connection, watching the messages go by.
+//! Passes bytes between a client and its server connection, and shows its messages to the faults.
 
 use std::io;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connection_state::{ConnectionState, Fate};
+use super::connection_state::{ConnectionState, LinkState};
 use super::fault::{Action, Passing, Sender};
 use super::state::State;
 use super::wire;
@@ -20,15 +20,15 @@ pub(super) enum End {
     ClientLeft,
     /// The server closed.
     ServerLeft,
-    /// A fault struck.
-    Struck(Action),
+    /// A fault fired.
+    Fault(Action),
 }
 
 /// Passes bytes both ways until one side is done; `first` goes to the server before what the client sends.
 pub(super) async fn relay<C, S>(
     client: &mut C,
     server: &mut S,
-    flow: &ConnectionState,
+    connection: &ConnectionState,
     state: &State,
     first: &[u8],
 ) -> End
@@ -36,30 +36,30 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let watch = Watch { flow, state };
-    let mut upward = Conduit::new(Sender::Client);
-    let mut downward = Conduit::new(Sender::Server);
-    upward.feed(first, &watch);
+    let observer = Observer { connection, state };
+    let mut upward = Direction::new(Sender::Client);
+    let mut downward = Direction::new(Sender::Server);
+    upward.feed(first, &observer);
     std::future::poll_fn(|context| {
-        if let Poll::Ready(ended) = downward.poll(context, server, client, &watch) {
+        if let Poll::Ready(ended) = downward.poll(context, server, client, &observer) {
             return Poll::Ready(ended);
         }
-        upward.poll(context, client, server, &watch)
+        upward.poll(context, client, server, &observer)
     })
     .await
 }
 
-/// What a conduit needs to know while it passes bytes.
+/// The connection's and the limiter's state, for the messages that pass.
 #[derive(Debug)]
-struct Watch<'a> {
-    flow: &'a ConnectionState,
+struct Observer<'a> {
+    connection: &'a ConnectionState,
     state: &'a State,
 }
 
 /// One direction.
 ///
-/// `sent <= cleared <= filled` are places in the buffer; `next`, where the next message begins, may lie beyond.
-struct Conduit {
+/// `sent <= cleared <= filled` are positions in the buffer; `next`, where the next message begins, may be beyond.
+struct Direction {
     sender: Sender,
     buffer: Vec<u8>,
     sent: usize,
@@ -67,16 +67,16 @@ struct Conduit {
     filled: usize,
     next: usize,
     unflushed: bool,
-    struck: Option<Action>,
+    fired: Option<Action>,
     /// Ends when the message before `next` may be sent.
     pause: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     statements: u64,
 }
 
-impl Conduit {
-    fn new(sender: Sender) -> Conduit {
+impl Direction {
+    fn new(sender: Sender) -> Direction {
         let buffer = vec![0; BUFFER];
-        Conduit {
+        Direction {
             sender,
             buffer,
             sent: 0,
@@ -84,17 +84,17 @@ impl Conduit {
             filled: 0,
             next: 0,
             unflushed: false,
-            struck: None,
+            fired: None,
             pause: None,
             statements: 0,
         }
     }
 
-    fn feed(&mut self, bytes: &[u8], watch: &Watch<'_>) {
+    fn feed(&mut self, bytes: &[u8], observer: &Observer<'_>) {
         self.buffer.resize(self.buffer.len().max(bytes.len()), 0);
         self.buffer[..bytes.len()].copy_from_slice(bytes);
         self.filled = bytes.len();
-        self.inspect(watch);
+        self.inspect(observer);
     }
 
     fn poll<R, W>(
@@ -102,14 +102,14 @@ impl Conduit {
         context: &mut Context<'_>,
         reader: &mut R,
         writer: &mut W,
-        watch: &Watch<'_>,
+        observer: &Observer<'_>,
     ) -> Poll<End>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         loop {
-            if let Some(end) = ready!(self.pass(context, reader, writer, watch)) {
+            if let Some(end) = ready!(self.pass(context, reader, writer, observer)) {
                 return Poll::Ready(end);
             }
         }
@@ -121,36 +121,36 @@ impl Conduit {
         context: &mut Context<'_>,
         reader: &mut R,
         writer: &mut W,
-        watch: &Watch<'_>,
+        observer: &Observer<'_>,
     ) -> Poll<Option<End>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
-        if self.sender == Sender::Client && watch.flow.fate() == Fate::Silent {
-            // Nothing more reaches the server; the client's line tells when that changes or the client leaves.
-            watch.flow.watch(context);
+        if self.sender == Sender::Client && observer.connection.link() == LinkState::Silent {
+            // Nothing more reaches the server until the link changes or the client closes.
+            observer.connection.watch(context);
             if self.sent < self.cleared {
                 return Poll::Pending;
             }
         }
-        if ready!(self.send(context, writer, watch)).is_err() {
+        if ready!(self.send(context, writer, observer)).is_err() {
             return Poll::Ready(Some(self.end_of_writer()));
         }
         if let Some(pause) = &mut self.pause {
             ready!(pause.as_mut().poll(context));
             self.pause = None;
-            self.inspect(watch);
+            self.inspect(observer);
             return Poll::Ready(None);
         }
-        if let Some(action) = self.struck.take_if(|_| !self.unflushed) {
+        if let Some(action) = self.fired.take_if(|_| !self.unflushed) {
             if action != Action::Silence {
-                return Poll::Ready(Some(End::Struck(action)));
+                return Poll::Ready(Some(End::Fault(action)));
             }
-            watch.flow.set(Fate::Silent);
+            observer.connection.set(LinkState::Silent);
             self.skip_messages();
             return Poll::Ready(None);
-        } else if self.struck.is_some() {
+        } else if self.fired.is_some() {
             return Poll::Pending;
         }
         self.make_room();
@@ -161,7 +161,7 @@ impl Conduit {
             return Poll::Ready(Some(self.end_of_reader()));
         }
         self.filled += read;
-        self.inspect(watch);
+        self.inspect(observer);
         Poll::Ready(None)
     }
 
@@ -170,7 +170,7 @@ impl Conduit {
         &mut self,
         context: &mut Context<'_>,
         writer: &mut W,
-        watch: &Watch<'_>,
+        observer: &Observer<'_>,
     ) -> Poll<io::Result<()>>
     where
         W: AsyncWrite + Unpin,
@@ -180,10 +180,10 @@ impl Conduit {
             let sent = ready!(Pin::new(&mut *writer).poll_write(context, bytes))?;
             self.sent += sent;
             self.unflushed = true;
-            watch.state.count_bytes(self.sender, sent);
+            observer.state.count_bytes(self.sender, sent);
         }
         if self.unflushed {
-            // Not waited for: what is under way in a slow line must not hold up what comes after it.
+            // Not waited for: bytes that are delayed must not stop those after them.
             self.unflushed = Pin::new(writer).poll_flush(context)?.is_pending();
         }
         Poll::Ready(Ok(()))
@@ -206,8 +206,8 @@ impl Conduit {
     }
 
     /// Follows the messages and clears them for sending; while faults are armed, only whole ones, one by one.
-    fn inspect(&mut self, watch: &Watch<'_>) {
-        let each = watch.state.faults.watch_each_message();
+    fn inspect(&mut self, observer: &Observer<'_>) {
+        let each = observer.state.faults.watch_each_message();
         let mut last = None;
         while let Some(end) = self.end_of_message() {
             if each && end > self.filled {
@@ -215,7 +215,7 @@ impl Conduit {
             }
             let tag = self.buffer[self.next];
             self.statements += u64::from(self.sender == Sender::Client && matches!(tag, b'Q' | b'P'));
-            if each && !self.show(end, watch) {
+            if each && !self.show(end, observer) {
                 break;
             }
             last = Some(tag);
@@ -225,16 +225,16 @@ impl Conduit {
             self.cleared = self.next.min(self.filled);
         }
         match self.sender {
-            Sender::Client => watch.flow.set_busy(true),
+            Sender::Client => observer.connection.set_busy(true),
             // ReadyForQuery with nothing behind it answers all requests that the client has sent.
-            Sender::Server if last == Some(b'Z') && self.next <= self.filled => watch.flow.set_busy(false),
+            Sender::Server if last == Some(b'Z') && self.next <= self.filled => observer.connection.set_busy(false),
             Sender::Server => {}
         }
     }
 
     /// Shows the whole message at `next` to the faults; returns whether it passes, perhaps in other words.
-    fn show(&mut self, end: usize, watch: &Watch<'_>) -> bool {
-        let faults = &watch.state.faults;
+    fn show(&mut self, end: usize, observer: &Observer<'_>) -> bool {
+        let faults = &observer.state.faults;
         let message = &self.buffer[self.next..end];
         let is_statement = matches!(message[0], b'Q' | b'P');
         let action = faults.look(Passing::Message {
@@ -253,7 +253,7 @@ impl Conduit {
                 return false;
             }
             Some(action) => {
-                self.struck = Some(action);
+                self.fired = Some(action);
                 return false;
             }
         };

@@ -1,4 +1,4 @@
-//! The way of one client: opening, admission, relay, end.
+//! Serves one client: startup, admission, relay, end.
 
 use std::future::poll_fn;
 use std::io;
@@ -12,37 +12,37 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsAcceptor;
 
-use super::connection_state::{Cut, Fate};
+use super::connection_state::{Cut, LinkState};
 use super::delayed_stream::DelayedStream;
 use super::fault::{Action, Passing};
 use super::options::CancelRequests;
 use super::pooler_kind::{Phase, PoolerKind};
 use super::relay::{End, relay};
-use super::state::{Admission, Entry, Place, State};
+use super::state::{Admission, ConnectionGuard, SlotGuard, State};
 use super::stream::{Client, Upstream};
 use super::wire::{self, Opening};
 
-/// All that serving a client takes.
+/// What serving a client needs.
 pub(super) struct Service {
     pub(super) state: Arc<State>,
     pub(super) upstream: Upstream,
     pub(super) acceptor: TlsAcceptor,
-    /// What a client hears that is let in without a server connection: the server's greeting to another one.
+    /// The server's messages after a login, for clients that log in without a server connection.
     pub(super) greeting: OnceCell<Vec<u8>>,
 }
 
 impl Service {
     /// Serves one client to its end.
     pub(super) async fn serve(self: Arc<Self>, socket: TcpStream) {
-        let entry = self.state.enter();
-        // The errors of this conversation are those of a client or a server that left, which is no fault here.
+        let guard = self.state.enter();
+        // Its errors are those of a client or a server that disconnected, which the other side sees.
         let _ = socket.set_nodelay(true);
-        let line = DelayedStream::new(socket, Arc::clone(&entry.flow), Arc::clone(&self.state));
-        let _ = self.converse(&entry, line).await;
+        let stream = DelayedStream::new(socket, Arc::clone(&guard.connection), Arc::clone(&self.state));
+        let _ = self.converse(&guard, stream).await;
     }
 
-    async fn converse(&self, entry: &Entry, line: DelayedStream) -> io::Result<()> {
-        let mut client = Client::Plain(line);
+    async fn converse(&self, guard: &ConnectionGuard, stream: DelayedStream) -> io::Result<()> {
+        let mut client = Client::Plain(stream);
         let startup = loop {
             match wire::read_opening(&mut client).await? {
                 Opening::Ssl if self.state.refuses_tls() || client.is_secured() => {
@@ -59,27 +59,27 @@ impl Service {
         };
         match self.state.faults.look(Passing::Startup) {
             Some(action @ (Action::Delay(_) | Action::Hold)) => self.state.faults.pause(&action).await,
-            Some(action) => return self.strike_startup(entry, client, action).await,
+            Some(action) => return self.act_on_startup(guard, client, action).await,
             None => {}
         }
         match self.state.admit() {
-            Admission::Admitted(place) => self.admit(entry, client, &startup, place).await,
+            Admission::Admitted(slot) => self.admit(guard, client, &startup, slot).await,
             Admission::Refused(refusal, phase) => refuse(client, &refusal.encode(), phase).await,
-            Admission::Waits(timeout) => self.wait(entry, client, &startup, timeout).await,
+            Admission::Waits(timeout) => self.wait(guard, client, &startup, timeout).await,
         }
     }
 
-    /// Does to a client that sent its startup packet what a fault says.
-    async fn strike_startup(&self, entry: &Entry, mut client: Client, action: Action) -> io::Result<()> {
+    /// Carries out a fault that fired at a startup packet.
+    async fn act_on_startup(&self, guard: &ConnectionGuard, mut client: Client, action: Action) -> io::Result<()> {
         let error = match &action {
             Action::Fatal(error) => error.encode(),
             Action::Error(error) => wire::error("ERROR", &error.code, &error.message),
             Action::Silence => {
-                entry.flow.set(Fate::Silent);
+                guard.connection.set(LinkState::Silent);
                 return client.read_to_end(&mut Vec::new()).await.map(drop);
             }
             Action::Reset => {
-                entry.cut(Cut::Reset);
+                guard.cut(Cut::Reset);
                 return Ok(());
             }
             Action::Cut | Action::Delay(_) | Action::Hold => return Ok(()),
@@ -94,22 +94,22 @@ impl Service {
         }
         let mut server = self.upstream.connect().await?;
         server.write_all(packet).await?;
-        // The server closes when it has passed the request on, and the client waits for our close.
+        // The server closes when it has handled the request, and the client waits for this side to close.
         server.read_to_end(&mut Vec::new()).await.map(drop)
     }
 
-    async fn admit(&self, entry: &Entry, client: Client, startup: &[u8], place: Place) -> io::Result<()> {
+    async fn admit(&self, guard: &ConnectionGuard, client: Client, startup: &[u8], slot: SlotGuard) -> io::Result<()> {
         let mut server = self.upstream.connect().await?;
         server.write_all(startup).await?;
-        self.pass(entry, client, server, &[]).await;
-        drop(place);
+        self.pass(guard, client, server, &[]).await;
+        drop(slot);
         Ok(())
     }
 
-    /// Lets the client in and makes its first statement wait for a place.
+    /// Logs the client in and makes its first statement wait for a slot.
     async fn wait(
         &self,
-        entry: &Entry,
+        guard: &ConnectionGuard,
         mut client: Client,
         startup: &[u8],
         timeout: Duration,
@@ -123,9 +123,9 @@ impl Service {
         let mut queue = self.state.queue();
         let timer = tokio::time::sleep(timeout);
         tokio::pin!(timer);
-        let place = loop {
+        let slot = loop {
             tokio::select! {
-                Ok(place) = &mut queue => break place,
+                Ok(slot) = &mut queue => break slot,
                 read = client.read_buf(&mut first) => if read? == 0 { return Ok(()) },
                 () = &mut timer => {
                     self.state.count_refused();
@@ -138,12 +138,12 @@ impl Service {
         let mut server = self.upstream.connect_trusted().await?;
         server.write_all(startup).await?;
         wire::read_until_ready(&mut server).await?;
-        self.pass(entry, client, server, &first).await;
-        drop(place);
+        self.pass(guard, client, server, &first).await;
+        drop(slot);
         Ok(())
     }
 
-    /// Logs in without a password, for what the server says then.
+    /// Logs in without a password and returns the server's messages.
     async fn log_in(&self, startup: &[u8]) -> io::Result<Vec<u8>> {
         let mut server = self.upstream.connect_trusted().await?;
         server.write_all(startup).await?;
@@ -151,21 +151,21 @@ impl Service {
     }
 
     /// Relays, and closes both sides before it returns.
-    async fn pass<S>(&self, entry: &Entry, mut client: Client, mut server: S, first: &[u8])
+    async fn pass<S>(&self, guard: &ConnectionGuard, mut client: Client, mut server: S, first: &[u8])
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let end = relay(&mut client, &mut server, &entry.flow, &self.state, first).await;
+        let end = relay(&mut client, &mut server, &guard.connection, &self.state, first).await;
         drop(server);
         match end {
             End::ClientLeft => {}
             End::ServerLeft => close(&mut client).await,
-            End::Struck(Action::Fatal(error)) => {
+            End::Fault(Action::Fatal(error)) => {
                 let _ = client.write_all(&error.encode()).await;
                 close(&mut client).await;
             }
-            End::Struck(Action::Reset) => entry.cut(Cut::Reset),
-            End::Struck(_) => entry.cut(Cut::Close),
+            End::Fault(Action::Reset) => guard.cut(Cut::Reset),
+            End::Fault(_) => guard.cut(Cut::Close),
         }
     }
 }
@@ -183,7 +183,7 @@ async fn say(client: &mut Client, bytes: &[u8]) -> io::Result<()> {
     client.flush().await
 }
 
-/// Closes once all has been delivered, or the client has left before.
+/// Closes once all has been delivered or the client has disconnected.
 async fn close(client: &mut Client) {
     poll_fn(|context| {
         if Pin::new(&mut *client).poll_shutdown(context).is_ready() {

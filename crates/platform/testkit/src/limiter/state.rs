@@ -1,4 +1,4 @@
-//! What the limiter's connections and its handle share: the settings, the places and the counts.
+//! State shared by the limiter's connections and its handle: settings, slots and counts.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,35 +7,35 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::clock::Clock;
-use super::connection_state::{ConnectionState, Cut, Fate};
+use super::timer::Timer;
+use super::connection_state::{ConnectionState, Cut, LinkState};
 use super::fault::Faults;
-use super::options::CancelRequests;
+use super::options::{CancelRequests, TlsSupport};
 use super::pooler_kind::{Phase, PoolerKind, Refusal};
 
-/// What the limiter has seen, at one moment.
+/// What the limiter has counted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
     /// TCP connections accepted.
     pub connections: u64,
-    /// Those of them that are open now, with or without a place.
+    /// TCP connections that are open now, with or without a slot.
     pub open: usize,
-    /// Startup packets, each an attempt to get a place.
+    /// Startup packets, each an attempt to get a slot.
     pub startups: u64,
-    /// Clients that got a place.
+    /// Clients that got a slot.
     pub admitted: u64,
-    /// Clients that were turned away.
+    /// Clients that were refused.
     pub refused: u64,
-    /// Clients that left their place, counted when both sides are closed, before the release delay.
+    /// Clients that had a slot and closed, before the release delay.
     pub closed: u64,
     /// Cancel requests, forwarded or dropped.
     pub cancels: u64,
     /// Places occupied now, those that rest after a close included.
     pub concurrent: usize,
-    /// The most places that were ever occupied at once.
+    /// The most slots occupied at once.
     pub peak: usize,
-    /// Clients that were let in and wait for a place now ([`PoolerKind::PgBouncerWait`]).
+    /// Clients that are logged in and wait for a slot now ([`PoolerKind::PgBouncerWait`]).
     pub waiting: usize,
     /// Bytes passed on to the server.
     pub received: u64,
@@ -45,72 +45,78 @@ pub struct Counts {
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) clock: Arc<Clock>,
+    pub(super) timer: Arc<Timer>,
     pub(super) faults: Faults,
-    books: Mutex<Books>,
+    inner: Mutex<Inner>,
     latency: AtomicU64,
     refuses_tls: AtomicBool,
-    keeps_ghosts: AtomicBool,
     received: AtomicU64,
     sent: AtomicU64,
 }
 
 #[derive(Debug)]
-struct Books {
+struct Inner {
     counts: Counts,
     limit: usize,
     pooler_kind: PoolerKind,
     phase: Option<Phase>,
     release_delay: Duration,
-    swallows_new: bool,
+    black_holes_new: bool,
     cancel_requests: CancelRequests,
-    waiters: VecDeque<oneshot::Sender<Place>>,
-    flows: HashMap<u64, Arc<ConnectionState>>,
+    waiters: VecDeque<oneshot::Sender<SlotGuard>>,
+    connections: HashMap<u64, Arc<ConnectionState>>,
+}
+
+/// Which connections a fault of the network concerns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Connections {
+    All,
+    /// Those that wait for no answer.
+    Idle,
 }
 
 /// The answer to a startup packet.
 #[derive(Debug)]
 pub(super) enum Admission {
-    Admitted(Place),
+    Admitted(SlotGuard),
     Refused(Refusal, Phase),
-    /// Let in without a place, to wait for one for so long.
+    /// Logged in without a slot, to wait for one at most this long.
     Waits(Duration),
 }
 
-/// An occupied place, free again a release delay after this value is dropped.
+/// An occupied slot. Dropping this value frees it after the release delay.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct SlotGuard {
     state: Arc<State>,
 }
 
-/// A flow's entry in the books, from accepting to closing.
+/// Keeps a connection in the list of open ones from accepting to closing.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) flow: Arc<ConnectionState>,
+pub(super) struct ConnectionGuard {
+    pub(super) connection: Arc<ConnectionState>,
     number: u64,
     state: Arc<State>,
 }
 
 impl State {
-    pub(super) fn new(clock: Arc<Clock>, limit: usize, pooler_kind: PoolerKind) -> State {
-        let books = Books {
+    pub(super) fn new(timer: Arc<Timer>, limit: usize, pooler_kind: PoolerKind) -> State {
+        let inner = Inner {
             counts: Counts::default(),
             limit,
             pooler_kind,
             phase: None,
             release_delay: Duration::ZERO,
-            swallows_new: false,
+            black_holes_new: false,
             cancel_requests: CancelRequests::Forwarded,
             waiters: VecDeque::new(),
-            flows: HashMap::new(),
+            connections: HashMap::new(),
         };
         State {
-            clock,
+            timer,
             faults: Faults::default(),
-            books: Mutex::new(books),
+            inner: Mutex::new(inner),
             latency: AtomicU64::new(0),
             refuses_tls: AtomicBool::new(false),
-            keeps_ghosts: AtomicBool::new(false),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
         }
@@ -129,16 +135,8 @@ impl State {
         self.refuses_tls.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_refuses_tls(&self, refuses: bool) {
-        self.refuses_tls.store(refuses, Ordering::Relaxed);
-    }
-
-    pub(super) fn keeps_ghosts(&self) -> bool {
-        self.keeps_ghosts.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_keeps_ghosts(&self, keeps: bool) {
-        self.keeps_ghosts.store(keeps, Ordering::Relaxed);
+    pub(super) fn set_tls(&self, support: TlsSupport) {
+        self.refuses_tls.store(support == TlsSupport::Refused, Ordering::Relaxed);
     }
 
     pub(super) fn set_limit(self: &Arc<Self>, limit: usize) {
@@ -158,44 +156,44 @@ impl State {
         self.lock().release_delay = delay;
     }
 
-    pub(super) fn swallow_new(&self) {
-        self.lock().swallows_new = true;
+    pub(super) fn black_hole_new(&self) {
+        self.lock().black_holes_new = true;
     }
 
-    /// Sets the fate of all connections, or of those without a request under way; returns how many.
-    pub(super) fn set_fates(&self, fate: Fate, only_idle: bool) -> usize {
-        let flows: Vec<_> = self.lock().flows.values().cloned().collect();
-        let chosen = flows.iter().filter(|flow| !only_idle || !flow.is_busy());
-        chosen.map(|flow| flow.set(fate)).count()
+    /// Sets the link of all connections or of the idle ones; returns how many.
+    pub(super) fn set_links(&self, link: LinkState, which: Connections) -> usize {
+        let connections: Vec<_> = self.lock().connections.values().cloned().collect();
+        let chosen = connections.iter().filter(|connection| which == Connections::All || !connection.is_busy());
+        chosen.map(|connection| connection.set(link)).count()
     }
 
     /// Opens every black hole.
     pub(super) fn heal(&self) {
-        self.lock().swallows_new = false;
-        self.set_fates(Fate::Open, false);
+        self.lock().black_holes_new = false;
+        self.set_links(LinkState::Open, Connections::All);
     }
 
     pub(super) fn counts(&self) -> Counts {
-        let books = self.lock();
-        let waiting = books.waiters.iter().filter(|waiter| !waiter.is_closed()).count();
+        let inner = self.lock();
+        let waiting = inner.waiters.iter().filter(|waiter| !waiter.is_closed()).count();
         let (received, sent) = (
             self.received.load(Ordering::Relaxed),
             self.sent.load(Ordering::Relaxed),
         );
         Counts {
-            open: books.flows.len(),
+            open: inner.connections.len(),
             waiting,
             received,
             sent,
-            ..books.counts
+            ..inner.counts
         }
     }
 
-    /// Starts counting anew; what is occupied stays so.
+    /// Resets the counts; occupied slots stay occupied.
     pub(super) fn reset_counts(&self) {
-        let mut books = self.lock();
-        let concurrent = books.counts.concurrent;
-        books.counts = Counts {
+        let mut inner = self.lock();
+        let concurrent = inner.counts.concurrent;
+        inner.counts = Counts {
             concurrent,
             peak: concurrent,
             ..Counts::default()
@@ -205,19 +203,19 @@ impl State {
     }
 
     /// Enters a connection that was just accepted.
-    pub(super) fn enter(self: &Arc<Self>) -> Entry {
-        let mut books = self.lock();
-        books.counts.connections += 1;
-        let number = books.counts.connections;
-        let fate = if books.swallows_new {
-            Fate::Silent
+    pub(super) fn enter(self: &Arc<Self>) -> ConnectionGuard {
+        let mut inner = self.lock();
+        inner.counts.connections += 1;
+        let number = inner.counts.connections;
+        let link = if inner.black_holes_new {
+            LinkState::Silent
         } else {
-            Fate::Open
+            LinkState::Open
         };
-        let flow = Arc::new(ConnectionState::new(fate));
-        books.flows.insert(number, Arc::clone(&flow));
-        Entry {
-            flow,
+        let connection = Arc::new(ConnectionState::new(link));
+        inner.connections.insert(number, Arc::clone(&connection));
+        ConnectionGuard {
+            connection,
             number,
             state: Arc::clone(self),
         }
@@ -225,9 +223,9 @@ impl State {
 
     /// Counts a cancel request, and returns what becomes of it.
     pub(super) fn count_cancel(&self) -> CancelRequests {
-        let mut books = self.lock();
-        books.counts.cancels += 1;
-        books.cancel_requests
+        let mut inner = self.lock();
+        inner.counts.cancels += 1;
+        inner.cancel_requests
     }
 
     pub(super) fn set_cancel_requests(&self, cancel_requests: CancelRequests) {
@@ -236,10 +234,10 @@ impl State {
 
     /// Counts a client that a fault refuses, and returns when.
     pub(super) fn refuse_startup(&self) -> Phase {
-        let mut books = self.lock();
-        books.counts.startups += 1;
-        books.counts.refused += 1;
-        books.phase.unwrap_or(Phase::BeforeAuthentication)
+        let mut inner = self.lock();
+        inner.counts.startups += 1;
+        inner.counts.refused += 1;
+        inner.phase.unwrap_or(Phase::BeforeAuthentication)
     }
 
     pub(super) fn count_bytes(&self, sender: super::fault::Sender, bytes: usize) {
@@ -252,31 +250,31 @@ impl State {
 
     /// Decides about a client that sent its startup packet.
     pub(super) fn admit(self: &Arc<Self>) -> Admission {
-        let mut books = self.lock();
-        books.counts.startups += 1;
-        if books.counts.concurrent < books.limit {
-            books.occupy();
-            return Admission::Admitted(Place {
+        let mut inner = self.lock();
+        inner.counts.startups += 1;
+        if inner.counts.concurrent < inner.limit {
+            inner.occupy();
+            return Admission::Admitted(SlotGuard {
                 state: Arc::clone(self),
             });
         }
-        if let PoolerKind::PgBouncerWait(timeout) = books.pooler_kind {
+        if let PoolerKind::PgBouncerWait(timeout) = inner.pooler_kind {
             return Admission::Waits(timeout);
         }
-        books.counts.refused += 1;
-        let phase = books.phase.unwrap_or(books.pooler_kind.phase());
-        Admission::Refused(books.pooler_kind.refusal(books.limit), phase)
+        inner.counts.refused += 1;
+        let phase = inner.phase.unwrap_or(inner.pooler_kind.phase());
+        Admission::Refused(inner.pooler_kind.refusal(inner.limit), phase)
     }
 
-    /// Joins the queue for a place.
-    pub(super) fn queue(self: &Arc<Self>) -> oneshot::Receiver<Place> {
+    /// Joins the queue for a slot.
+    pub(super) fn queue(self: &Arc<Self>) -> oneshot::Receiver<SlotGuard> {
         let (sender, receiver) = oneshot::channel();
         self.lock().waiters.push_back(sender);
         self.serve_waiters();
         receiver
     }
 
-    /// Counts a waiting client that was told to go.
+    /// Counts a waiting client that was refused.
     pub(super) fn count_refused(&self) {
         self.lock().counts.refused += 1;
     }
@@ -288,29 +286,29 @@ impl State {
 
     fn serve_waiters(self: &Arc<Self>) {
         loop {
-            let mut books = self.lock();
-            books.waiters.retain(|waiter| !waiter.is_closed());
-            if books.counts.concurrent >= books.limit {
+            let mut inner = self.lock();
+            inner.waiters.retain(|waiter| !waiter.is_closed());
+            if inner.counts.concurrent >= inner.limit {
                 return;
             }
-            let Some(waiter) = books.waiters.pop_front() else {
+            let Some(waiter) = inner.waiters.pop_front() else {
                 return;
             };
-            books.occupy();
-            // Unlocked first: a place that nobody takes any more comes back at once.
-            drop(books);
-            drop(waiter.send(Place {
+            inner.occupy();
+            // Unlocked first: a slot whose waiter has gone is released at once.
+            drop(inner);
+            drop(waiter.send(SlotGuard {
                 state: Arc::clone(self),
             }));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Books {
+impl Inner {
     fn occupy(&mut self) {
         self.counts.admitted += 1;
         self.counts.concurrent += 1;
@@ -318,12 +316,12 @@ impl Books {
     }
 }
 
-impl Drop for Place {
+impl Drop for SlotGuard {
     fn drop(&mut self) {
         let delay = {
-            let mut books = self.state.lock();
-            books.counts.closed += 1;
-            books.release_delay
+            let mut inner = self.state.lock();
+            inner.counts.closed += 1;
+            inner.release_delay
         };
         let state = Arc::clone(&self.state);
         match tokio::runtime::Handle::try_current() {
@@ -338,15 +336,15 @@ impl Drop for Place {
     }
 }
 
-impl Entry {
+impl ConnectionGuard {
     /// Cuts the connection.
     pub(super) fn cut(&self, how: Cut) {
-        self.flow.set(Fate::Over(how));
+        self.connection.set(LinkState::Closed(how));
     }
 }
 
-impl Drop for Entry {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.state.lock().flows.remove(&self.number);
+        self.state.lock().connections.remove(&self.number);
     }
 }

@@ -16,7 +16,7 @@ use tokio_rustls::rustls::{ServerConfig, crypto};
 use tokio_rustls::server::TlsStream;
 
 use super::delayed_stream::DelayedStream;
-use crate::certificates::Certificates;
+use crate::certificates::{Certificate, Certificates};
 
 /// A client, with or without TLS.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Client {
     /// When the client goes, or trusts no such certificate, or has TLS already.
     pub(super) async fn secured(self, acceptor: &TlsAcceptor) -> io::Result<Client> {
         match self {
-            Client::Plain(line) => Ok(Client::Secured(Box::new(acceptor.accept(line).await?))),
+            Client::Plain(stream) => Ok(Client::Secured(Box::new(acceptor.accept(stream).await?))),
             Client::Secured(_) => Err(io::ErrorKind::InvalidData.into()),
         }
     }
@@ -44,11 +44,11 @@ impl Client {
     }
 }
 
-/// Shows the cluster's own certificate, or the stranger's.
-pub(super) fn acceptor(certificates: &Certificates, trusted: bool) -> TlsAcceptor {
+/// Returns an acceptor with the cluster's trusted or untrusted certificate.
+pub(super) fn acceptor(certificates: &Certificates, which: Certificate) -> TlsAcceptor {
     let read = |path: &Path| fs::read(path).expect("the cluster's certificates can be read");
-    let chain = CertificateDer::from_pem_slice(&read(&certificates.chain(trusted))).expect("a certificate");
-    let key = PrivateKeyDer::from_pem_slice(&read(&certificates.key(trusted))).expect("a key");
+    let chain = CertificateDer::from_pem_slice(&read(&certificates.chain(which))).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(&read(&certificates.key(which))).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("ring knows TLS 1.2 and 1.3")
@@ -86,7 +86,7 @@ impl AsyncRead for Client {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Client::Plain(line) => Pin::new(line).poll_read(context, buffer),
+            Client::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Client::Secured(stream) => Pin::new(stream).poll_read(context, buffer),
         }
     }
@@ -95,21 +95,21 @@ impl AsyncRead for Client {
 impl AsyncWrite for Client {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Client::Plain(line) => Pin::new(line).poll_write(context, bytes),
+            Client::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Client::Secured(stream) => Pin::new(stream).poll_write(context, bytes),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Client::Plain(line) => Pin::new(line).poll_flush(context),
+            Client::Plain(stream) => Pin::new(stream).poll_flush(context),
             Client::Secured(stream) => Pin::new(stream).poll_flush(context),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
-            Client::Plain(line) => Pin::new(line).poll_shutdown(context),
+            Client::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Client::Secured(stream) => Pin::new(stream).poll_shutdown(context),
         }
     }
