@@ -1,13 +1,13 @@
-//! One connection for each request, within a limit of 15: no error, and what connecting itself costs.
+//! One connection for each request, within a limit of 15: failures, and the cost of connecting itself.
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use database::Strategy;
-use testkit::{Limiter, LimiterOptions};
+use berth_database::Strategy;
+use berth_testkit::{Limiter, LimiterOptions};
 use tokio::sync::Semaphore;
 
-use crate::contenders::{Berth, Contender};
+use crate::clients::{Berth, Client};
 use crate::reads::prepared;
 
 const REQUESTS: usize = 1000;
@@ -58,16 +58,16 @@ async fn load(berth: &Berth, callers: usize) -> usize {
     failed
 }
 
-/// The floor: connect, one query, close, with as many at once as the limit admits.
+/// The lower bound: connect, one query, close, with as many at once as the limit admits.
 async fn connecting(url: &str) -> f64 {
     use sqlx::Connection;
-    let places = Arc::new(Semaphore::new(LIMIT as usize - 3));
+    let slots = Arc::new(Semaphore::new(LIMIT as usize - 3));
     let begun = Instant::now();
     let tasks: Vec<_> = (0..REQUESTS)
         .map(|_| {
-            let (url, places) = (url.to_owned(), places.clone());
+            let (url, slots) = (url.to_owned(), slots.clone());
             tokio::spawn(async move {
-                let _place = places.acquire().await.expect("it stays open");
+                let _slot = slots.acquire().await.expect("it stays open");
                 let mut connection = sqlx::PgConnection::connect(&url).await.expect("it connects");
                 sqlx::query("SELECT id, body FROM rows WHERE id = $1")
                     .bind(1)

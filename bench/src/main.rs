@@ -1,15 +1,16 @@
-//! Side by side in one run: what the same five connections do in different hands.
+//! Compares connection pools in one run: the same five connections with different clients.
 //!
-//! Every contender talks to the same server through the same limiter. Rounds alternate, so that a noisy
-//! moment of the machine falls on all of them; the best round of each counts, and the spread is shown.
+//! Every client uses the same server through the same limiter. Rounds alternate, so that load by other processes
+//! affects all of them; the best round of each counts, and the worst is shown.
 
-mod contenders;
+mod clients;
 mod fresh;
-mod observe; // sample
+mod goodput;
+mod overhead; // sample
+mod overload;
 mod reads;
 mod refused;
 mod report;
-mod storm;
 mod tls;
 
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use std::time::Duration;
 
 fn main() -> ExitCode {
     // sample begins
-    if observe::serves() {
+    if overhead::serves() {
         return api::command::run();
     }
     // sample ends
@@ -28,28 +29,31 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn measure() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
-    let runs = |name: &str| wanted.is_empty() || wanted.iter().any(|word| word == name);
-    // `bench reads Berth pgbench` runs these contenders alone.
-    if runs("reads") {
+    let runs = |names: &[&str]| wanted.is_empty() || wanted.iter().any(|word| names.contains(&word.as_str()));
+    // `bench reads Berth pgbench` runs only these clients.
+    if runs(&["reads"]) {
         for latency in [Duration::ZERO, Duration::from_millis(2)] {
             reads::run(latency, &wanted).await;
         }
     }
-    if runs("fresh") {
+    if runs(&["fresh"]) {
         fresh::run().await;
     }
-    if runs("refused") {
+    if runs(&["refused"]) {
         refused::run().await;
     }
     // sample begins
-    if runs("observe") {
-        observe::run().await;
+    if runs(&["overhead", "observe"]) {
+        overhead::run().await;
     }
     // sample ends
-    if runs("storm") {
-        storm::run().await;
+    if runs(&["overload", "storm"]) {
+        overload::run().await;
     }
-    if runs("tls") {
+    if runs(&["goodput", "overload"]) {
+        goodput::run().await;
+    }
+    if runs(&["tls"]) {
         tls::run().await;
     }
 }

@@ -1,26 +1,25 @@
 //! One-row lookups: 32 callers, five connections, against `pgbench` as the database's own ceiling.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
+use berth_testkit::{Cluster, Limiter, LimiterOptions, TestDatabase, postgres_program};
 
-use crate::contenders::{Berth, CONNECTIONS, Contender, Deadpool, ROWS, SeaOrm, SqlxPool};
+use crate::clients::{Berth, CONNECTIONS, Client, Deadpool, ROWS, SeaOrm, SqlxPool};
 use crate::report::{Rate, rates};
 
 pub(crate) const CALLERS: usize = 32;
 const ROUNDS: usize = 4;
 const ROUND: Duration = Duration::from_secs(3);
 
-const CONTENDERS: [&str; 5] = ["pgbench", "deadpool-postgres", "sqlx pool", "SeaORM", "Berth"];
+const CLIENTS: [&str; 5] = ["pgbench", "deadpool-postgres", "sqlx pool", "SeaORM", "Berth"];
 
 pub(crate) async fn run(latency: Duration, wanted: &[String]) {
     let server = prepared().await;
     let named = |name: &str| wanted.iter().any(|word| word == name);
-    let all = !CONTENDERS.into_iter().any(named);
-    let chosen = CONTENDERS.into_iter().filter(|name| all || named(name));
+    let all = !CLIENTS.into_iter().any(named);
+    let chosen = CLIENTS.into_iter().filter(|name| all || named(name));
     let mut results: Vec<_> = chosen
         .map(|name| Rate {
             name,
@@ -69,18 +68,18 @@ fn limiter(server: &TestDatabase, latency: Duration) -> Limiter {
     Limiter::start(server, LimiterOptions::limit(limit).latency(latency))
 }
 
-pub(crate) async fn rate<C: Contender>(contender: C) -> f64 {
+pub(crate) async fn rate<C: Client>(client: C) -> f64 {
     let (done, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     // Connections and prepared statements are made before the clock starts.
-    futures_util::future::join_all((0..64).map(|id| contender.find(id % ROWS + 1))).await;
+    futures_util::future::join_all((0..64).map(|id| client.find(id % ROWS + 1))).await;
     let callers: Vec<_> = (0..CALLERS)
         .map(|caller| {
-            let (contender, done, stop) = (contender.clone(), done.clone(), stop.clone());
+            let (client, done, stop) = (client.clone(), done.clone(), stop.clone());
             tokio::spawn(async move {
                 let mut id = i32::try_from(caller).expect("a small number");
                 while !stop.load(Ordering::Relaxed) {
                     id = (id * 31 + 7) % ROWS;
-                    contender.find(id + 1).await.expect("a lookup works");
+                    client.find(id + 1).await.expect("a lookup works");
                     done.fetch_add(1, Ordering::Relaxed);
                 }
             })
@@ -98,10 +97,11 @@ pub(crate) async fn rate<C: Contender>(contender: C) -> f64 {
 
 /// `pgbench` with as many clients as there are connections: each sends as soon as it has its answer.
 async fn pgbench(server: &TestDatabase, port: u16) -> f64 {
-    let script = std::env::temp_dir().join(format!("bench-{}.sql", std::process::id()));
+    let folder = tempfile::tempdir().expect("a folder");
+    let script = folder.path().join("lookup.sql");
     let sql = format!("\\set id random(1, {ROWS})\nSELECT id, body FROM rows WHERE id = :id;\n");
     std::fs::write(&script, sql).expect("a script");
-    let mut command = tokio::process::Command::new(binary("pgbench"));
+    let mut command = tokio::process::Command::new(postgres_program("pgbench"));
     command.args([
         "-n",
         "-M",
@@ -126,7 +126,6 @@ async fn pgbench(server: &TestDatabase, port: u16) -> f64 {
         .env("PGPASSWORD", server.password())
         .env("PGSSLMODE", "disable");
     let output = command.output().await.expect("pgbench runs");
-    std::fs::remove_file(script).expect("the script goes");
     let text = String::from_utf8_lossy(&output.stdout);
     let line = text
         .lines()
@@ -138,15 +137,4 @@ async fn pgbench(server: &TestDatabase, port: u16) -> f64 {
         .nth(2)
         .and_then(|word| word.parse().ok())
         .expect("a rate")
-}
-
-fn binary(name: &str) -> String {
-    let versions = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten();
-    let found = versions
-        .map(|version| version.path().join("bin").join(name))
-        .find(|path| Path::exists(path));
-    found.map_or(name.to_owned(), |path| path.display().to_string())
 }

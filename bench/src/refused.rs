@@ -1,11 +1,11 @@
-//! What a refusal costs its waiter: latency with five connections wanted and three admitted, against
-//! latency with a share of three from the start.
+//! The cost of a refusal: latency with a share of five and three connections admitted, against latency with a share
+//! of three.
 
 use std::time::{Duration, Instant};
 
-use testkit::{Limiter, LimiterOptions};
+use berth_testkit::{Limiter, LimiterOptions};
 
-use crate::contenders::{Berth, Contender};
+use crate::clients::{Berth, Client};
 use crate::reads::prepared;
 use crate::report::percentile;
 

@@ -1,12 +1,12 @@
-//! What TLS costs: for a fresh connection, where sqlx's handshake waits for delayed acknowledgements and
-//! Berth's relay does not let it, and for lookups over kept connections.
+//! The cost of TLS: for a fresh connection, where sqlx's handshake waits for delayed acknowledgements and Berth's
+//! relay avoids that, and for lookups over idle connections.
 
 use std::time::{Duration, Instant};
 
-use database::Strategy;
+use berth_database::Strategy;
 use sqlx::Connection as _;
 
-use crate::contenders::{Berth, Contender, SQL};
+use crate::clients::{Berth, Client, SQL};
 use crate::reads::{CALLERS, prepared, rate};
 use crate::report::percentile;
 
@@ -19,10 +19,10 @@ pub(crate) async fn run() {
     let wires = [("without TLS", url("disable")), ("with TLS", url("require"))];
     println!("\ntls: one fresh connection and one lookup, {CONNECTIONS} times one after another, no limiter");
     for (wire, url) in &wires {
-        told("sqlx", wire, &mut fresh_sqlx(url).await);
-        told("Berth", wire, &mut fresh_berth(url).await);
+        report("sqlx", wire, &mut fresh_sqlx(url).await);
+        report("Berth", wire, &mut fresh_berth(url).await);
     }
-    println!("\ntls: lookups over kept connections, {CALLERS} callers, the best of {ROUNDS} rounds");
+    println!("\ntls: lookups over idle connections, {CALLERS} callers, the best of {ROUNDS} rounds");
     for (wire, url) in &wires {
         let mut best = 0_f64;
         for _ in 0..ROUNDS {
@@ -32,7 +32,7 @@ pub(crate) async fn run() {
     }
 }
 
-fn told(name: &str, wire: &str, times: &mut [Duration]) {
+fn report(name: &str, wire: &str, times: &mut [Duration]) {
     let (half, most) = (percentile(times, 0.5), percentile(times, 0.9));
     println!("  {wire:<12} {name:<6} p50 {half:>6.2} ms, p90 {most:>6.2} ms");
 }

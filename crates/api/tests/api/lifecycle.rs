@@ -200,10 +200,10 @@ async fn a_wrong_password_ends_it_at_once() {
 async fn it_waits_for_a_database_that_starts_together_with_it() {
     let database = Cluster::shared().await.database().await;
     let limiter = berth_testkit::Limiter::start(&database, berth_testkit::LimiterOptions::limit(5));
-    limiter.go_away().await;
+    limiter.stop_listening().await;
     let mut process = process(&[], &[ANY_PORT, ("DATABASE_URL", &limiter.url())]);
     process.logs("connecting").await;
-    limiter.come_back().await;
+    limiter.resume_listening().await;
     let _ = process.listening().await.get("/health/ready").await.ok();
     process.signal("TERM").await;
     let (status, said, _) = process.ended().await;

@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 /// When there is none. The message names the package to install.
 pub fn postgres_program(name: &str) -> PathBuf {
     let versioned = ["/usr/lib/postgresql", "/opt/homebrew/opt", "/usr/local/opt"];
-    find(name, &versioned, &["/usr/pgsql/bin"]).unwrap_or_else(|| missing(name, "postgresql", "postgresql@17"))
+    find(name, &versioned, &["/usr/pgsql/bin"])
+        .unwrap_or_else(|| missing(name, "postgresql", "postgresql@17"))
 }
 
 /// Finds the program of PgBouncer.

@@ -196,10 +196,7 @@ impl Cluster {
         let directory = PathBuf::from(env::var_os(CLUSTER_VARIABLE)?);
         let info = ClusterInfo::read(&directory);
         let info = info.unwrap_or_else(|| panic!("{CLUSTER_VARIABLE}={directory:?} holds no cluster"));
-        Some(Cluster {
-            info,
-            watchdog: None,
-        })
+        Some(Cluster { info, watchdog: None })
     }
 
     fn watchdog(&self) -> &Watchdog {

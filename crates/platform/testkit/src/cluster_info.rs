@@ -74,7 +74,11 @@ impl ClusterInfo {
     /// Counts the backends that `condition`, a condition on `pg_stat_activity`, selects.
     pub(crate) async fn count_backends(&self, condition: &str) -> i64 {
         let query = format!("select count(*) from pg_stat_activity where {condition}");
-        let row = self.connect("postgres").await.fetch_one(AssertSqlSafe(query)).await;
+        let row = self
+            .connect("postgres")
+            .await
+            .fetch_one(AssertSqlSafe(query))
+            .await;
         row.expect("a condition on pg_stat_activity").get(0)
     }
 

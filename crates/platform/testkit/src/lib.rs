@@ -27,8 +27,8 @@ pub use certificates::Certificate;
 pub use cluster::{CLUSTER_VARIABLE, Cluster, ClusterOptions, Shutdown};
 pub use eventually::{eventually, eventually_within};
 pub use limiter::{
-    Action, ArmedFault, CancelRequests, Counts, Cut, Limiter, LimiterOptions, Phase, PoolerKind,
-    Refusal, Times, TlsSupport, Trigger,
+    Action, ArmedFault, CancelRequests, Counts, Cut, Limiter, LimiterOptions, Phase, PoolerKind, Refusal,
+    Times, TlsSupport, Trigger,
 };
 pub use pgbouncer::{Authentication, PgBouncer, PgBouncerOptions, PoolMode};
 pub use port::free_port;

@@ -61,7 +61,10 @@ impl PgBouncerOptions {
 
     /// Sets `auth_type`.
     pub fn authentication(self, authentication: Authentication) -> Self {
-        PgBouncerOptions { authentication, ..self }
+        PgBouncerOptions {
+            authentication,
+            ..self
+        }
     }
 
     /// Sets `default_pool_size`.

@@ -32,7 +32,12 @@ pub(crate) fn prepare(info: &ClusterInfo, watchdog: &Watchdog) {
 pub(crate) fn initdb(info: &ClusterInfo) -> Vec<OsString> {
     let options = "--no-sync --auth=scram-sha-256 --encoding=UTF8 --locale=C -U";
     let mut command = vec![postgres_program("initdb").into()];
-    command.extend(options.split(' ').chain([SUPERUSER, "--pwfile"]).map(OsString::from));
+    command.extend(
+        options
+            .split(' ')
+            .chain([SUPERUSER, "--pwfile"])
+            .map(OsString::from),
+    );
     command.push(info.directory.join("superuser-password").into());
     command.extend(["-D".into(), info.directory.join("data").into()]);
     command

@@ -56,7 +56,9 @@ impl Watchdog {
     pub(crate) fn new(kind: &str, signal: &'static str) -> Watchdog {
         let prefix = format!("testkit-{kind}-");
         let directory = tempfile::Builder::new().prefix(&prefix).tempdir();
-        let directory = directory.expect("the directory for temporary files can be written").keep();
+        let directory = directory
+            .expect("the directory for temporary files can be written")
+            .keep();
         let user = OsUser::for_directory(&directory);
         let mut child = Command::new("sh")
             .args(["-c", SCRIPT, "testkit-watchdog"])
@@ -93,7 +95,11 @@ impl Watchdog {
     /// When it fails; the message has the log.
     pub(crate) async fn run(&self, command: Vec<OsString>) {
         let status = self.ask(format!("run {}\n", self.words(&command))).await;
-        assert!(status == "0", "{command:?} failed with status {status}:\n{}", self.log());
+        assert!(
+            status == "0",
+            "{command:?} failed with status {status}:\n{}",
+            self.log()
+        );
     }
 
     /// Starts the server and does not wait until it is ready.
@@ -137,7 +143,9 @@ impl Shell {
     fn ask(&mut self, command: &str) -> String {
         let mut answer = String::new();
         let commands = self.commands.as_mut().expect("open until dropped");
-        commands.write_all(command.as_bytes()).expect("the watchdog reads");
+        commands
+            .write_all(command.as_bytes())
+            .expect("the watchdog reads");
         self.answers.read_line(&mut answer).expect("the watchdog answers");
         answer.trim_end().to_owned()
     }

@@ -7,8 +7,8 @@
 use std::time::{Duration, Instant};
 
 use berth_testkit::{
-    Certificate, Cluster, ClusterOptions, Cut, Limiter, LimiterOptions, Phase, PoolerKind, Refusal, TestDatabase,
-    TlsSupport, eventually,
+    Certificate, Cluster, ClusterOptions, Cut, Limiter, LimiterOptions, Phase, PoolerKind, Refusal,
+    TestDatabase, TlsSupport, eventually,
 };
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgDatabaseError};
 use sqlx::{Connection, Error, Executor, Row};

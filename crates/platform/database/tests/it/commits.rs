@@ -116,7 +116,7 @@ async fn a_commit_whose_answer_is_lost_is_reported_as_unknown() {
         .limiter
         .arm(Trigger::CommandComplete("COMMIT"), Action::Cut);
     let error = session.end(Outcome::Commit).await.unwrap_err();
-    assert!(fault.has_struck());
+    assert!(fault.has_fired());
     assert!(matches!(error, Error::CommitUnknown), "{error:?}");
     assert_eq!(harbour.database.status().counters.commit_unknown, 1);
     assert_eq!(

@@ -104,7 +104,7 @@ async fn a_silence_in_the_middle_of_a_query_ends_at_the_deadline() {
             .deadline(Duration::from_millis(300));
         let session = harbour.database.session(options);
         let error = number(&session, "SELECT 1 FROM pg_sleep(0)").await.unwrap_err();
-        assert!(fault.has_struck());
+        assert!(fault.has_fired());
         assert!(matches!(error, Error::DeadlineExceeded), "{error:?}");
         harbour.limiter.heal();
         harbour.assert_whole().await;
@@ -139,12 +139,12 @@ async fn new_connections_black_holed_and_all_cut_answers_in_time_and_comes_back(
 async fn a_server_that_is_away_for_a_moment_is_no_error() {
     let harbour = harbour(3).await;
     fill(&harbour).await;
-    harbour.limiter.go_away().await;
+    harbour.limiter.stop_listening().await;
     harbour.limiter.cut_all(Cut::Reset);
     let requests = join_all((0..30).map(|_| async { number(&harbour.reader(), "SELECT 1").await }));
     let back = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        harbour.limiter.come_back().await;
+        harbour.limiter.resume_listening().await;
     };
     let (answers, ()) = tokio::join!(requests, back);
     for answer in answers {
@@ -159,7 +159,7 @@ async fn a_server_that_stays_away_is_told_at_once_after_the_grace() {
         settings.unreachable_grace = Duration::from_millis(300)
     })
     .await;
-    harbour.limiter.go_away().await;
+    harbour.limiter.stop_listening().await;
     harbour.limiter.cut_all(Cut::Reset);
     let error = number(&harbour.reader(), "SELECT 1").await.unwrap_err();
     assert!(
@@ -175,7 +175,7 @@ async fn a_server_that_stays_away_is_told_at_once_after_the_grace() {
         harbour.database.status().breaker,
         Some(berth_database::Outage::Unreachable)
     );
-    harbour.limiter.come_back().await;
+    harbour.limiter.resume_listening().await;
     eventually(async || number(&harbour.reader(), "SELECT 1").await.is_ok()).await;
     harbour.assert_whole().await;
 }

@@ -314,7 +314,7 @@ async fn a_silence_gives_the_slot_of_a_session_without_a_deadline_back() {
         .await
         .expect("an end")
         .unwrap_err();
-    assert!(fault.has_struck());
+    assert!(fault.has_fired());
     assert!(matches!(error, Error::ConnectionLost), "{error:?}");
     harbour.limiter.heal();
     harbour.assert_whole().await;

@@ -118,11 +118,11 @@ async fn each_way_of_not_getting_in_has_its_reason() {
     let limiter = Limiter::start(&server, LimiterOptions::limit(5));
     let strange = Limiter::start(
         &server,
-        LimiterOptions::limit(5).certificate(Certificate::Strange),
+        LimiterOptions::limit(5).certificate(Certificate::Untrusted),
     );
     let closed = berth_testkit::free_port();
     let secure = |limiter: &Limiter| limiter.secure_url();
-    limiter.refuse_tls(true);
+    limiter.set_tls(berth_testkit::TlsSupport::Refused);
     for (url, root, reason) in [
         (
             server.url().replace(server.name(), "nowhere"),

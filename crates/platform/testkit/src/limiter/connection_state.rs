@@ -21,7 +21,7 @@ pub(super) enum LinkState {
     /// They are kept until it is healed: a black hole.
     Silent,
     /// The connection is closed.
-    Over(Cut),
+    Closed(Cut),
 }
 
 #[derive(Debug)]

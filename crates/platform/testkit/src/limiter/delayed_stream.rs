@@ -48,7 +48,11 @@ struct Chunk {
 }
 
 impl DelayedStream {
-    pub(super) fn new(socket: TcpStream, connection: Arc<ConnectionState>, state: Arc<State>) -> DelayedStream {
+    pub(super) fn new(
+        socket: TcpStream,
+        connection: Arc<ConnectionState>,
+        state: Arc<State>,
+    ) -> DelayedStream {
         let (inbound, outbound) = (DelayQueue::default(), DelayQueue::default());
         DelayedStream {
             socket,

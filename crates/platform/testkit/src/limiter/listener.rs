@@ -79,8 +79,7 @@ fn run(
             .find_map(|port| Some((port, reserve(port).ok()?)));
         let (port, socket) = found.expect("a free port");
         let listener = socket.listen(1024).expect("the port is ours");
-        report.send(port)
-            .expect("`open` waits for the port");
+        report.send(port).expect("`open` waits for the port");
         // It ends early only if another process took the port; the next command then fails.
         let _ = accept_connections(service, commands, port, listener).await;
     });

@@ -1,6 +1,5 @@
 //! A session-mode limiter: a small pooler with faults, controlled by the test.
 
-mod timer;
 mod connection_state;
 mod delayed_stream;
 mod error_text;
@@ -12,6 +11,7 @@ mod relay;
 mod serve;
 mod state;
 mod stream;
+mod timer;
 mod wire;
 
 use std::sync::Arc;
@@ -25,12 +25,12 @@ pub use options::{CancelRequests, LimiterOptions, TlsSupport};
 pub use pooler_kind::{Phase, PoolerKind, Refusal};
 pub use state::Counts;
 
-use timer::Timer;
 use connection_state::LinkState;
-use listener::{Listener, Command};
+use listener::{Command, Listener};
 use serve::Service;
 use state::{Connections, State};
 use stream::{Upstream, acceptor};
+use timer::Timer;
 
 use crate::certificates::Certificate;
 use crate::test_database::TestDatabase;

@@ -227,7 +227,9 @@ impl Direction {
         match self.sender {
             Sender::Client => observer.connection.set_busy(true),
             // ReadyForQuery with nothing behind it answers all requests that the client has sent.
-            Sender::Server if last == Some(b'Z') && self.next <= self.filled => observer.connection.set_busy(false),
+            Sender::Server if last == Some(b'Z') && self.next <= self.filled => {
+                observer.connection.set_busy(false)
+            }
             Sender::Server => {}
         }
     }

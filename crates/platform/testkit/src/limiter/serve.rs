@@ -70,7 +70,12 @@ impl Service {
     }
 
     /// Carries out a fault that fired at a startup packet.
-    async fn act_on_startup(&self, guard: &ConnectionGuard, mut client: Client, action: Action) -> io::Result<()> {
+    async fn act_on_startup(
+        &self,
+        guard: &ConnectionGuard,
+        mut client: Client,
+        action: Action,
+    ) -> io::Result<()> {
         let error = match &action {
             Action::Fatal(error) => error.encode(),
             Action::Error(error) => wire::error("ERROR", &error.code, &error.message),
@@ -98,7 +103,13 @@ impl Service {
         server.read_to_end(&mut Vec::new()).await.map(drop)
     }
 
-    async fn admit(&self, guard: &ConnectionGuard, client: Client, startup: &[u8], slot: SlotGuard) -> io::Result<()> {
+    async fn admit(
+        &self,
+        guard: &ConnectionGuard,
+        client: Client,
+        startup: &[u8],
+        slot: SlotGuard,
+    ) -> io::Result<()> {
         let mut server = self.upstream.connect().await?;
         server.write_all(startup).await?;
         self.pass(guard, client, server, &[]).await;

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::timer::Timer;
 use super::connection_state::{ConnectionState, Cut, LinkState};
 use super::fault::Faults;
 use super::options::{CancelRequests, TlsSupport};
 use super::pooler_kind::{Phase, PoolerKind, Refusal};
+use super::timer::Timer;
 
 /// What the limiter has counted so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -136,7 +136,8 @@ impl State {
     }
 
     pub(super) fn set_tls(&self, support: TlsSupport) {
-        self.refuses_tls.store(support == TlsSupport::Refused, Ordering::Relaxed);
+        self.refuses_tls
+            .store(support == TlsSupport::Refused, Ordering::Relaxed);
     }
 
     pub(super) fn set_limit(self: &Arc<Self>, limit: usize) {
@@ -163,7 +164,9 @@ impl State {
     /// Sets the link of all connections or of the idle ones; returns how many.
     pub(super) fn set_links(&self, link: LinkState, which: Connections) -> usize {
         let connections: Vec<_> = self.lock().connections.values().cloned().collect();
-        let chosen = connections.iter().filter(|connection| which == Connections::All || !connection.is_busy());
+        let chosen = connections
+            .iter()
+            .filter(|connection| which == Connections::All || !connection.is_busy());
         chosen.map(|connection| connection.set(link)).count()
     }
 

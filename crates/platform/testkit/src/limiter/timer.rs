@@ -36,7 +36,10 @@ impl Timer {
         let mut wakeups = self.lock();
         wakeups.counter += 1;
         let key = (at, wakeups.counter);
-        let first = wakeups.set.first_key_value().is_none_or(|(first, _)| key < *first);
+        let first = wakeups
+            .set
+            .first_key_value()
+            .is_none_or(|(first, _)| key < *first);
         wakeups.set.insert(key, waker);
         if first {
             self.changed.notify_one();

@@ -24,7 +24,7 @@ async fn it_is_unready_as_soon_as_it_is_asked_to_stop_and_lives_on() {
 async fn an_outage_makes_it_unready_without_telling_where_the_database_is() {
     let site =
         Site::start_with(|settings| settings.database.unreachable_grace = Duration::from_millis(200)).await;
-    site.limiter.go_away().await;
+    site.limiter.stop_listening().await;
     site.limiter.cut_all(Cut::Reset);
     // Somebody has to ask the database something, or nobody would know.
     let _ = site.get("/read").await;
@@ -43,7 +43,7 @@ async fn an_outage_makes_it_unready_without_telling_where_the_database_is() {
             assert!(!body.contains(hidden), "{hidden} in {body}");
         }
     }
-    site.limiter.come_back().await;
+    site.limiter.resume_listening().await;
     eventually(async || site.get("/health/ready").await.status() == StatusCode::OK).await;
 }
 

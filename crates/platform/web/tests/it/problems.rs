@@ -173,13 +173,13 @@ async fn a_database_that_is_gone_is_503_until_it_is_back() {
     };
     let server = start(Store::Postgres(database), through, routes).await;
     server.client().get("/read").await.ok();
-    limiter.go_away().await;
+    limiter.stop_listening().await;
     limiter.cut_all(Cut::Reset);
     let answer = server.client().get("/read").await;
     assert!(answer.header("retry-after").parse::<u64>().unwrap() >= 1);
     let problem = answer.problem(StatusCode::SERVICE_UNAVAILABLE, "/problems/database-unavailable");
     assert!(!problem.to_string().contains("127.0.0.1"), "{problem}");
-    limiter.come_back().await;
+    limiter.resume_listening().await;
     eventually(async || server.client().get("/read").await.status == StatusCode::OK).await;
 }
 

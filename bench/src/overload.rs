@@ -1,20 +1,20 @@
-//! What users see when many requests meet a small limit: how many of a thousand fail, and for how long.
+//! Many requests and a small limit: how many of a thousand fail, and how long they take.
 
 use std::time::{Duration, Instant};
 
-use database::{Instances, Strategy};
+use berth_database::{Instances, Strategy};
+use berth_testkit::{Limiter, LimiterOptions, TestDatabase};
 use futures_util::future::join_all;
-use testkit::{Limiter, LimiterOptions, TestDatabase};
 
-use crate::contenders::{Berth, Contender, Deadpool, SeaOrm, SqlxPool};
+use crate::clients::{Berth, Client, Deadpool, SeaOrm, SqlxPool};
 use crate::reads::prepared;
 
 const LIMIT: usize = 15;
 const REQUESTS: usize = 1000;
 const CALLERS: usize = 200;
 
-/// One kind of bad weather.
-struct Weather {
+/// Load and faults of one measurement.
+struct Scenario {
     name: &'static str,
     instances: u32,
     /// How long each request's statement takes.
@@ -23,26 +23,26 @@ struct Weather {
     kills_every: Option<Duration>,
 }
 
-const WEATHERS: [Weather; 4] = [
-    Weather {
+const SCENARIOS: [Scenario; 4] = [
+    Scenario {
         name: "one instance, 2 ms queries",
         instances: 1,
         seconds: 0.002,
         kills_every: None,
     },
-    Weather {
+    Scenario {
         name: "four instances, 2 ms queries",
         instances: 4,
         seconds: 0.002,
         kills_every: None,
     },
-    Weather {
+    Scenario {
         name: "four instances, 50 ms queries",
         instances: 4,
         seconds: 0.05,
         kills_every: None,
     },
-    Weather {
+    Scenario {
         name: "one instance, all backends killed every 200 ms",
         instances: 1,
         seconds: 0.002,
@@ -51,20 +51,20 @@ const WEATHERS: [Weather; 4] = [
 ];
 
 pub(crate) async fn run() {
-    println!("\nstorm: {REQUESTS} requests of {CALLERS} callers through a limit of {LIMIT}");
+    println!("\noverload: {REQUESTS} requests of {CALLERS} callers through a limit of {LIMIT}");
     let server = prepared().await;
-    for weather in &WEATHERS {
-        println!("  {}", weather.name);
-        let berth = |strategy| move |url: &str| berth(url, weather.instances, strategy);
-        storm(&server, weather, "deadpool-postgres", Deadpool::new).await;
-        storm(&server, weather, "sqlx pool", SqlxPool::new).await;
-        storm(&server, weather, "SeaORM", SeaOrm::new).await;
-        storm(&server, weather, "Berth, pooled", berth(Strategy::Pooled)).await;
-        storm(&server, weather, "Berth, fresh", berth(Strategy::Fresh)).await;
+    for scenario in &SCENARIOS {
+        println!("  {}", scenario.name);
+        let berth = |strategy| move |url: &str| berth(url, scenario.instances, strategy);
+        measure(&server, scenario, "deadpool-postgres", Deadpool::new).await;
+        measure(&server, scenario, "sqlx pool", SqlxPool::new).await;
+        measure(&server, scenario, "SeaORM", SeaOrm::new).await;
+        measure(&server, scenario, "Berth, pooled", berth(Strategy::Pooled)).await;
+        measure(&server, scenario, "Berth, fresh", berth(Strategy::Fresh)).await;
     }
 }
 
-/// As it comes, but that `fresh` has to be told how many instances there are.
+/// Returns Berth with its defaults; `fresh` needs the number of instances.
 fn berth(url: &str, instances: u32, strategy: Strategy) -> Berth {
     Berth::new(url, |settings| {
         settings.limit = u32::try_from(LIMIT).expect("a small number");
@@ -77,17 +77,23 @@ fn berth(url: &str, instances: u32, strategy: Strategy) -> Berth {
     })
 }
 
-async fn storm<C: Contender>(server: &TestDatabase, weather: &Weather, name: &str, make: impl Fn(&str) -> C) {
+async fn measure<C: Client>(
+    server: &TestDatabase,
+    scenario: &Scenario,
+    name: &str,
+    make: impl Fn(&str) -> C,
+) {
     let limiter = Limiter::start(server, LimiterOptions::limit(LIMIT));
-    let fleet: Vec<_> = (0..weather.instances).map(|_| make(&limiter.url())).collect();
+    let instances: Vec<_> = (0..scenario.instances).map(|_| make(&limiter.url())).collect();
     let begun = Instant::now();
     let requests = async {
-        let callers = (0..CALLERS).map(|caller| calls(&fleet[caller % fleet.len()], weather.seconds));
+        let callers =
+            (0..CALLERS).map(|caller| calls(&instances[caller % instances.len()], scenario.seconds));
         join_all(callers).await.into_iter().sum::<usize>()
     };
     let failed = tokio::select! {
         failed = requests => failed,
-        () = kills(server, weather.kills_every) => unreachable!("it never ends"),
+        () = kills(server, scenario.kills_every) => unreachable!("it never ends"),
     };
     let counts = limiter.counts();
     println!(
@@ -98,10 +104,10 @@ async fn storm<C: Contender>(server: &TestDatabase, weather: &Weather, name: &st
     );
 }
 
-async fn calls<C: Contender>(contender: &C, seconds: f64) -> usize {
+async fn calls<C: Client>(client: &C, seconds: f64) -> usize {
     let mut failed = 0;
     for _ in 0..REQUESTS / CALLERS {
-        failed += usize::from(contender.nap(seconds).await.is_err());
+        failed += usize::from(client.sleep(seconds).await.is_err());
     }
     failed
 }

@@ -1,8 +1,8 @@
-//! The same one-row lookup by key, in the hands of each contender.
+//! The clients under comparison, each with the same lookup of one row by its key.
 
 use std::future::Future;
 
-use database::{Database, Instances, SessionOptions, Settings};
+use berth_database::{Database, Instances, SessionOptions, Settings};
 use deadpool_postgres::{Manager, ManagerConfig, Pool, RecyclingMethod};
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, SqlxPostgresConnector, Statement,
@@ -30,15 +30,15 @@ pub(crate) const ROWS: i32 = 1000;
 pub(crate) const CONNECTIONS: u32 = 5;
 pub(crate) const SQL: &str = "SELECT id, body FROM rows WHERE id = $1";
 
-const NAP: &str = "SELECT 1 FROM pg_sleep($1)";
+const SLEEP: &str = "SELECT 1 FROM pg_sleep($1)";
 
-/// Makes a request of one statement. Connections are opened when they are first needed.
-pub(crate) trait Contender: Clone + Send + Sync + 'static {
-    /// Looks a row up.
+/// A pool or database layer that executes one statement. It opens connections when they are first needed.
+pub(crate) trait Client: Clone + Send + Sync + 'static {
+    /// Looks up a row.
     fn find(&self, id: i32) -> impl Future<Output = Result<(), String>> + Send;
 
-    /// Keeps the server at work for a while.
-    fn nap(&self, seconds: f64) -> impl Future<Output = Result<(), String>> + Send;
+    /// Executes a statement that takes this long.
+    fn sleep(&self, seconds: f64) -> impl Future<Output = Result<(), String>> + Send;
 }
 
 #[derive(Clone)]
@@ -59,15 +59,15 @@ impl Berth {
     }
 }
 
-impl Contender for Berth {
+impl Client for Berth {
     async fn find(&self, id: i32) -> Result<(), String> {
         let session = self.0.session(SessionOptions::new("bench").autocommit_reads());
         found(row::Entity::find_by_id(id).one(&session).await)
     }
 
-    async fn nap(&self, seconds: f64) -> Result<(), String> {
+    async fn sleep(&self, seconds: f64) -> Result<(), String> {
         let session = self.0.session(SessionOptions::new("bench").autocommit_reads());
-        napped(&session, seconds).await
+        execute_sleep(&session, seconds).await
     }
 }
 
@@ -82,18 +82,18 @@ impl SeaOrm {
     }
 }
 
-impl Contender for SeaOrm {
+impl Client for SeaOrm {
     async fn find(&self, id: i32) -> Result<(), String> {
         found(row::Entity::find_by_id(id).one(&self.0).await)
     }
 
-    async fn nap(&self, seconds: f64) -> Result<(), String> {
-        napped(&self.0, seconds).await
+    async fn sleep(&self, seconds: f64) -> Result<(), String> {
+        execute_sleep(&self.0, seconds).await
     }
 }
 
-async fn napped<C: ConnectionTrait>(connection: &C, seconds: f64) -> Result<(), String> {
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, NAP, [seconds.into()]);
+async fn execute_sleep<C: ConnectionTrait>(connection: &C, seconds: f64) -> Result<(), String> {
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, SLEEP, [seconds.into()]);
     let answer = connection.query_one_raw(statement).await;
     answer.map(drop).map_err(|error| error.to_string())
 }
@@ -117,14 +117,14 @@ impl SqlxPool {
     }
 }
 
-impl Contender for SqlxPool {
+impl Client for SqlxPool {
     async fn find(&self, id: i32) -> Result<(), String> {
         let row = sqlx::query(SQL).bind(id).fetch_one(&self.0).await;
         row.map(drop).map_err(|error| error.to_string())
     }
 
-    async fn nap(&self, seconds: f64) -> Result<(), String> {
-        let row = sqlx::query(NAP).bind(seconds).fetch_one(&self.0).await;
+    async fn sleep(&self, seconds: f64) -> Result<(), String> {
+        let row = sqlx::query(SLEEP).bind(seconds).fetch_one(&self.0).await;
         row.map(drop).map_err(|error| error.to_string())
     }
 }
@@ -146,20 +146,20 @@ impl Deadpool {
 
 impl Deadpool {
     async fn one(&self, sql: &str, value: &(dyn ToSql + Sync)) -> Result<(), String> {
-        let told = |error: tokio_postgres::Error| error.to_string();
+        let text = |error: tokio_postgres::Error| error.to_string();
         let client = self.0.get().await.map_err(|error| error.to_string())?;
-        let statement = client.prepare_cached(sql).await.map_err(told)?;
+        let statement = client.prepare_cached(sql).await.map_err(text)?;
         let row = client.query_one(&statement, &[value]).await;
-        row.map(drop).map_err(told)
+        row.map(drop).map_err(text)
     }
 }
 
-impl Contender for Deadpool {
+impl Client for Deadpool {
     async fn find(&self, id: i32) -> Result<(), String> {
         self.one(SQL, &id).await
     }
 
-    async fn nap(&self, seconds: f64) -> Result<(), String> {
-        self.one(NAP, &seconds).await
+    async fn sleep(&self, seconds: f64) -> Result<(), String> {
+        self.one(SLEEP, &seconds).await
     }
 }

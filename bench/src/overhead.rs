@@ -1,12 +1,12 @@
-//! What being watched costs: the real service with all of its observation on, against all of it off.
+//! The cost of observability: the real service with logs, metrics and the pool page on, against all of it off.
 //!
-//! Each is a process of its own, because logs belong to a whole process. Both talk to the same server through a
-//! limiter each, and somebody looks at each once a round.
+//! Each variant is a process of its own, because logs belong to a process. All use one server, through a limiter
+//! each, and the metrics and the pool page of each are read once a round.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use testkit::{Cluster, Limiter, LimiterOptions, TestDatabase, free_port};
+use berth_testkit::{Cluster, Limiter, LimiterOptions, TestDatabase, free_port};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -14,58 +14,58 @@ use tokio::process::{Child, Command};
 const CLIENTS: usize = 8;
 const ROUNDS: usize = 240;
 const ROUND: Duration = Duration::from_millis(250);
-/// Tells this program that it is the service and not the measurement.
+/// With this variable set, this program is the service and not the measurement.
 const SERVES: &str = "BENCH_SERVES";
 const TOKEN: &str = "a-token-for-the-bench";
 
 type Setting = (&'static str, &'static str);
 
-/// The last one again is the first: what two equal processes differ by is what the others may, too.
-const CONTENDERS: [(&str, &[Setting]); 4] = [
+/// The last variant equals the first; their difference is the error of the measurement.
+const VARIANTS: [(&str, &[Setting]); 4] = [
     ("all off", &[LOG_OFF, MONITOR_OFF, METRICS_OFF]),
     ("all on", &[]),
     ("and a line each", &[LOG_ALL]),
     ("all off again", &[LOG_OFF, MONITOR_OFF, METRICS_OFF]),
 ];
 const LOG_OFF: Setting = ("LOG_LEVEL", "off");
-/// A line for each request that went well, too, which production leaves out.
+/// A log line for each successful request, which production omits.
 const LOG_ALL: Setting = ("LOG_LEVEL", "info");
 const MONITOR_OFF: Setting = ("APP__MONITOR__ENABLED", "false");
 const METRICS_OFF: Setting = ("APP__METRICS__ENABLED", "false");
 
-/// Whether this process is to be the service.
+/// Returns whether this process is the service.
 pub(crate) fn serves() -> bool {
     std::env::var_os(SERVES).is_some()
 }
 
 pub(crate) async fn run() {
-    let store = Cluster::shared().await.database().await;
-    let mut sites = Vec::new();
-    for (name, settings) in CONTENDERS {
-        sites.push((name, Site::start(&store, settings).await));
+    let database = Cluster::shared().await.database().await;
+    let mut services = Vec::new();
+    for (name, settings) in VARIANTS {
+        services.push((name, Service::start(&database, settings).await));
     }
-    let conversation = Client::new(sites[0].1.port).await.post().await;
+    let conversation = Client::new(services[0].1.port).await.post().await;
     for (title, writes) in [("GET of one conversation", false), ("four GETs and a POST", true)] {
-        let mut results = [const { Vec::new() }; CONTENDERS.len()];
+        let mut results = [const { Vec::new() }; VARIANTS.len()];
         for round in 0..ROUNDS {
-            // Each begins in turn: whoever comes first would find the machine as the others left it.
-            for place in 0..sites.len() {
-                let at = (round + place) % sites.len();
-                results[at].push(sites[at].1.round(&conversation, writes).await);
+            // Each variant is first in turn, because the first one runs on a machine that the others left busy.
+            for offset in 0..services.len() {
+                let at = (round + offset) % services.len();
+                results[at].push(services[at].1.round(&conversation, writes).await);
             }
         }
-        println!("\nobserve: {title}, {CLIENTS} clients, {ROUNDS} rounds in turn");
-        for ((name, _), rounds) in sites.iter().zip(&results) {
-            tell(name, rounds, &results[0]);
+        println!("\noverhead: {title}, {CLIENTS} clients, {ROUNDS} rounds in turn");
+        for ((name, _), rounds) in services.iter().zip(&results) {
+            report(name, rounds, &results[0]);
         }
     }
 }
 
-/// What one process did in one round.
+/// Result of one process in one round.
 struct Round {
     answers: u64,
     took: Duration,
-    /// Of the process's own, on all processors together.
+    /// Processor time of the process, over all cores.
     processor: Duration,
 }
 
@@ -75,9 +75,9 @@ impl Round {
     }
 }
 
-/// All rounds together, and each compared with its neighbour of the reference: what else the machine does falls on
-/// both.
-fn tell(name: &str, rounds: &[Round], reference: &[Round]) {
+/// Prints the mean of all rounds, and the median of the ratios to the reference's round of the same number: load by
+/// other processes affects both.
+fn report(name: &str, rounds: &[Round], reference: &[Round]) {
     let rates = |rounds: &[Round]| rounds.iter().map(Round::rate).collect::<Vec<_>>();
     let mean = |rounds| rates(rounds).iter().sum::<f64>() / ROUNDS as f64;
     let pairs = rounds.iter().zip(reference);
@@ -85,7 +85,7 @@ fn tell(name: &str, rounds: &[Round], reference: &[Round]) {
     let processor: Duration = rounds.iter().map(|round| round.processor).sum();
     let answers: u64 = rounds.iter().map(|round| round.answers).sum();
     println!(
-        "  {name:<27} mean {:>6.0} req/s ({:.3}), median {:>6.0} ({ratio:.3}), {:>4.0} µs of processor a request",
+        "  {name:<27} mean {:>6.0} req/s ({:.3}), median {:>6.0} ({ratio:.3}), {:>4.0} µs of processor time a request",
         mean(rounds),
         mean(rounds) / mean(reference),
         median(rates(rounds)),
@@ -99,20 +99,18 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 /// The service in a process of its own. Dropping it kills it.
-struct Site {
+struct Service {
     port: u16,
     process: Child,
     _limiter: Limiter,
 }
 
-impl Site {
-    async fn start(store: &TestDatabase, settings: &[Setting]) -> Self {
-        let limiter = Limiter::start(store, LimiterOptions::limit(15));
+impl Service {
+    async fn start(database: &TestDatabase, settings: &[Setting]) -> Self {
+        let limiter = Limiter::start(database, LimiterOptions::limit(15));
         let port = free_port();
-        let log = std::env::temp_dir().join(format!("bench-{port}.log"));
-        let file = std::fs::File::create(&log).expect("a file for its log");
-        // Nobody reads it: it is gone with the process that writes it.
-        std::fs::remove_file(log).expect("the file can be unlinked");
+        // The file is never read; it is removed when its process ends.
+        let log = tempfile::tempfile().expect("a file for its log");
         let process = Command::new(std::env::current_exe().expect("this program"))
             .env(SERVES, "1")
             .env("APP_ENV", "production")
@@ -125,20 +123,20 @@ impl Site {
             .env("APP__DEBUG__TOKEN", TOKEN)
             .env("APP__STARTUP__MIGRATE", "apply")
             .envs(settings.iter().copied())
-            .stdout(Stdio::from(file))
+            .stdout(Stdio::from(log))
             .kill_on_drop(true)
             .spawn()
             .expect("this program starts");
-        let site = Self {
+        let service = Self {
             port,
             process,
             _limiter: limiter,
         };
-        testkit::eventually_within(Duration::from_secs(60), async || {
+        berth_testkit::eventually_within(Duration::from_secs(60), async || {
             TcpStream::connect(("127.0.0.1", port)).await.is_ok()
         })
         .await;
-        site
+        service
     }
 
     async fn round(&self, conversation: &str, writes: bool) -> Round {
@@ -153,9 +151,9 @@ impl Site {
             })
         });
         let clients: Vec<_> = clients.collect();
-        let mut watcher = Client::new(self.port).await;
-        watcher.get("/metrics").await;
-        watcher.get("/debug/db-pool").await;
+        let mut observer = Client::new(self.port).await;
+        observer.get("/metrics").await;
+        observer.get("/debug/db-pool").await;
         let mut answers = 0;
         for client in clients {
             answers += client.await.expect("no client panics");
@@ -167,7 +165,7 @@ impl Site {
         }
     }
 
-    /// What its threads have used so far, as Linux tells it in hundredths of a second; elsewhere nothing.
+    /// Returns the processor time of its threads so far, which Linux counts in hundredths of a second; elsewhere 0.
     fn processor(&self) -> Duration {
         let stat = format!("/proc/{}/stat", self.process.id().expect("it runs"));
         let stat = std::fs::read_to_string(stat).unwrap_or_default();
@@ -181,7 +179,7 @@ impl Site {
     }
 }
 
-/// One connection that is kept. It speaks just enough HTTP to cost next to nothing.
+/// A persistent connection that speaks just enough HTTP to cost little.
 struct Client(BufReader<TcpStream>);
 
 impl Client {
@@ -209,7 +207,7 @@ impl Client {
         self.send(head.as_bytes()).await
     }
 
-    /// Begins a conversation, and tells where it is.
+    /// Creates a conversation and returns its path.
     async fn post(&mut self) -> String {
         let body = r#"{"title":"measured"}"#;
         let length = body.len();
@@ -218,7 +216,7 @@ impl Client {
         );
         let answer = self.send(request.as_bytes()).await;
         assert_eq!(answer.status, "201");
-        answer.location.expect("it tells where")
+        answer.location.expect("a location")
     }
 
     async fn send(&mut self, request: &[u8]) -> Answer {
