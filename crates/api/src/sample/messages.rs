@@ -1,11 +1,9 @@
 //! Messages of a conversation, and the answers to them.
 
-use actix_web::web::Bytes;
 use actix_web::{HttpResponse, web};
 use berth_web::Problem;
-use berth_web::error::with_causes;
 use berth_web::extract::{Json, Path, Query, Session};
-use berth_web::response::{Listing, PageQuery, created};
+use berth_web::response::{Listing, PageQuery, created, ndjson};
 use chrono::{DateTime, Utc};
 use entity::sample::message;
 use futures_util::TryStreamExt;
@@ -173,7 +171,7 @@ pub(crate) async fn delete(
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages/export", tag = "messages",
     params(("conversation_id" = Uuid, Path)),
     responses(
-        (status = 200, body = Message, content_type = "application/x-ndjson", description = "One message a line"),
+        (status = 200, body = Message, content_type = "application/x-ndjson", description = "One message a line; a last line with `problem` after a failure"),
         (status = 404, body = Problem, content_type = "application/problem+json", description = "Conversation not found"),
     ))]
 pub(crate) async fn export(
@@ -186,25 +184,8 @@ pub(crate) async fn export(
     services.conversations(&session).find(owner, conversation).await?;
     let body = session.into_streaming().await?;
     let rows = services.conversations(&body).export(owner, conversation);
-    // After the body has begun, an error can only cut it off; the client notices the missing last chunk.
-    let lines = rows
-        .try_ready_chunks(100)
-        .map_ok(lines)
-        .map_err(|cut| ApiError::from(cut.1));
-    let lines = lines.inspect_err(|error| tracing::error!(error = with_causes(error), "export cut off"));
-    Ok(HttpResponse::Ok()
-        .content_type("application/x-ndjson")
-        .streaming(lines))
-}
-
-fn lines(rows: Vec<message::Model>) -> Bytes {
-    let mut text = Vec::new();
-    for row in rows {
-        // Writing these fields into memory cannot fail.
-        let _ = serde_json::to_writer(&mut text, &Message::from(row));
-        text.push(b'\n');
-    }
-    text.into()
+    let rows = rows.map_ok(Message::from).map_err(ApiError::from);
+    Ok(ndjson(rows, ApiError::problem))
 }
 
 impl From<message::Model> for Message {

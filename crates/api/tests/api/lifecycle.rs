@@ -261,3 +261,46 @@ async fn forever(session: Session) -> HttpResponse {
     session.execute_unprepared("select 1").await.unwrap();
     std::future::pending().await
 }
+
+#[tokio::test]
+async fn sighup_stops_it_gracefully() {
+    let mut process = process(&[], &[ANY_PORT]);
+    process.listening().await.get("/health/live").await.ok();
+    process.signal("HUP").await;
+    let (status, said, log) = process.ended().await;
+    assert!(status.success(), "{said}");
+    assert!(log.last().unwrap().contains("stopped"), "{log:#?}");
+}
+
+#[tokio::test]
+async fn malformed_requests_are_no_error_lines() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut process = process(&[], &[ANY_PORT]);
+    let client = process.listening().await;
+    for garbage in [
+        "\u{16}\u{3}\u{1}tls\r\n\r\n",
+        "GET / HTTP/9\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ] {
+        let mut socket = tokio::net::TcpStream::connect(client.address()).await.unwrap();
+        socket.write_all(garbage.as_bytes()).await.unwrap();
+        let _ = socket.read_to_end(&mut Vec::new()).await;
+    }
+    process.signal("TERM").await;
+    let (_, _, log) = process.ended().await;
+    assert!(!log.iter().any(|line| line.contains("ERROR")), "{log:#?}");
+}
+
+#[tokio::test]
+async fn it_serves_on_when_nothing_reads_its_log_any_more() {
+    let mut process = process(&[], &[ANY_PORT]);
+    let client = process.listening().await;
+    process.close_output();
+    for _ in 0..3 {
+        client
+            .get("/nowhere")
+            .await
+            .problem(StatusCode::NOT_FOUND, "about:blank");
+    }
+    client.get("/health/live").await.ok();
+}

@@ -3,6 +3,7 @@
 mod begin;
 mod classify;
 mod commit;
+mod decodable;
 mod error;
 mod execute;
 mod in_flight;

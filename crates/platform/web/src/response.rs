@@ -1,11 +1,19 @@
 //! Answers that many handlers give.
 
+use std::convert::Infallible;
+use std::error::Error;
+
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
+use actix_web::web::Bytes;
 use berth_service::{Page, PageRequest};
+use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
+
+use crate::Problem;
+use crate::error::with_causes;
 
 /// Which page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -63,4 +71,39 @@ pub fn created(location: &str, body: &impl Serialize) -> HttpResponse {
     HttpResponse::Created()
         .insert_header((LOCATION, location))
         .json(body)
+}
+
+/// The most rows that are written at once.
+const CHUNK: usize = 100;
+
+/// A body of newline-delimited JSON, one row a line, written while the rows arrive.
+///
+/// The status is sent before the first row. A later failure is logged, and its problem is the last line, as
+/// `{"problem": {...}}`, so that a client can tell an incomplete body from a complete one.
+pub fn ndjson<T, E>(
+    rows: impl Stream<Item = Result<T, E>> + 'static,
+    problem: fn(&E) -> Problem,
+) -> HttpResponse
+where
+    T: Serialize + 'static,
+    E: Error + 'static,
+{
+    let lines = rows.ready_chunks(CHUNK).map(move |rows| {
+        let mut text = Vec::new();
+        for row in rows {
+            // Writing into memory cannot fail.
+            let _ = match row {
+                Ok(row) => serde_json::to_writer(&mut text, &row),
+                Err(error) => {
+                    tracing::error!(error = with_causes(&error), "streamed answer failed");
+                    serde_json::to_writer(&mut text, &serde_json::json!({ "problem": problem(&error) }))
+                }
+            };
+            text.push(b'\n');
+        }
+        Ok::<_, Infallible>(Bytes::from(text))
+    });
+    HttpResponse::Ok()
+        .content_type("application/x-ndjson")
+        .streaming(lines)
 }

@@ -93,6 +93,31 @@ on_each_database! {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_time_that_cannot_be_decoded_is_an_error_and_ends_the_export_with_a_record() {
+    let server = crate::server::start(crate::server::postgres().await).await;
+    let client = server.client();
+    let conversation = client.conversation("endless").await;
+    say(&server, &conversation, &["first".to_owned(), "second".to_owned()]).await;
+    for time in ["infinity", "-infinity", "294276-12-31"] {
+        let session = server.database().session(SessionOptions::new("endless"));
+        let update = format!("update messages set created_at = '{time}' where body = 'second'");
+        sea_orm::ConnectionTrait::execute_unprepared(&session, &update)
+            .await
+            .unwrap();
+        session.end(Outcome::Commit).await.unwrap();
+        let list = client.get(&format!("{conversation}/messages")).await;
+        list.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");
+        let export = client
+            .get(&format!("{conversation}/messages/export"))
+            .await
+            .assert_status(StatusCode::OK);
+        let last: Value = serde_json::from_str(export.text.lines().last().unwrap()).unwrap();
+        assert_eq!(last["problem"]["status"], 500, "{time}: {}", export.text);
+        client.get(&conversation).await.ok();
+    }
+}
+
 /// Stores messages without the API, which would answer each.
 async fn say(server: &TestServer, conversation: &str, bodies: &[String]) {
     let conversation: Uuid = conversation.rsplit('/').next().unwrap().parse().unwrap();

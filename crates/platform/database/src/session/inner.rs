@@ -11,6 +11,7 @@ use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 use tracing::Instrument;
 
 use super::classify::{self, StatementKind};
+use super::decodable::decodable;
 use super::error::Sent;
 use super::execute::RAW;
 use super::in_flight::TransactionState;
@@ -106,7 +107,8 @@ impl SessionInner {
         statement: &Statement,
     ) -> Result<Option<QueryResult>, DbErr> {
         let job = query::One(statement, self.naming());
-        self.run(depth, &statement.sql, &job).await
+        let row = self.run(depth, &statement.sql, &job).await?;
+        row.map(|row| decodable(row, &statement.sql)).transpose()
     }
 
     pub(super) async fn query_all(
@@ -115,7 +117,10 @@ impl SessionInner {
         statement: &Statement,
     ) -> Result<Vec<QueryResult>, DbErr> {
         let job = query::All(statement, self.naming());
-        self.run(depth, &statement.sql, &job).await
+        let rows = self.run(depth, &statement.sql, &job).await?;
+        rows.into_iter()
+            .map(|row| decodable(row, &statement.sql))
+            .collect()
     }
 
     /// Runs raw sqlx in the session's transaction; the connection is closed afterwards.

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::Instrument;
 
 use super::classify::StatementKind;
+use super::decodable::decodable;
 use super::error::{Failure, Resend, Sent};
 use super::execute::Attempt;
 use super::in_flight::TransactionState;
@@ -66,9 +67,10 @@ impl SessionInner {
         let rows = async_stream::stream! {
             // Declared first, dropped last: other statements wait until the connection is released.
             let _guard = guard;
+            let sql = statement.sql.clone();
             let mut rows = session.read_in_task(statement, kind);
             while let Some(row) = rows.next().await {
-                yield row;
+                yield row.and_then(|row| decodable(row, &sql));
             }
         };
         Ok(RowStream {

@@ -14,7 +14,7 @@ use super::Client;
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    log: Lines<BufReader<ChildStdout>>,
+    log: Option<Lines<BufReader<ChildStdout>>>,
     /// The lines of its log that were read so far.
     pub seen: Vec<String>,
     /// Its working directory.
@@ -38,7 +38,7 @@ impl Process {
         let log = BufReader::new(child.stdout.take().expect("standard output is piped")).lines();
         Self {
             child,
-            log,
+            log: Some(log),
             seen: Vec::new(),
             folder,
         }
@@ -75,6 +75,12 @@ impl Process {
         }
     }
 
+    /// Closes the reading ends of its standard output and standard error.
+    pub fn close_output(&mut self) {
+        self.log.take();
+        self.child.stderr.take();
+    }
+
     /// Sends it a signal, as in `signal("TERM")`.
     pub async fn signal(&self, name: &str) {
         let pid = self.child.id().expect("it still runs").to_string();
@@ -87,10 +93,8 @@ impl Process {
     pub fn ended(mut self) -> impl Future<Output = (ExitStatus, String, Vec<String>)> {
         let place = std::panic::Location::caller();
         async move {
-            // The block moves what it names: without this the folder would be removed while the process works in it.
-            let _folder = self.folder;
             let end = async {
-                while let Ok(Some(line)) = self.log.next_line().await {
+                while let Ok(Some(line)) = self.next_line().await {
                     self.seen.push(line);
                 }
                 let mut said = String::new();
@@ -107,8 +111,15 @@ impl Process {
         }
     }
 
+    async fn next_line(&mut self) -> std::io::Result<Option<String>> {
+        match &mut self.log {
+            Some(log) => log.next_line().await,
+            None => Ok(None),
+        }
+    }
+
     async fn next_with(&mut self, text: &str) -> Option<String> {
-        while let Ok(Some(line)) = self.log.next_line().await {
+        while let Ok(Some(line)) = self.next_line().await {
             self.seen.push(line.clone());
             if line.contains(text) {
                 return Some(line);
