@@ -25,7 +25,8 @@ struct Cli {
     /// Seconds to wait for another run and for a full server.
     #[arg(long, global = true, default_value_t = 600.0, value_parser = seconds)]
     wait: f64,
-    /// Seconds that a change waits for a table that is in use, before it fails.
+    /// Seconds that a change waits for a table that is in use, before it fails. Migrations without a transaction wait
+    /// without end.
     #[arg(long, global = true, default_value_t = 5.0, value_parser = seconds)]
     lock_timeout: f64,
     /// Seconds that one statement may run.
@@ -55,7 +56,7 @@ enum CliCommand {
         #[arg(short = 'n', long, default_value_t = 1)]
         number: u32,
     },
-    /// Lists the migrations and whether each is applied; exits with 3 if one is pending.
+    /// Lists the migrations and whether each is applied; exits with 3 if one is pending or an index is invalid.
     Status,
     /// Drops every table, then applies all migrations.
     Fresh,
@@ -142,8 +143,12 @@ async fn print_status(migrator: impl MigratorTraitSelf, settings: &Settings) -> 
             entry.name
         );
     }
+    let invalid = crate::invalid_indexes(settings).await.map_err(text)?;
+    for index in &invalid {
+        println!("invalid  index {index}: drop it, or run REINDEX INDEX CONCURRENTLY");
+    }
     let pending = entries.iter().any(|entry| !entry.applied);
-    Ok(if pending {
+    Ok(if pending || !invalid.is_empty() {
         ExitCode::from(3)
     } else {
         ExitCode::SUCCESS

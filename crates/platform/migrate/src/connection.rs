@@ -31,6 +31,11 @@ impl Target {
             Ok(Target::Postgres(Box::new(options)))
         } else {
             let options = SqliteConnectOptions::from_str(database.url.expose())?;
+            // sqlx decodes percent signs in the path; the service takes the path as it is written.
+            let options = match database.url.sqlite_file() {
+                Some(file) => options.filename(file),
+                None => options,
+            };
             Ok(Target::Sqlite(Box::new(
                 options.busy_timeout(settings.lock).disable_statement_logging(),
             )))
@@ -122,6 +127,6 @@ fn pool_of_one<DB: Database>(connect: Duration) -> PoolOptions<DB> {
 }
 
 /// At least one: PostgreSQL takes 0 for "no limit".
-fn milliseconds(duration: Duration) -> u128 {
+pub(crate) fn milliseconds(duration: Duration) -> u128 {
     duration.as_millis().max(1)
 }

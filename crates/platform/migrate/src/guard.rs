@@ -2,11 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use sea_orm::{ConnectionTrait, Statement};
 use sea_orm_migration::MigratorTraitSelf;
 use sea_orm_migration::prelude::*;
 
+use crate::connection::milliseconds;
 use crate::lock::{Lock, is_held};
 use crate::run::Change;
 
@@ -24,6 +26,8 @@ pub(crate) struct LockedMigrator<M> {
 pub(crate) struct LockGuard {
     /// On PostgreSQL, the backend whose session holds the lock. SQLite's lock cannot be lost.
     backend: Option<i32>,
+    /// How long a statement in a migration's transaction waits for a table's lock.
+    lock_timeout: Duration,
     lost: AtomicBool,
     changes: Mutex<Vec<Change>>,
 }
@@ -54,9 +58,10 @@ impl<M: MigratorTraitSelf> MigratorTraitSelf for LockedMigrator<M> {
 }
 
 impl LockGuard {
-    pub(crate) fn new(lock: &Lock) -> Self {
+    pub(crate) fn new(lock: &Lock, lock_timeout: Duration) -> Self {
         LockGuard {
             backend: lock.backend(),
+            lock_timeout,
             lost: AtomicBool::new(false),
             changes: Mutex::default(),
         }
@@ -81,6 +86,27 @@ impl LockGuard {
             self.lost.store(true, Ordering::Relaxed);
             return Err(DbErr::Migration("the migration lock was lost".to_owned()));
         }
+        Ok(())
+    }
+
+    /// Sets how long the next statements wait for a table's lock: without end where the migration has no transaction.
+    ///
+    /// Such a migration is there for CREATE INDEX CONCURRENTLY, which waits for every older transaction without
+    /// blocking anyone, and leaves an invalid index behind when its wait is cut short.
+    async fn set_lock_timeout<C: ConnectionTrait>(
+        &self,
+        connection: &C,
+        in_transaction: bool,
+    ) -> Result<(), DbErr> {
+        if self.backend.is_none() {
+            return Ok(());
+        }
+        let timeout = match in_transaction {
+            true => milliseconds(self.lock_timeout),
+            false => 0,
+        };
+        let sql = format!("set lock_timeout = {timeout}");
+        connection.execute_unprepared(&sql).await?;
         Ok(())
     }
 
@@ -109,6 +135,16 @@ struct GuardedMigration {
     guard: Arc<LockGuard>,
 }
 
+impl GuardedMigration {
+    /// Checks the lock and sets the timeout that fits the migration.
+    async fn prepare(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
+        let connection = manager.get_connection();
+        self.guard.check(connection).await?;
+        let in_transaction = self.use_transaction() != Some(false);
+        self.guard.set_lock_timeout(connection, in_transaction).await
+    }
+}
+
 impl MigrationName for GuardedMigration {
     fn name(&self) -> &str {
         self.migration.name()
@@ -118,7 +154,7 @@ impl MigrationName for GuardedMigration {
 #[async_trait::async_trait]
 impl MigrationTrait for GuardedMigration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        self.guard.check(manager.get_connection()).await?;
+        self.prepare(manager).await?;
         self.migration.up(manager).await?;
         self.guard.check(manager.get_connection()).await?;
         self.guard.note(Change::Applied(self.name().to_owned()));
@@ -126,7 +162,7 @@ impl MigrationTrait for GuardedMigration {
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        self.guard.check(manager.get_connection()).await?;
+        self.prepare(manager).await?;
         self.migration.down(manager).await?;
         self.guard.check(manager.get_connection()).await?;
         self.guard.note(Change::Reverted(self.name().to_owned()));

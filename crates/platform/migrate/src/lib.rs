@@ -7,11 +7,13 @@ mod connection;
 mod error;
 pub mod generate;
 mod guard;
+mod indexes;
 mod lock;
 mod pooler;
 mod run;
 mod settings;
 
 pub use self::error::Error;
+pub use self::indexes::invalid_indexes;
 pub use self::run::{Change, Command, Entry, apply, pending, pending_names, run, status};
 pub use self::settings::Settings;

@@ -89,7 +89,7 @@ pub async fn run(
     command: Command,
 ) -> Result<Vec<Change>, Error> {
     let lock = Lock::acquire(settings).await?;
-    let guard = Arc::new(LockGuard::new(&lock));
+    let guard = Arc::new(LockGuard::new(&lock, settings.lock));
     let connection = lock.connection();
     let done = execute(LockedMigrator::new(migrator, &guard), &connection, command).await;
     // A statement that fails because its connection died looks like any other failure; asking once

@@ -14,7 +14,7 @@ pub struct Settings {
     pub wait: Duration,
     /// How long to try to reach a server that does not answer. Default: 30 s.
     pub reach: Duration,
-    /// How long a statement waits for a table's lock. Default: 5 s.
+    /// How long a statement waits for a table's lock. Default: 5 s. Migrations without a transaction wait without end.
     ///
     /// A change of a table queues before everybody who comes after it. Without a limit, one long
     /// query that delays the change delays the whole service; failing and trying later is cheaper.
