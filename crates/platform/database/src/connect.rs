@@ -5,4 +5,5 @@ pub mod connect_error;
 pub(crate) mod connector;
 pub mod diagnostics;
 pub(crate) mod instances;
+pub(crate) mod password;
 pub(crate) mod tls_relay;

@@ -24,6 +24,11 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(31_536_000);
 pub struct Settings {
     /// Where the database is: `postgres://...` or `sqlite://path?mode=rwc`.
     pub url: DatabaseUrl,
+    /// A file with the password, read for each connection attempt.
+    pub password_file: Option<PathBuf>,
+    /// A shell command that prints the password, run for each connection attempt.
+    #[garde(custom(only_one(self)))]
+    pub password_command: Option<String>,
     /// Keeps connections (`pooled`) or opens one for each lease (`fresh`).
     #[garde(custom(possible_behind(self.pooler)))]
     pub strategy: Strategy,
@@ -103,6 +108,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             url: DatabaseUrl::default(),
+            password_file: None,
+            password_command: None,
             strategy: Strategy::Pooled,
             pooler: Pooler::Auto,
             limit: 15,
@@ -281,6 +288,16 @@ impl SettingsError {
             value: value.to_string(),
             rule: rule.into(),
         }
+    }
+}
+
+fn only_one(settings: &Settings) -> impl FnOnce(&Option<String>, &()) -> garde::Result {
+    let has_file = settings.password_file.is_some();
+    move |command, ()| {
+        require(
+            command.is_none() || !has_file,
+            "must not be combined with password_file: keep one",
+        )
     }
 }
 

@@ -115,10 +115,10 @@ impl Loaded {
     ///
     /// `app.environment` is something else.
     pub fn environment(&self) -> Result<Environment, ConfigError> {
-        let chosen = self
-            .values
-            .get(ENVIRONMENT)
-            .map_or(Json::Null, |Unshown(value)| json(value));
+        let Some(Unshown(chosen)) = self.values.get(ENVIRONMENT) else {
+            return Ok(Environment::Development);
+        };
+        let chosen = json(chosen);
         serde_json::from_value(chosen).map_err(|error| self.wrong_type(ENVIRONMENT, &error.to_string()))
     }
 

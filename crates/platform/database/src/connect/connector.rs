@@ -15,6 +15,7 @@ use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
 use crate::connect::address::AddressChooser;
 use crate::connect::instances::{InstanceName, counts_instances};
+use crate::connect::password::PasswordSource;
 use crate::connect::tls_relay::{self, Relay};
 use crate::settings::{PoolerMode, Settings};
 
@@ -155,6 +156,7 @@ pub(crate) struct Connector {
 enum Target {
     Postgres {
         options: Box<PgConnectOptions>,
+        password: Option<PasswordSource>,
         addresses: AddressChooser,
         set_up: String,
         reset: Option<String>,
@@ -167,7 +169,8 @@ impl Connector {
         let target = match settings.url.sqlite_file() {
             Some(file) => Target::Sqlite(Box::new(sqlite_options(settings, file))),
             None => Target::Postgres {
-                options: Box::new(postgres_options(settings)?),
+                options: Box::new(options_without_password(settings)?),
+                password: PasswordSource::of(settings),
                 addresses: AddressChooser::default(),
                 set_up: set_up(settings, instance_name),
                 reset: reset(settings, instance_name),
@@ -192,11 +195,12 @@ impl Connector {
         match &self.target {
             Target::Postgres {
                 options,
+                password,
                 addresses,
                 set_up,
                 ..
             } => {
-                let (mut connection, relay) = tls_relay::connect(options, addresses).await?;
+                let (mut connection, relay) = log_in(options, password.as_ref(), addresses).await?;
                 logged_in();
                 // A PgBouncer whose pool is full lets clients in and makes this statement wait.
                 let row = raw_sql(sqlx::AssertSqlSafe(set_up.as_str()))
@@ -262,7 +266,43 @@ fn sqlite_options(settings: &Settings, file: &Path) -> SqliteConnectOptions {
     }
 }
 
+/// Connects with the present password; where the server does not accept it and another one can be read, with that.
+async fn log_in(
+    options: &PgConnectOptions,
+    source: Option<&PasswordSource>,
+    addresses: &AddressChooser,
+) -> Result<(PgConnection, Relay), SqlxError> {
+    let Some(source) = source else {
+        return tls_relay::connect(options, addresses).await;
+    };
+    let password = source.read().await?;
+    match tls_relay::connect(&options.clone().password(&password), addresses).await {
+        Err(error) if is_wrong_password(&error) => {
+            let rotated = source.read().await?;
+            if rotated == password {
+                return Err(error);
+            }
+            tls_relay::connect(&options.clone().password(&rotated), addresses).await
+        }
+        result => result,
+    }
+}
+
+fn is_wrong_password(error: &SqlxError) -> bool {
+    let database = error.as_database_error();
+    database.is_some_and(|error| error.code().as_deref() == Some("28P01"))
+}
+
+/// Options for one connection outside of the pool, with the present password.
 pub(crate) fn postgres_options(settings: &Settings) -> Result<PgConnectOptions, SqlxError> {
+    let options = options_without_password(settings)?;
+    match PasswordSource::of(settings) {
+        Some(source) => Ok(options.password(&source.read_blocking()?)),
+        None => Ok(options),
+    }
+}
+
+fn options_without_password(settings: &Settings) -> Result<PgConnectOptions, SqlxError> {
     let mut options = PgConnectOptions::from_str(settings.url.expose())?
         // A stock PgBouncer refuses clients that send it.
         .extra_float_digits(None)
