@@ -89,7 +89,7 @@ async fn a_server_without_a_pooler_passes_everything() {
     let database = migrated().await;
     let report = report(&database.url(), &[]).await;
     assert_eq!(report.worst, Level::Pass, "{report}");
-    assert_found(&report, "pooler", Level::Pass, "nothing but the network");
+    assert_found(&report, "pooler", Level::Pass, "no pooler");
     assert_found(&report, "prepared", Level::Pass, "outlive");
     assert_found(&report, "timeouts", Level::Pass, "statement 30 s");
     assert_found(&report, "name", Level::Pass, "berth/");
@@ -120,7 +120,7 @@ async fn transaction_mode_taken_for_another_fails_and_says_what_to_set() {
     let told = report(&url, &[("DB_POOLER", "transaction"), ("DB_INSTANCES", "2")]).await;
     assert_found(&told, "pooler", Level::Pass, "transaction mode");
     assert_found(&told, "prepared", Level::Pass, "none are used");
-    assert_found(&told, "timeouts", Level::Pass, "travels with each transaction");
+    assert_found(&told, "timeouts", Level::Pass, "set in each transaction");
     assert_found(&told, "budget", Level::Pass, "instances (2)");
     assert_found(&told, "migrations", Level::Warn, "session pooler");
 }
@@ -219,7 +219,7 @@ async fn a_certificate_that_nobody_checks_is_warned_of() {
     let database = migrated().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(15));
     let required = limiter.url().replace("sslmode=disable", "sslmode=require");
-    assert_found(&report(&required, &[]).await, "tls", Level::Warn, "nobody checks");
+    assert_found(&report(&required, &[]).await, "tls", Level::Warn, "not verified");
     assert_found(
         &report(&limiter.secure_url(), &[]).await,
         "tls",

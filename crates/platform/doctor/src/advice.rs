@@ -15,21 +15,21 @@ pub(crate) fn no_entry(failure: &ConnectFailure) -> Finding {
 fn remedy(reason: Reason) -> &'static str {
     match reason {
         Reason::Full => {
-            "see who holds them (pg_stat_activity, `GET /debug/db-pool`) and lower DB_INSTANCES x share, \
+            "find what holds them (pg_stat_activity, `GET /debug/db-pool`) and lower DB_INSTANCES x share, \
              or raise the pooler's limit and DB_LIMIT"
         }
         Reason::NotListening => "check host and port in DATABASE_URL, and that the server runs",
         Reason::UnknownHost => {
-            "check the host's name in DATABASE_URL. A name that has an IPv6 address only, as that of Supabase's \
+            "check the host name in DATABASE_URL. A name with an IPv6 address only, such as that of Supabase's \
              direct connection, is unknown in many networks: take the pooler's"
         }
         Reason::NoAnswer => {
             "check that firewalls and network policies let this machine reach the port, and that the project is \
              not paused"
         }
-        Reason::BrokenOff => "check that what listens at the port is PostgreSQL or its pooler",
+        Reason::BrokenOff => "check that the program at the port is PostgreSQL or its pooler",
         Reason::StartingOrStopping => {
-            "wait, then look again; a pooler says so too when its own server is gone"
+            "wait, then run the doctor again; a pooler reports this too when its own server is down"
         }
         Reason::Credentials => {
             "check user and password in DATABASE_URL, special characters percent-encoded. Supabase's pooler wants \
@@ -37,7 +37,7 @@ fn remedy(reason: Reason) -> &'static str {
         }
         Reason::UnknownDatabase => "check the name after the last / in DATABASE_URL",
         Reason::Tls => {
-            "?sslmode=disable where the server speaks no TLS; where it does, database.root_certificate must name \
+            "set ?sslmode=disable if the server has no TLS; otherwise database.root_certificate must name \
              the authority that signed its certificate"
         }
         Reason::ServerError => {
@@ -51,7 +51,7 @@ fn remedy(reason: Reason) -> &'static str {
         }
         Reason::Settings => "remove the start-up parameters that the server does not know from DATABASE_URL",
         Reason::Banned => {
-            "wait two minutes, then try with the right password: each further failure prolongs it"
+            "wait two minutes, then try with the right password: each further failure prolongs the ban"
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The arithmetic of connections: pure, so that it can be had without a server.
+//! The connection budget: whether all instances together stay within the limit.
 
 use berth_database::{Instances, PoolerMode, Settings, Strategy, diagnostics};
 
@@ -11,8 +11,8 @@ pub(crate) fn finding(settings: &Settings) -> Finding {
         Instances::Auto if counts(settings) => counted(settings),
         Instances::Auto => Finding::warn(
             "budget",
-            "the number of instances is auto, and here instances cannot count each other: each takes all it may",
-            "set DB_INSTANCES to the most that ever run at once, deploys included",
+            "the number of instances is auto, but instances cannot count each other here: each uses the whole share",
+            "set DB_INSTANCES to the most that run at once, deploys included",
         ),
     }
 }
@@ -22,12 +22,12 @@ pub(crate) fn overlap(settings: &Settings) -> Finding {
     let Instances::Fixed(instances) = settings.instances else {
         return Finding::pass(
             "deploy",
-            "while old and new instances overlap, each newcomer enters by the reserve and the others make room",
+            "during a deploy each new instance connects through the reserve, and the others release connections",
         );
     };
     let most = taken(settings, instances, instances.saturating_add(1));
     let says = format!(
-        "with one instance more for a while, up to {most} of {} are taken",
+        "with one more instance during a deploy, up to {most} of {} are used",
         settings.limit
     );
     if most <= u64::from(settings.limit) {
@@ -35,7 +35,7 @@ pub(crate) fn overlap(settings: &Settings) -> Finding {
     } else {
         Finding::warn(
             "deploy",
-            format!("{says}: the newcomer is refused until an old one leaves, and its requests wait"),
+            format!("{says}: the new instance is refused until an old one stops, and its requests wait"),
             format!(
                 "set DB_INSTANCES={}, or let the old instance stop before the new one starts",
                 instances + 1
@@ -58,8 +58,8 @@ fn fixed(settings: &Settings, instances: u32) -> Finding {
     let most = limit - reserve.min(limit - 1);
     Finding::fail(
         "budget",
-        format!("{says}: each instance needs at least one"),
-        format!("run {most} instances at most, or raise the limit at the provider and in DB_LIMIT"),
+        format!("{says}: each instance needs at least one connection"),
+        format!("run at most {most} instances, or raise the limit at the provider and in DB_LIMIT"),
     )
 }
 
@@ -67,7 +67,7 @@ fn counted(settings: &Settings) -> Finding {
     let usable = settings.limit.saturating_sub(settings.reserve).max(1);
     let shares = [1, 2, 4, 8].into_iter().filter(|instances| *instances <= usable);
     let shares = shares.map(|instances| match instances {
-        1 => format!("{} alone", diagnostics::share(settings, 1)),
+        1 => format!("{} as the only instance", diagnostics::share(settings, 1)),
         _ => format!(
             "{} with {instances} instances",
             diagnostics::share(settings, instances)
@@ -77,7 +77,7 @@ fn counted(settings: &Settings) -> Finding {
     Finding::pass(
         "budget",
         format!(
-            "{} of {} are shared by all instances, each holding {shares}; {} reserved",
+            "all instances share {} of {} connections, each at most {shares}; {} reserved",
             usable, settings.limit, settings.reserve
         ),
     )

@@ -1,4 +1,4 @@
-//! Who else is connected now.
+//! The other clients of the database.
 
 use berth_database::Settings;
 use sqlx::postgres::PgConnection;
@@ -18,12 +18,12 @@ async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Find
     let clients = clients(connection).await?;
     let total: i64 = clients.iter().map(|(_, number)| number).sum();
     let named = clients.iter().map(|(name, number)| match name.as_str() {
-        "nameless" => format!("{number} nameless (a pooler keeps some in stock)"),
+        "nameless" => format!("{number} without a name (a pooler keeps some connections open)"),
         name => format!("{number} {name}"),
     });
     let named = named.collect::<Vec<_>>().join(", ");
     let says = match total {
-        0 => "nobody else is connected".to_owned(),
+        0 => "no other client is connected".to_owned(),
         _ => format!("{total} besides the doctor: {named}"),
     };
     let own = format!("{}/", settings.application_name);
@@ -36,7 +36,7 @@ async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Find
         Finding::warn(
             "connected",
             format!(
-                "{says}: {strangers} of them are not ours, and only {} are reserved for such",
+                "{says}: {strangers} of them are other programs, and only {} connections are reserved for those",
                 settings.reserve
             ),
             format!("set DB_RESERVE={strangers} or more, or close them"),

@@ -1,4 +1,4 @@
-//! Knocks until somebody opens.
+//! Connects, and retries while the server is full.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ pub(crate) async fn once(
         Ok(answer) => answer.map(|_| connection).map_err(ConnectFailure::from),
         Err(_) => Err(ConnectFailure {
             error: ConnectError::FULL,
-            message: "the login passed, and no server connection came free".to_owned(),
+            message: "the login succeeded, but no server connection became free".to_owned(),
         }),
     }
 }

@@ -1,4 +1,4 @@
-//! What was found, in plain words, and how bad it is.
+//! The result of a check: its level, text and remedy.
 
 use std::fmt;
 
@@ -126,13 +126,13 @@ impl fmt::Display for Report {
         }
         let [passed, warned, failed] = [Level::Pass, Level::Warn, Level::Fail].map(|level| self.count(level));
         let verdict = match self.worst {
-            Level::Pass => "ready to go live",
-            Level::Warn => "it works; read the warnings before it goes live",
-            Level::Fail => "not safe to go live",
+            Level::Pass => "ready for production",
+            Level::Warn => "it works; read the warnings before production",
+            Level::Fail => "not ready for production",
         };
         writeln!(
             f,
-            "\n{passed} passed, {warned} warned, {failed} failed: {verdict}"
+            "\n{passed} passed, {warned} warnings, {failed} failed: {verdict}"
         )
     }
 }

@@ -1,4 +1,4 @@
-//! How long things take from here.
+//! Measures the round trip and the time of a connection attempt.
 
 use std::time::{Duration, Instant};
 
@@ -41,7 +41,7 @@ fn judge_round_trip(settings: &Settings, time: Duration) -> Finding {
         in_ms(time)
     );
     if time > FAR {
-        let change = "run the service in the database's region: every statement waits for the link";
+        let change = "run the service in the database's region: each statement takes at least one round trip";
         Finding::warn("round trip", says, change)
     } else {
         Finding::pass("round trip", says)
@@ -56,8 +56,8 @@ pub(crate) async fn fresh(settings: &Settings) -> Finding {
         match open(settings).await {
             Ok(connection) => times.push((start.elapsed(), connection.close().await).0),
             Err(failure) => {
-                let change = "look again when the service is quiet";
-                return Finding::warn("handshake", format!("not found out: {failure}"), change);
+                let change = "run the doctor again when the service has no load";
+                return Finding::warn("handshake", format!("unknown: {failure}"), change);
             }
         }
     }
@@ -66,7 +66,7 @@ pub(crate) async fn fresh(settings: &Settings) -> Finding {
     match settings.strategy {
         Strategy::Fresh if time > DEAR => Finding::warn(
             "handshake",
-            format!("{says}, and the strategy is fresh: each lease pays it"),
+            format!("{says}, and with the strategy fresh each lease takes that long"),
             "set DB_STRATEGY=pooled",
         ),
         _ => Finding::pass("handshake", says),

@@ -1,4 +1,4 @@
-//! Counts how many clients are really admitted, by entering until somebody says no.
+//! Measures the limit: opens connections until one is refused.
 
 use std::time::Duration;
 
@@ -78,14 +78,14 @@ fn judge(limit: usize, admitted: usize, others: usize, end: End) -> Finding {
     let says = match others {
         0 => format!("{admitted} clients were admitted, database.limit is {limit}"),
         _ => format!(
-            "{admitted} clients were admitted besides {others} already there, database.limit is {limit}"
+            "{admitted} clients were admitted in addition to {others} connected ones, database.limit is {limit}"
         ),
     };
     match end {
         End::Broken(failure) => Finding::warn(
             "admits",
             format!("{says}; the count ended with: {failure}"),
-            "look again when the server is in good order",
+            "run the doctor again when the server is healthy",
         ),
         End::Full if room < limit => Finding::fail(
             "admits",
@@ -93,7 +93,7 @@ fn judge(limit: usize, admitted: usize, others: usize, end: End) -> Finding {
             format!("set DB_LIMIT={room}, or raise the pooler's own limit"),
         ),
         End::Full => Finding::pass("admits", says),
-        End::Bound => Finding::pass("admits", format!("{says}; the count stopped there by itself")),
+        End::Bound => Finding::pass("admits", format!("{says}; the doctor tries no more than that")),
     }
 }
 

@@ -1,15 +1,15 @@
-//! Whether the schema is the one that this release was written for.
+//! Whether all migrations of this release are applied.
 
 use crate::Finding;
 
 /// Judges the names of the migrations that the database lacks.
 pub(crate) fn finding(pending: Result<Vec<String>, String>) -> Finding {
     match pending.as_deref() {
-        Ok([]) => Finding::pass("migrations", "all are applied"),
+        Ok([]) => Finding::pass("migrations", "all migrations are applied"),
         Ok(pending) => Finding::fail(
             "migrations",
             format!("pending: {}", pending.join(", ")),
-            "run `migration up` before this release serves",
+            "run `migration up` before this release starts",
         ),
         Err(error) => Finding::warn(
             "migrations",

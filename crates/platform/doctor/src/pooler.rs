@@ -1,4 +1,4 @@
-//! What stands between here and PostgreSQL, found by experiment.
+//! Detects the pooler and its mode by experiment.
 
 use std::time::Duration;
 
@@ -104,25 +104,25 @@ pub(crate) fn finding(settings: &Settings, found: Found) -> Finding {
     match found.mode() {
         None => Finding::warn(
             "pooler",
-            "not found out: no second connection was free for the experiment",
-            "look again when the service is quiet; until then the settings are taken at their word",
+            "unknown: no second connection was free for the experiment",
+            "run the doctor again when the service has no load; until then it assumes what the settings say",
         ),
         Some(PoolerMode::Transaction) if set == PoolerMode::Transaction => Finding::pass(
             "pooler",
-            "a pooler in transaction mode: two clients met the same backend",
+            "a pooler in transaction mode: two clients got the same backend",
         ),
         Some(PoolerMode::Transaction) => Finding::fail(
             "pooler",
             format!(
-                "a pooler in transaction mode (two clients met the same backend), and the settings say {}",
+                "a pooler in transaction mode (two clients got the same backend), but the settings say {}",
                 word(set)
             ),
-            "take the session pooler's port (Supabase: 5432), or set DB_POOLER=transaction",
+            "use the session pooler's port (Supabase: 5432), or set DB_POOLER=transaction",
         ),
         Some(mode) if set == PoolerMode::Transaction => Finding::warn(
             "pooler",
             format!(
-                "{}, and the settings say transaction, which costs named statements and counting",
+                "{}, but the settings say transaction, which rules out named statements and counting instances",
                 describe(mode)
             ),
             format!("set DB_POOLER={}", word(mode)),
@@ -133,9 +133,9 @@ pub(crate) fn finding(settings: &Settings, found: Found) -> Finding {
 
 fn describe(mode: PoolerMode) -> &'static str {
     match mode {
-        PoolerMode::Direct => "nothing but the network: start-up options reach the server",
+        PoolerMode::Direct => "no pooler: startup options reach the server",
         PoolerMode::Session => {
-            "a pooler in session mode: it keeps start-up options to itself, and each client its backend"
+            "a pooler in session mode: it drops startup options, and each client keeps its backend"
         }
         PoolerMode::Transaction => "a pooler in transaction mode",
     }

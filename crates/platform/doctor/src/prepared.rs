@@ -1,4 +1,4 @@
-//! Whether named statements outlive the transaction in which they were made.
+//! Whether named prepared statements outlive their transaction.
 
 use berth_database::{PoolerMode, Settings};
 use sqlx::postgres::PgConnection;
@@ -19,7 +19,7 @@ pub(crate) async fn execute(connection: &mut PgConnection) -> Result<(), sqlx::E
     sqlx::query(STATEMENT).bind(1).execute(connection).await.map(drop)
 }
 
-/// Leaves no name behind on a backend that somebody else is going to use.
+/// Removes the name from a backend that another client is going to use.
 pub(crate) async fn forget(connection: &mut PgConnection) {
     // Where this fails the statement was not there.
     let _unknown = sqlx::raw_sql("DEALLOCATE ALL").execute(connection).await;
@@ -32,17 +32,17 @@ pub(crate) fn finding(settings: &Settings, found: Found) -> Finding {
         Some(true) => Finding::pass("prepared", "named statements outlive their transaction"),
         Some(false) if unnamed => Finding::pass(
             "prepared",
-            "named statements do not outlive their transaction; none are used with these settings",
+            "named statements end with their transaction; none are used with these settings",
         ),
         Some(false) => Finding::fail(
             "prepared",
             "a named statement was gone in the next transaction: statements with parameters would fail",
-            "take the session pooler's port (Supabase: 5432), or set DB_POOLER=transaction",
+            "use the session pooler's port (Supabase: 5432), or set DB_POOLER=transaction",
         ),
         None => Finding::warn(
             "prepared",
-            "not found out: no second connection was free for the experiment",
-            "look again when the service is quiet",
+            "unknown: no second connection was free for the experiment",
+            "run the doctor again when the service has no load",
         ),
     }
 }

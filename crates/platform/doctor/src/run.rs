@@ -1,4 +1,4 @@
-//! The examination of a PostgreSQL, from the door inwards.
+//! Runs the checks of a PostgreSQL, in order.
 
 use std::time::Duration;
 
@@ -98,8 +98,8 @@ pub(crate) fn or_unknown(check: &'static str, look: Result<Finding, sqlx::Error>
     look.unwrap_or_else(|error| {
         Finding::warn(
             check,
-            format!("not found out: {error}"),
-            "look again; if it stays so, ask the database's owner for the right to look",
+            format!("unknown: {error}"),
+            "run the doctor again; if it stays unknown, ask the database's owner for the privilege to read it",
         )
     })
 }

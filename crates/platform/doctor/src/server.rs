@@ -1,4 +1,4 @@
-//! What the server says of itself, and whether it took what it was told.
+//! Checks of the server: version, capacity, timeouts, names, clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,14 +23,14 @@ pub(crate) async fn connectivity(connected: &mut Connected) -> Finding {
         let row = one(&mut connected.connection, sql).await?;
         let (user, database): (String, String) = (row.try_get(0)?, row.try_get(1)?);
         Ok(match connected.refused_for {
-            None => Finding::pass("reach", format!("lets in {user} to database {database}")),
+            None => Finding::pass("reach", format!("{user} can connect to database {database}")),
             Some(waited) => Finding::warn(
                 "reach",
                 format!(
-                    "full: {user} was let in after {:.1} s of refusals",
+                    "full: {user} could connect after {:.1} s of refusals",
                     waited.as_secs_f64()
                 ),
-                "raise DB_RESERVE, so that deploys, migrations and people get in while the service is busy",
+                "raise DB_RESERVE, so that deploys, migrations and people can connect while the service is busy",
             ),
         })
     };
@@ -48,7 +48,7 @@ pub(crate) async fn version(connection: &mut PgConnection) -> Finding {
             true => Finding::pass("version", says),
             false => Finding::warn(
                 "version",
-                format!("{says}, which gets no fixes and does not notice clients that have gone"),
+                format!("{says}, which gets no fixes and does not detect disconnected clients"),
                 format!("upgrade to PostgreSQL {OLDEST} or later"),
             ),
         })
@@ -92,14 +92,14 @@ async fn look_at_timeouts(settings: &Settings, connection: &mut PgConnection) ->
     if !obeys {
         return Ok(Finding::fail(
             "timeouts",
-            "a statement ran on past its statement_timeout",
-            "find out what overrides it: a pooler that drops SET, or the role's own settings",
+            "a statement ran longer than its statement_timeout",
+            "find what overrides it: a pooler that drops SET, or the role's own settings",
         ));
     }
     if settings.pooler_mode() == PoolerMode::Transaction {
         return Ok(Finding::pass(
             "timeouts",
-            "statement_timeout ends statements; it travels with each transaction",
+            "statement_timeout works; it is set in each transaction",
         ));
     }
     let sql = "SELECT name, setting FROM pg_settings \
@@ -118,7 +118,7 @@ async fn look_at_timeouts(settings: &Settings, connection: &mut PgConnection) ->
     Ok(Finding::pass(
         "timeouts",
         format!(
-            "the server keeps them (statement {} s, idle in transaction {} s) and ends what runs longer",
+            "the server applies them (statement {} s, idle in transaction {} s)",
             settings.statement_timeout.as_secs_f64(),
             settings.idle_in_transaction_timeout.as_secs_f64()
         ),
@@ -132,7 +132,7 @@ fn not_kept(name: &str, setting: &str, wanted: Duration) -> Finding {
             "{name} was set to {} ms and is {setting} ms in the next transaction",
             wanted.as_millis()
         ),
-        "this is a transaction pooler's doing: take the session pooler's port, or set DB_POOLER=transaction",
+        "a transaction pooler causes this: use the session pooler's port, or set DB_POOLER=transaction",
     )
 }
 
@@ -160,13 +160,15 @@ pub(crate) async fn name(settings: &Settings, plain: &Settings, connection: &mut
         } else if matches!(settings.instances, berth_database::Instances::Fixed(_)) {
             Finding::pass(
                 "name",
-                "instances do not see each other here, and their number is set",
+                "instances do not see each other here, but their number is set",
             )
         } else {
             Finding::warn(
                 "name",
-                format!("the server shows {shown:?}, not our name: instances cannot count each other"),
-                "set DB_INSTANCES to the most that ever run at once, deploys included",
+                format!(
+                    "the server shows {shown:?} instead of the instance's name: instances cannot count each other"
+                ),
+                "set DB_INSTANCES to the most that run at once, deploys included",
             )
         })
     };
@@ -182,12 +184,12 @@ pub(crate) async fn clock(connection: &mut PgConnection) -> Finding {
         // The answer was true somewhere between sending and receiving.
         let skew = there - f64::midpoint(before, now());
         let says = format!(
-            "the server's clock is {:.3} s {} ours",
+            "the server's clock is {:.3} s {} this machine's",
             skew.abs(),
             if skew < 0.0 { "behind" } else { "ahead of" }
         );
         Ok(match skew.abs() > SKEW {
-            true => Finding::warn("clock", says, "let NTP set the clock of this machine"),
+            true => Finding::warn("clock", says, "synchronise the clock of this machine with NTP"),
             false => Finding::pass("clock", says),
         })
     };

@@ -1,4 +1,4 @@
-//! The examination of a SQLite file: little can go wrong, and one thing can be misunderstood.
+//! Runs the checks of a SQLite file.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,7 +18,10 @@ pub(crate) async fn examine(
     let file = settings.database.url.sqlite_file().unwrap_or(Path::new(""));
     if !file.exists() {
         // Looking must not make it.
-        let says = format!("{} does not exist yet; the first start makes it", file.display());
+        let says = format!(
+            "{} does not exist yet; the first start creates it",
+            file.display()
+        );
         report.add(Finding::warn(
             "reach",
             says,
@@ -37,18 +40,18 @@ pub(crate) async fn examine(
         Err(error) => report.add(Finding::fail(
             "reach",
             format!("{}: {error}", file.display()),
-            "check the path in DATABASE_URL, and that this user may write the file and its folder",
+            "check the path in DATABASE_URL, and that this user can write the file and its folder",
         )),
     }
 }
 
 fn place(settings: &Deployment) -> Finding {
-    let says = "SQLite: one process on one machine, and no limit to keep";
+    let says = "SQLite: one process on one machine, without a connection limit";
     match settings.environment {
         Environment::Production => Finding::warn(
             "pooler",
-            format!("{says}; in a container the file must lie on a volume"),
-            "set DATABASE_URL to a PostgreSQL where more than one instance is to run",
+            format!("{says}; in a container the file must be on a volume"),
+            "set DATABASE_URL to a PostgreSQL to run more than one instance",
         ),
         _ => Finding::pass("pooler", says),
     }

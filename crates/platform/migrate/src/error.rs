@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! The ways in which a run fails.
 
 use std::path::PathBuf;
 use std::time::Duration;

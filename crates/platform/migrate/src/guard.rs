@@ -1,4 +1,4 @@
-//! Checks, before and after each migration, that the lock is still ours.
+//! Checks before and after each migration that this run still holds the lock.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! Lets one run at a time through.
+//! The advisory lock that lets one run change the schema at a time.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -151,7 +151,7 @@ async fn try_lock(pool: &PgPool) -> Result<bool, sqlx::Error> {
         .try_get(0)
 }
 
-/// Says who holds the lock, for whoever has to find out why it does not end.
+/// Describes the holder of the lock, so that an operator can find out why it does not end.
 async fn holder(pool: &PgPool) -> String {
     let sql = format!(
         "select pid, coalesce(application_name, '') from pg_locks left join pg_stat_activity using (pid) where {}",
@@ -195,7 +195,7 @@ async fn beside(options: &SqliteConnectOptions, settings: &Settings) -> Result<L
             }
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
             Err(TryLockError::WouldBlock) if !backoff.fits(settings.wait) => {
-                let holder = format!("whoever has {} open", path.display());
+                let holder = format!("the program that has {} open", path.display());
                 return Err(Error::Locked {
                     waited: backoff.waited(),
                     holder,

@@ -1,4 +1,4 @@
-//! Refuses transaction poolers, where a session's lock would stay behind with somebody else.
+//! Rejects transaction poolers, where the lock would stay on another client's server connection.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One run: wait for the lock, change the schema, give the lock back.
+//! One run: waits for the lock, changes the schema, releases the lock.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a run needs to know.
+//! The settings of a run: URL, waiting time and timeouts.
 
 use std::time::Duration;
 

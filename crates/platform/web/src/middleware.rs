@@ -1,4 +1,4 @@
-//! What every request passes through. The service's `app.rs` wraps them; from the outside in:
+//! The middleware of every request. The service's `app.rs` wraps them; from the outside in:
 //!
 //! | middleware | what it does |
 //! |---|---|

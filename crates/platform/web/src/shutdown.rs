@@ -1,4 +1,4 @@
-//! When the service stops, and how.
+//! Graceful shutdown: the signals, and closing the database connections.
 
 use berth_database::Database;
 

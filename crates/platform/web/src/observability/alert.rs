@@ -1,4 +1,4 @@
-//! What there is to warn of, with what to do about it.
+//! Alerts: the conditions an operator should know, with remedies.
 
 use std::time::Duration;
 

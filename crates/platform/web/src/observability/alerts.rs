@@ -1,3 +1,5 @@
+//! Watches the pool between two looks and decides which alerts are logged.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -86,7 +88,7 @@ impl AlertRules {
             reported
         };
         let (refused, share) = (after.refused - before.refused, status.share);
-        let seen = || format!("{refused} attempts to connect were refused; our share is {share}");
+        let seen = || format!("{refused} connection attempts were refused; the share is {share}");
         if tell(Cause::Refused, refused, &seen) {
             before.refused = after.refused;
         }
@@ -100,7 +102,7 @@ impl AlertRules {
             let seen = || {
                 let (millis, label) = (last.idle.as_millis(), &last.label);
                 format!(
-                    "{idle} times a connection lay idle inside a transaction, last for {millis} ms in {label}"
+                    "a connection was idle in a transaction {idle} times, last for {millis} ms in {label}"
                 )
             };
             if tell(Cause::IdleInTransaction, idle, &seen) {
@@ -162,7 +164,7 @@ impl AlertRules {
         all
     }
 
-    /// Tells of those that were named and did come back, and counts those that nobody was reported of.
+    /// Reports the named leases that have ended, and counts those that were never reported.
     fn back(&mut self, now: Duration, known: BTreeMap<u64, Long>) -> Vec<Warning> {
         let mut back: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (slot, lease) in known {
@@ -180,7 +182,7 @@ impl AlertRules {
         for (route, names) in back {
             let count = names.len() as u64;
             if let Some(left_out) = self.throttle.admit(now, Cause::LeaseReturned, &route, count) {
-                let seen = format!("connections came back: {}", listed(&names));
+                let seen = format!("connections released after a long lease: {}", listed(&names));
                 all.push(Warning::new(Cause::LeaseReturned, seen, left_out));
             }
         }
@@ -406,7 +408,7 @@ mod tests {
             most_urgent(status, holders, &settings()).map(|alert| alert.cause)
         };
         status.consecutive_refusals = 4;
-        assert_eq!(most_urgent(&status, &[]), None, "nobody waits for one");
+        assert_eq!(most_urgent(&status, &[]), None, "no caller waits");
         status.last_connect_error = Some(berth_database::Reason::NoAnswer);
         status.last_success = Some(Duration::from_millis(10));
         assert_eq!(most_urgent(&status, &[]), None, "others are served");

@@ -1,4 +1,4 @@
-//! What runs beside the server: the monitor, the check for pending migrations, metrics on a port of their own.
+//! Background tasks: the monitor, the check for pending migrations, metrics on a separate port.
 
 use std::io;
 use std::net::TcpListener;

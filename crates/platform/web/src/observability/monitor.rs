@@ -38,7 +38,7 @@ impl Monitor {
         &self.history
     }
 
-    /// What counts as high use, and as held for long.
+    /// The thresholds of high usage and long leases.
     pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }

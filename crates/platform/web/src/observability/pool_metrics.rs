@@ -9,7 +9,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
-/// The pool's numbers, all from one snapshot, taken when somebody scrapes and not before.
+/// The pool's numbers, all from one snapshot, taken at each scrape.
 ///
 /// What OpenTelemetry has a name for is called so, written as Prometheus writes it; the rest is `berth_`.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error
         ),
         (
             "db_pool_instances",
-            "Instances that share the limit, as far as known",
+            "Instances that share the limit, as last counted",
             status.instances as usize,
         ),
     ];
@@ -105,7 +105,7 @@ fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error
     }
     families.gauge(
         "db_pool_oldest_wait_seconds",
-        "How long the eldest waiting caller has waited",
+        "How long the oldest waiting caller has waited",
         status.oldest_wait.as_secs_f64(),
     )?;
     families.histogram(
@@ -120,7 +120,7 @@ fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error
     )?;
     families.histogram(
         "db_client_connection_create_time_seconds",
-        "How long opening a connection took",
+        "How long connection attempts took",
         &status.opens,
     )
 }
@@ -134,12 +134,12 @@ fn events(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
     )?;
     families.counter(
         "db_pool_rejected",
-        "Callers turned away at once because too many waited",
+        "Callers rejected at once because too many waited",
         totals.rejected,
     )?;
     families.counter(
         "db_pool_refusals",
-        "Attempts to connect that the pooler or server refused",
+        "Connection attempts that the pooler or server refused",
         totals.refused,
     )?;
     let connections = [
@@ -154,7 +154,7 @@ fn events(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
     ];
     families.counters(
         "db_pool_connection_events",
-        "What happened to connections",
+        "Events of connections, by kind",
         "event",
         &connections,
     )?;
@@ -171,12 +171,12 @@ fn events(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
     )?;
     families.counter(
         "db_pool_retries",
-        "Statements run again because their connection was found dead",
+        "Statements retried because their connection was lost",
         totals.retried,
     )?;
     families.counter(
         "db_pool_idle_in_transaction",
-        "Times a connection lay idle inside a transaction for more than 50 ms",
+        "Times a connection was idle in a transaction for more than 50 ms",
         totals.idle_in_transaction,
     )
 }

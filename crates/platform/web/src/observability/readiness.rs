@@ -10,7 +10,7 @@ use serde::Serialize;
 /// Evidence older than this is refreshed when somebody asks. A connection that lay idle for longer than
 /// `database.validate_after_idle` (30 s) is asked for a sign of life before it counts as evidence.
 const STALE: Duration = Duration::from_secs(35);
-/// The longest that refreshing may take; nobody waits for it.
+/// The longest that refreshing may take; no request waits for it.
 const PROBE: Duration = Duration::from_secs(5);
 
 /// Whether this process should be sent requests, judged by what is known already.

@@ -1,4 +1,4 @@
-//! The types of problems that the platform has, and the pages that explain them.
+//! The platform's problem types, and the pages that explain them.
 
 use actix_web::{HttpResponse, web};
 

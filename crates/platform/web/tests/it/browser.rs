@@ -1,4 +1,4 @@
-//! The page in a real browser, while the pool is saturated. What it looks like is kept for whoever wants to see.
+//! The page in a real browser, while the pool is saturated. The test keeps a screenshot.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

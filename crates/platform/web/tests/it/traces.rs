@@ -1,4 +1,4 @@
-//! One trace from whoever calls us to whomever we ask.
+//! A trace continues from the caller to the services that this one calls.
 
 use reqwest::{Method, StatusCode};
 

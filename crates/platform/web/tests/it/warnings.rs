@@ -42,7 +42,7 @@ async fn a_leaked_lease_is_named_and_named_again_when_it_comes_back() {
     );
 
     leaking.abort();
-    eventually(async || !log::containing(&["came back", "the-leak"]).is_empty()).await;
+    eventually(async || !log::containing(&["released after a long lease", "the-leak"]).is_empty()).await;
     eventually(async || site.json("/health/db-pool").await["checked_out"] == 0).await;
     assert_eq!(
         log::containing(&["held for long", "the-leak"]).len(),
@@ -102,7 +102,7 @@ async fn refusals_and_the_queue_behind_them_are_warned_of() {
         clients.spawn(site.request(Method::GET, "/slow").send());
     }
     eventually(async || {
-        !log::containing(&["attempts to connect were refused", "#too-many-connections"]).is_empty()
+        !log::containing(&["connection attempts were refused", "#too-many-connections"]).is_empty()
     })
     .await;
     eventually(async || !log::containing(&["callers wait for a connection", "#waiting"]).is_empty()).await;
