@@ -191,7 +191,7 @@ async fn a_full_pooler_is_waited_out_and_then_reported() {
     let database = migrated().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(0));
     let report = report(&limiter.url(), &[]).await;
-    assert_found(&report, "reach", Level::Fail, "every connection is taken");
+    assert_found(&report, "reach", Level::Fail, "every connection");
     assert_found(&report, "budget", Level::Pass, "reserved");
 }
 
@@ -206,7 +206,7 @@ async fn each_way_of_not_getting_in_has_its_own_advice() {
         (password, "check user and password"),
         (name, "check the name after the last /"),
         (port, "check host and port"),
-        (host, "check the host's name"),
+        (host, "check the host name"),
     ] {
         let report = report(&url, &[]).await;
         assert_found(&report, "reach", Level::Fail, words);
@@ -215,7 +215,7 @@ async fn each_way_of_not_getting_in_has_its_own_advice() {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_checks_is_warned_of() {
+async fn an_unverified_certificate_is_a_warning() {
     let database = migrated().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(15));
     let required = limiter.url().replace("sslmode=disable", "sslmode=require");
@@ -224,7 +224,7 @@ async fn a_certificate_that_nobody_checks_is_warned_of() {
         &report(&limiter.secure_url(), &[]).await,
         "tls",
         Level::Pass,
-        "is checked",
+        "is verified",
     );
 }
 

@@ -364,7 +364,8 @@ mod tests {
         assert_eq!(causes(&reported), [Cause::Refused, Cause::TimedOut]);
         let seen = |reported: &[Warning], at: usize| reported[at].alert.seen.clone();
         assert!(
-            seen(&reported, 0).starts_with("2 attempts") && seen(&reported, 1).starts_with("2 callers"),
+            seen(&reported, 0).starts_with("2 connection attempts")
+                && seen(&reported, 1).starts_with("2 callers"),
             "{reported:?}"
         );
         status.counters.refused = 509;

@@ -60,7 +60,7 @@ async fn a_route_that_dawdles_in_a_transaction_is_named_once_with_the_count() {
         assert!(answer.status().is_success());
     }
     eventually(async || {
-        !log::containing(&["idle inside a transaction", "POST /dawdle", "session.commit()"]).is_empty()
+        !log::containing(&["idle in a transaction", "POST /dawdle", "session.commit()"]).is_empty()
     })
     .await;
     assert_eq!(
