@@ -42,7 +42,7 @@ remove-example: ## Remove the example; the rest compiles, serves and passes its 
 upgrade: ## Upgrade crates/platform: make upgrade FROM=<git URL or folder> TO=<tag>
 	@test -n "$(FROM)" && test -n "$(TO)" || { echo "make upgrade FROM=<git URL or folder> TO=<tag>" >&2; exit 1; }
 	@$(CARGO) run --quiet --package berth-tool -- upgrade "$(FROM)" "$(TO)"
-	@$(CARGO) metadata --format-version 1 >/dev/null # enters new versions in Cargo.lock
+	@$(CARGO) update --quiet --workspace # enters the new versions in Cargo.lock
 	@$(MAKE) --no-print-directory check
 
 manifest: ## Write crates/platform/MANIFEST, for a new version of the platform
