@@ -33,6 +33,7 @@ macro_rules! on_each_store {
 mod browser;
 mod debug;
 mod edges;
+mod faults;
 mod health;
 mod load;
 mod metrics;

@@ -125,7 +125,7 @@ pub(crate) async fn migrated() -> TestDatabase {
         .await
 }
 
-fn settings(url: &str) -> Settings {
+pub(crate) fn settings(url: &str) -> Settings {
     let limit = LIMIT.to_string();
     let set = [
         ("APP_ENV", "test"),
