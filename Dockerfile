@@ -9,18 +9,19 @@ ARG RUST_VERSION=1.95
 # Cargo features of `api`, such as otlp. None by default.
 ARG FEATURES=
 
-# Nothing but the manifests, and an empty source for each target that they name. The next stage is looked up by
-# what this one produces, so it is built anew when a manifest or the lock file changes, and not for each line.
+# Only the manifests, and an empty source for each target that they name. The next stage is cached by the output of this
+# one, so it runs again when a manifest or the lock file changes, and not for each edit.
 FROM rust:${RUST_VERSION}-slim-bookworm AS manifests
 WORKDIR /src
 COPY . .
-RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/benches/*.rs' -delete \
+RUN find . -type f ! -name Cargo.toml ! -name Cargo.lock ! -path '*/benches/*.rs' ! -path '*/tests/*.rs' -delete \
     && find . -type d -empty -delete \
     && find . -name '*.rs' -exec truncate --size 0 {} + \
-    && for member in crates/* migration; do mkdir -p $member/src && touch $member/src/lib.rs; done \
+    && find crates migration -name Cargo.toml -printf '%h\n' \
+        | while read -r member; do mkdir -p "$member/src" && touch "$member/src/lib.rs"; done \
     && for binary in crates/api migration; do echo 'fn main() {}' > $binary/src/main.rs; done
 
-# Everybody else's code.
+# The dependencies.
 FROM rust:${RUST_VERSION}-slim-bookworm AS dependencies
 ARG FEATURES
 WORKDIR /src
@@ -28,7 +29,7 @@ COPY --from=manifests /src .
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     cargo build --release --locked --package api --package migration --features "${FEATURES}"
 
-# Ours. Cargo goes by the age of files, and the empty sources were newer than those of the checkout.
+# The service. Cargo compares the times of files, and the empty sources are newer than those of the checkout.
 FROM dependencies AS build
 ARG FEATURES
 COPY . .
