@@ -138,7 +138,7 @@ impl ConnectFailure {
         let seconds = after.as_secs_f64();
         Self {
             error: ConnectError::FULL,
-            message: format!("the login passed, and no server connection came free within {seconds} s"),
+            message: format!("the login passed, and no server connection became free within {seconds} s"),
         }
     }
 }

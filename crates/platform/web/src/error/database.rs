@@ -17,7 +17,7 @@ pub fn problem(error: &Error) -> Problem {
             "The connection was lost during COMMIT. Read the data before you send the request again.",
         ),
         Error::Serialization => Problem::of(&problem::CONCURRENT_CHANGE)
-            .detail("Nothing was stored. Send the request again.")
+            .detail("Changes that were not committed yet were rolled back. Send the request again.")
             .retry_after(Duration::from_secs(1)),
         Error::UniqueViolation { .. } => {
             Problem::of(&problem::CONFLICT).detail("Something with these values exists already.")
@@ -51,7 +51,7 @@ fn of_sqlstate(code: &str) -> Problem {
         "42501" => Problem::of(&problem::FORBIDDEN),
         // Lock not available.
         "55P03" => Problem::of(&problem::CONCURRENT_CHANGE)
-            .detail("Another request holds what this one needs. Nothing was stored. Send the request again.")
+            .detail("Another request holds what this one needs. Changes that were not committed yet were rolled back. Send the request again.")
             .retry_after(Duration::from_secs(1)),
         // The server takes no writes: it is a standby, or its disk is full.
         "25006" => unavailable(),
@@ -65,6 +65,6 @@ fn of_sqlstate(code: &str) -> Problem {
 
 fn unavailable() -> Problem {
     Problem::of(&problem::DATABASE_UNAVAILABLE)
-        .detail("Nothing was stored.")
+        .detail("Changes that were not committed yet were rolled back.")
         .retry_after(Duration::from_secs(2))
 }

@@ -31,7 +31,7 @@ pub static CONFLICT: ProblemType = ProblemType {
     title: "Conflict",
     detail: None,
     explanation: "The request contradicts what is stored: something with the same key exists already, or it refers \
-        to something that does not exist, or something still refers to it. Nothing was stored. Read the present \
+        to something that does not exist, or something still refers to it. Changes that were not committed yet were rolled back. Read the present \
         state and send a request that fits it.",
 };
 
@@ -41,7 +41,7 @@ pub static CONCURRENT_CHANGE: ProblemType = ProblemType {
     status: 409,
     title: "Concurrent change",
     detail: None,
-    explanation: "Another request changed the same data at the same time. Nothing was stored. Send the request again.",
+    explanation: "Another request changed the same data at the same time. Changes that were not committed yet were rolled back. Send the request again.",
 };
 
 /// 503: the database cannot be reached.
