@@ -6,4 +6,5 @@ pub(crate) mod connector;
 pub mod diagnostics;
 pub(crate) mod instances;
 pub(crate) mod password;
+pub(crate) mod set_up;
 pub(crate) mod tls_relay;

@@ -16,6 +16,7 @@ use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 use crate::connect::address::AddressChooser;
 use crate::connect::instances::{InstanceName, counts_instances};
 use crate::connect::password::PasswordSource;
+use crate::connect::set_up::SetUp;
 use crate::connect::tls_relay::{self, Relay};
 use crate::settings::{PoolerMode, Settings};
 
@@ -116,9 +117,6 @@ impl Interrupt {
     }
 }
 
-/// How often the server looks, during a statement, whether the client is still there (PostgreSQL 14).
-pub(crate) const HANG_UP_CHECK: Duration = Duration::from_millis(250);
-
 /// The server's process that serves a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backend {
@@ -158,8 +156,7 @@ enum Target {
         options: Box<PgConnectOptions>,
         password: Option<PasswordSource>,
         addresses: AddressChooser,
-        set_up: String,
-        reset: Option<String>,
+        set_up: SetUp,
     },
     Sqlite(Box<SqliteConnectOptions>),
 }
@@ -172,8 +169,7 @@ impl Connector {
                 options: Box::new(options_without_password(settings)?),
                 password: PasswordSource::of(settings),
                 addresses: AddressChooser::default(),
-                set_up: set_up(settings, instance_name),
-                reset: reset(settings, instance_name),
+                set_up: SetUp::new(settings, instance_name),
             },
         };
         Ok(Self { target })
@@ -182,7 +178,7 @@ impl Connector {
     /// The SQL that brings a connection back to what its set-up made of it; none where connections keep no state.
     pub(crate) fn reset(&self) -> Option<&str> {
         match &self.target {
-            Target::Postgres { reset, .. } => reset.as_deref(),
+            Target::Postgres { set_up, .. } => set_up.reset(),
             Target::Sqlite(_) => None,
         }
     }
@@ -198,14 +194,11 @@ impl Connector {
                 password,
                 addresses,
                 set_up,
-                ..
             } => {
                 let (mut connection, relay) = log_in(options, password.as_ref(), addresses).await?;
                 logged_in();
                 // A PgBouncer whose pool is full lets clients in and makes this statement wait.
-                let row = raw_sql(sqlx::AssertSqlSafe(set_up.as_str()))
-                    .fetch_one(&mut connection)
-                    .await?;
+                let row = set_up.run(&mut connection).await?;
                 let others: Option<i64> = row.try_get("others")?;
                 Ok(Opened {
                     backend: backend(&row)?,
@@ -323,78 +316,6 @@ fn options_without_password(settings: &Settings) -> Result<PgConnectOptions, Sql
         options = options.statement_cache_capacity(0);
     }
     Ok(options)
-}
-
-/// One statement that sets the session up and returns what is to be known about the server.
-///
-/// Start-up `options` would be refused by PgBouncer and dropped by Supavisor. Behind a transaction
-/// pooler nothing is set: it would stay on whatever server happened to serve.
-fn set_up(settings: &Settings, instance_name: Option<&InstanceName>) -> String {
-    // A new backend reads its catalogues for this, so only where instances are counted.
-    let others = match instance_name.filter(|_| counts_instances(settings)) {
-        Some(instance_name) => format!("({})", instance_name.count_sql()),
-        None => "NULL::bigint".to_owned(),
-    };
-    if settings.pooler_mode() == PoolerMode::Transaction {
-        return "SELECT NULL::int AS pid, false AS hang_up_check, current_setting('server_version') AS version, NULL::bigint AS others"
-            .to_owned();
-    }
-    format!(
-        "SELECT pg_backend_pid() AS pid, current_setting('server_version') AS version, {others} AS others, {}, \
-         coalesce(current_setting('client_connection_check_interval', true), '0') <> '0' AS hang_up_check",
-        session_settings(settings, instance_name)
-    )
-}
-
-/// What ends every kind of session state that a transaction can leave behind, whatever made it: text cannot tell what
-/// functions and triggers do. `DISCARD ALL` is not allowed here and would drop the driver's prepared statements.
-///
-/// It travels in COMMIT's own round trip and costs the server some 40 microseconds (measured with pgbench on
-/// PostgreSQL 15: 230 us for BEGIN, INSERT, COMMIT without it and 270 with it).
-fn reset(settings: &Settings, instance_name: Option<&InstanceName>) -> Option<String> {
-    // Behind a transaction pooler no session state is ours to keep or to clear.
-    if settings.pooler_mode() == PoolerMode::Transaction {
-        return None;
-    }
-    Some(format!(
-        "CLOSE ALL; UNLISTEN *; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP; DISCARD SEQUENCES; \
-         SELECT pg_advisory_unlock_all(), {DRIVER_SETTINGS}, {}",
-        session_settings(settings, instance_name)
-    ))
-}
-
-/// What sqlx sends when it connects. A pooler may have started the server's session with other values, to which
-/// RESET ALL returns.
-const DRIVER_SETTINGS: &str = "set_config('client_encoding', 'UTF8', false), set_config('DateStyle', 'ISO, MDY', false), \
-     set_config('TimeZone', 'UTC', false)";
-
-/// The settings that each connection of ours has, as columns of a SELECT.
-fn session_settings(settings: &Settings, instance_name: Option<&InstanceName>) -> String {
-    let limit = |time: Duration| match time {
-        Duration::ZERO => "0".to_owned(),
-        time => milliseconds(time).to_string(),
-    };
-    let mut wanted = vec![
-        ("statement_timeout", limit(settings.statement_timeout)),
-        (
-            "idle_in_transaction_session_timeout",
-            limit(settings.idle_in_transaction_timeout),
-        ),
-        (
-            "client_connection_check_interval",
-            milliseconds(HANG_UP_CHECK).to_string(),
-        ),
-    ];
-    if let Some(instance_name) = instance_name {
-        wanted.push(("application_name", instance_name.name().to_owned()));
-    }
-    let columns = wanted.iter().map(|(name, value)| {
-        let (name, value) = (quoted(name), quoted(value));
-        format!(
-            "CASE WHEN current_setting({name}, true) IS NOT NULL THEN set_config({name}, {value}, false) END"
-        )
-    });
-    columns.collect::<Vec<_>>().join(", ")
 }
 
 /// A time as the server's settings take it: never 0, which would switch the limit off, and at most 24 days.

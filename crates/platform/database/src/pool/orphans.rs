@@ -6,7 +6,7 @@
 //!
 //! - Over another connection of the pool, the next that is idle, released or opened, with `pg_terminate_backend`. The
 //!   protocol's own cancel request needs a secret that sqlx keeps to itself.
-//! - By the server, which looks for hung-up clients every [`HANG_UP_CHECK`](crate::connect::connector::HANG_UP_CHECK).
+//! - By the server, which looks for hung-up clients every [`HANG_UP_CHECK`](crate::connect::set_up::HANG_UP_CHECK).
 //!   Where it cannot, `statement_timeout` ends the statement.
 //!
 //! The slot is free when the first of them has happened.
@@ -20,7 +20,8 @@ use super::connect::CloseGuard;
 use super::lease::{Lease, PooledConnection};
 use super::state::State;
 use super::{Pool, spawn};
-use crate::connect::connector::{Backend, HANG_UP_CHECK};
+use crate::connect::connector::Backend;
+use crate::connect::set_up::HANG_UP_CHECK;
 use berth_pool::{ReleaseOutcome, SlotId};
 
 /// Time for a hang-up to reach the server and for its backend to end once it has noticed.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use berth_database::{Database, Error, Outcome, Reason, SessionOptions};
-use berth_testkit::{Certificate, Cluster, Limiter, LimiterOptions, Phase, PoolerKind, Refusal, eventually};
+use berth_testkit::{
+    Action, Certificate, Cluster, Limiter, LimiterOptions, Phase, PoolerKind, Refusal, Times, Trigger,
+    eventually,
+};
 use futures_util::future::join_all;
 use sea_orm::ConnectionTrait;
 
@@ -233,4 +236,29 @@ async fn a_session_that_the_server_ended_for_idling_leaves_its_neighbours_alone(
     let after = number(&pool.reader(), "SELECT pg_backend_pid()").await.unwrap();
     assert_eq!(after, pid, "the idle connection is kept");
     pool.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_refuses_a_setting_of_the_set_up_is_used_without_it() {
+    for (words, code) in [
+        ("client_connection_check_interval", "22023"),
+        ("client_connection_check_interval", "42501"),
+    ] {
+        let server = Cluster::shared().await.database().await;
+        let limiter = Limiter::start(&server, LimiterOptions::limit(3));
+        let refusal = Refusal::new(code, "not on this server");
+        limiter.arm_times(Trigger::Statement(words), Action::Error(refusal), Times::Always);
+        let database = Database::new(settings(&limiter.url(), 3)).unwrap();
+        database.ready(Duration::from_secs(5)).await.unwrap();
+        for _ in 0..3 {
+            let session = database.session(SessionOptions::new("works"));
+            session
+                .execute_unprepared("SET app.tenant = 'alice'")
+                .await
+                .unwrap();
+            session.end(Outcome::Commit).await.unwrap();
+        }
+        assert_eq!(limiter.counts().startups, 1, "{code}: the connection is kept");
+        database.close(Duration::from_secs(5)).await.unwrap();
+    }
 }
