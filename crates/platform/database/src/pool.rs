@@ -165,6 +165,19 @@ impl Pool {
         self.lock().outdated = Some(Instant::now());
     }
 
+    /// Notes that the connection of a session was terminated, and returns whether those of others were within the same
+    /// second: then the reason is an administrator or a stopping server, not the statement.
+    pub(crate) fn note_termination<T>(&self, session: &T) -> bool {
+        const TOGETHER: Duration = Duration::from_secs(1);
+        let session = std::ptr::from_ref(session).addr();
+        let mut state = self.lock();
+        let now = Instant::now();
+        state.terminations.retain(|(_, at)| now - *at < TOGETHER);
+        let others = state.terminations.iter().any(|(other, _)| *other != session);
+        state.terminations.push((session, now));
+        others
+    }
+
     /// The SQL that clears a session's state after its transaction.
     pub(crate) fn reset(&self) -> Option<&str> {
         self.connector.reset()

@@ -14,7 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
 use crate::connect::address::AddressChooser;
-use crate::connect::instances::{InstanceName, counts_instances};
+use crate::connect::instances::InstanceName;
 use crate::connect::password::PasswordSource;
 use crate::connect::set_up::SetUp;
 use crate::connect::tls_relay::{self, Relay};

@@ -37,6 +37,8 @@ pub(super) struct State {
     pub(super) server: Option<Server>,
     pub(super) counters: Counters,
     pub(super) orphans: Vec<Orphan>,
+    /// The sessions that an administrator's command ended lately, by address, with the time.
+    pub(super) terminations: Vec<(usize, Instant)>,
     /// Connections made before are closed when they are released.
     pub(super) outdated: Option<Instant>,
     pub(super) waits: Histogram,
@@ -74,6 +76,7 @@ impl State {
             server: None,
             counters: Counters::default(),
             orphans: Vec::new(),
+            terminations: Vec::new(),
             outdated: None,
             waits: Histogram::default(),
             uses: Histogram::default(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use berth_pool::Access;
 use sea_orm::{AccessMode, DbBackend, DbErr, IsolationLevel, TransactionOptions};
 
-use super::error::{Failure, Resend, Sent};
+use super::error::{Failure, RETRIES, Resend, Sent};
 use super::in_flight::{Level, TransactionState};
 use super::inner::SessionInner;
 use crate::connect::connector::{milliseconds, quoted};
@@ -16,8 +16,6 @@ use crate::settings::PoolerMode;
 
 /// PostgreSQL cuts names after as many bytes.
 const LONGEST_NAME: usize = 63;
-/// How often BEGIN is sent again on another connection.
-const RETRIES: u32 = 5;
 
 impl SessionInner {
     /// Begins the session's transaction on a new lease. `then` follows in the same round trip.
@@ -37,7 +35,9 @@ impl SessionInner {
             let sql = begin(self, options, self.remaining()?)? + then;
             match self.send(state, &sql, Sent::Begin).await {
                 Ok(()) => break,
-                Err(Failure::Lost(Resend::Allowed)) if attempt < RETRIES => self.start_again(state),
+                Err(Failure::Lost(resend)) if resend != Resend::Forbidden && attempt < RETRIES => {
+                    self.start_again(state);
+                }
                 Err(failure) => {
                     // Part of it may have taken effect: the connection is in an unknown state.
                     if let Some(lease) = state.lease.as_mut() {

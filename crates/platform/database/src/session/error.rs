@@ -12,6 +12,9 @@ use crate::error::Error;
 /// A connection that was closed while it was idle shows that at the first statement, and within this time.
 const LOST_BEFORE: Duration = Duration::from_millis(100);
 
+/// How often a statement is sent again where it is not the reason for the loss.
+pub(super) const RETRIES: u32 = 5;
+
 /// Why an attempt to run a statement failed.
 #[derive(Debug)]
 pub(super) enum Failure {
@@ -24,8 +27,32 @@ pub(super) enum Failure {
 /// Whether the statement may be sent again, on another connection and unseen by the caller.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Resend {
+    /// Once.
     Allowed,
+    /// Several times: the sessions of others were ended as well, so the statement is not the reason.
+    Uncounted,
     Forbidden,
+}
+
+/// How often a statement was sent again.
+#[derive(Debug, Default)]
+pub(super) struct Resends {
+    counted: bool,
+    uncounted: u32,
+}
+
+impl Resends {
+    /// Counts one more attempt, if it is allowed.
+    pub(super) fn admit(&mut self, resend: Resend) -> bool {
+        match resend {
+            Resend::Allowed => !std::mem::replace(&mut self.counted, true),
+            Resend::Uncounted if self.uncounted < RETRIES => {
+                self.uncounted += 1;
+                true
+            }
+            Resend::Uncounted | Resend::Forbidden => false,
+        }
+    }
 }
 
 impl From<Failure> for DbErr {
@@ -125,4 +152,13 @@ pub(super) fn resend(error: &SqlxError, sent: Sent, was_idle: bool, took: Durati
     } else {
         Resend::Forbidden
     }
+}
+
+/// Whether an administrator's command, or the statement itself by such a command, has ended the session.
+pub(super) fn is_termination(error: &SqlxError) -> bool {
+    error
+        .as_database_error()
+        .and_then(|error| error.code())
+        .as_deref()
+        == Some("57P01")
 }

@@ -7,7 +7,7 @@ use sqlx::Error as SqlxError;
 use tracing::Instrument;
 
 use super::classify;
-use super::error::{Failure, Meaning, Resend, Sent, meaning, resend};
+use super::error::{Failure, Meaning, Resend, Resends, Sent, is_termination, meaning, resend};
 use super::in_flight::{InFlight, TransactionState};
 use super::inner::SessionInner;
 use super::query::{self, Job};
@@ -29,16 +29,13 @@ impl SessionInner {
     pub(super) async fn run<J: Job>(&self, depth: usize, sql: &str, job: &J) -> Result<J::Output, DbErr> {
         let kind = self.admit(depth, sql)?;
         let mut state = self.enter(depth).await?;
-        let mut resent = false;
+        let mut resends = Resends::default();
         loop {
             let first = state.is_bare();
             self.prepare(&mut state, kind).await?;
             let sent = self.sent(&state, first);
             match self.step(&mut state, sql, sent, job).await {
-                Err(Failure::Lost(Resend::Allowed)) if !resent => {
-                    resent = true;
-                    self.start_again(&mut state);
-                }
+                Err(Failure::Lost(resend)) if resends.admit(resend) => self.start_again(&mut state),
                 outcome => {
                     self.release_bare(&mut state);
                     return outcome.map_err(DbErr::from);
@@ -243,7 +240,13 @@ impl<'s> Attempt<'s> {
                     Loss::ThisConnection => ConnectionState::Gone,
                     Loss::MaybeAll => ConnectionState::Dead,
                 };
-                let again = resend(&error, self.sent, was_idle, took);
+                let mut again = resend(&error, self.sent, was_idle, took);
+                if is_termination(&error)
+                    && session.pool.note_termination(session)
+                    && self.sent != Sent::Later
+                {
+                    again = Resend::Uncounted;
+                }
                 self.in_flight.lose(state, Error::ConnectionLost);
                 Err(Failure::Lost(again))
             }

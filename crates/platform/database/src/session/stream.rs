@@ -14,7 +14,7 @@ use tracing::Instrument;
 
 use super::classify::StatementKind;
 use super::decodable::decodable;
-use super::error::{Failure, Resend, Sent};
+use super::error::{Failure, Resends, Sent};
 use super::execute::Attempt;
 use super::in_flight::TransactionState;
 use super::inner::SessionInner;
@@ -108,7 +108,7 @@ impl SessionInner {
             return Err(Error::SessionClosed.into());
         }
         self.clean_up(&mut state).await?;
-        let mut resent = false;
+        let mut resends = Resends::default();
         loop {
             let first = state.is_bare();
             self.prepare(&mut state, kind).await?;
@@ -125,8 +125,7 @@ impl SessionInner {
                 () = self.closed() => Err(Error::SessionClosed.into()),
             };
             match outcome {
-                Err(Failure::Lost(Resend::Allowed)) if !resent && !reading.seen => {
-                    resent = true;
+                Err(Failure::Lost(resend)) if !reading.seen && resends.admit(resend) => {
                     self.start_again(&mut state);
                 }
                 outcome => {
