@@ -14,6 +14,7 @@ mod state;
 pub(crate) mod status;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -165,17 +166,19 @@ impl Pool {
         self.lock().outdated = Some(Instant::now());
     }
 
-    /// Notes that the connection of a session was terminated, and returns whether those of others were within the same
-    /// second: then the reason is an administrator or a stopping server, not the statement.
+    /// Notes that the connection of a session was terminated, and returns whether those of two others were within the
+    /// same second: then the reason is an administrator or a stopping server, not the statement.
     pub(crate) fn note_termination<T>(&self, session: &T) -> bool {
         const TOGETHER: Duration = Duration::from_secs(1);
         let session = std::ptr::from_ref(session).addr();
         let mut state = self.lock();
         let now = Instant::now();
         state.terminations.retain(|(_, at)| now - *at < TOGETHER);
-        let others = state.terminations.iter().any(|(other, _)| *other != session);
+        let others = state.terminations.iter().map(|(other, _)| *other);
+        let others: HashSet<_> = others.filter(|other| *other != session).collect();
+        let several = others.len() >= 2;
         state.terminations.push((session, now));
-        others
+        several
     }
 
     /// The SQL that clears a session's state after its transaction.

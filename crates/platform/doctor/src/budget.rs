@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(finding.level, Level::Fail);
         assert_eq!(
             finding.change.unwrap().split(',').next(),
-            Some("run 13 instances at most")
+            Some("run at most 13 instances")
         );
     }
 

@@ -372,7 +372,10 @@ mod tests {
         assert!(rules.check(at(2), &status, &[]).is_empty(), "one a minute");
         let reported = rules.check(at(61), &status, &[]);
         assert_eq!(causes(&reported), [Cause::Refused]);
-        assert!(seen(&reported, 0).starts_with("500 attempts"), "{reported:?}");
+        assert!(
+            seen(&reported, 0).starts_with("500 connection attempts"),
+            "{reported:?}"
+        );
         assert!(rules.check(at(200), &status, &[]).is_empty());
     }
 
