@@ -86,7 +86,7 @@ async fn agree(migrated: &Settings, built: &Settings, queries: &[&str]) {
     build(&built).await;
     for query in queries {
         let (migrated, built) = (rows(&migrated, query).await, rows(&built, query).await);
-        assert!(migrated.len() > 1, "the query finds too little: {migrated:?}");
+        assert!(migrated.len() > 1, "the query finds too little: {migrated:?}"); // sample
         let only = |one: &BTreeSet<String>, other| one.difference(other).cloned().collect::<Vec<_>>();
         assert_eq!(
             (only(&migrated, &built), only(&built, &migrated)),
