@@ -31,8 +31,10 @@ impl SessionInner {
             Access::Write
         };
         for attempt in 0.. {
-            state.lease = Some(self.lease(access).await?);
+            let lease = self.lease(access).await?;
+            // Before the lease is the state's: an error here releases it.
             let sql = begin(self, options, self.remaining()?)? + then;
+            state.lease = Some(lease);
             match self.send(state, &sql, Sent::Begin).await {
                 Ok(()) => break,
                 Err(Failure::Lost(resend)) if resend != Resend::Forbidden && attempt < RETRIES => {
