@@ -1,4 +1,4 @@
-//! Alerts: the conditions an operator should know, with remedies.
+//! Alerts: conditions that need an operator's attention, with remedies.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::settings::Monitor as Settings;
 
-/// Within this time after a success a failed connection attempt is not an outage.
+/// A failed connection attempt this soon after a successful one is not an outage.
 const RECENT: Duration = Duration::from_secs(5);
 
-/// A condition that an operator should know of, and what to do about it.
+/// A condition that needs an operator's attention.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Alert {
     pub(crate) cause: Cause,
@@ -24,7 +24,7 @@ pub(crate) struct Alert {
 
 /// The causes of alerts, most urgent first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(into = "&str")]
 pub(crate) enum Cause {
     Permanent,
     Banned,
@@ -41,7 +41,7 @@ pub(crate) enum Cause {
 
 impl Cause {
     pub(crate) fn alert(self, seen: impl Into<String>) -> Alert {
-        let (remedy, see) = self.text();
+        let (_, see, remedy) = self.text();
         Alert {
             cause: self,
             seen: seen.into(),
@@ -50,90 +50,95 @@ impl Cause {
         }
     }
 
-    /// The same name as in JSON.
+    /// The name in JSON and in the log.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Permanent => "permanent",
-            Self::Banned => "banned",
-            Self::Unreachable => "unreachable",
-            Self::TimedOut => "timed_out",
-            Self::Refused => "refused",
-            Self::LongLease => "long_lease",
-            Self::LeaseReturned => "lease_returned",
-            Self::Waiting => "waiting",
-            Self::HighUse => "high_use",
-            Self::IdleInTransaction => "idle_in_transaction",
-            Self::SlowRequest => "slow_request",
-        }
+        self.text().0
     }
 
-    /// The remedy and the section of the documentation: the log, the status routes and the page share them.
-    fn text(self) -> (&'static str, &'static str) {
+    /// The name, the section of the documentation, and the remedy.
+    fn text(self) -> (&'static str, &'static str, &'static str) {
         match self {
             Self::Permanent => (
+                "permanent",
+                "docs/troubleshooting.md#permanent",
                 "No attempt will succeed until it is corrected: check database.url, its password and its TLS settings, \
                  then restart.",
-                "docs/troubleshooting.md#permanent",
             ),
             Self::Banned => (
+                "banned",
+                "docs/troubleshooting.md#banned",
                 "The pooler has banned this address after failed logins. Correct the password first, then wait two \
                  minutes; each further attempt prolongs the ban.",
-                "docs/troubleshooting.md#banned",
             ),
             Self::Unreachable => (
+                "unreachable",
+                "docs/troubleshooting.md#unreachable",
                 "Requests that need the database fail until it answers; the pool keeps probing. Check that the \
                  server or pooler runs and can be reached from here.",
-                "docs/troubleshooting.md#unreachable",
             ),
             Self::TimedOut => (
+                "timed_out",
+                "docs/troubleshooting.md#timeouts",
                 "Find what holds the connections at /debug/db-pool; shorten slow statements; raise database.pool_size and \
                  database.max_overflow if the share allows it.",
-                "docs/troubleshooting.md#timeouts",
             ),
             Self::Refused => (
+                "refused",
+                "docs/troubleshooting.md#too-many-connections",
                 "Clients outside this service use the limit, or database.limit is set higher than it is. See which are \
                  connected at /debug/db-pool, then lower database.limit or raise database.reserve.",
-                "docs/troubleshooting.md#too-many-connections",
             ),
             Self::LongLease => (
-                "Look at its route: commit the session before slow work, and give statements a deadline.",
+                "long_lease",
                 "docs/troubleshooting.md#leaks",
+                "Look at its route: commit the session before slow work, and give statements a deadline.",
             ),
             Self::LeaseReturned => (
-                "It was slow, not leaked: look at what its route does while it holds a connection.",
+                "lease_returned",
                 "docs/troubleshooting.md#leaks",
+                "It was slow, not leaked: look at what its route does while it holds a connection.",
             ),
             Self::Waiting => (
+                "waiting",
+                "docs/troubleshooting.md#waiting",
                 "Short waits are normal with a small share. If they grow, look for slow statements and long leases before \
                  raising the limit.",
-                "docs/troubleshooting.md#waiting",
             ),
             Self::HighUse => (
+                "high_use",
+                "docs/troubleshooting.md#high-use",
                 "There is little room for a burst: look for slow statements and long leases, or give this process more of \
                  the limit.",
-                "docs/troubleshooting.md#high-use",
             ),
             Self::IdleInTransaction => (
-                "Call session.commit() before anything slow that is not the database: hashing, HTTP, rendering.",
+                "idle_in_transaction",
                 "docs/troubleshooting.md#idle-in-transaction",
+                "Call session.commit() before anything slow that is not the database: hashing, HTTP, rendering.",
             ),
             Self::SlowRequest => (
+                "slow_request",
+                "docs/troubleshooting.md#slow-requests",
                 "A long wait: too few connections for the load. A long lease: a slow statement, or one for each row; the \
                  metrics of statements show which.",
-                "docs/troubleshooting.md#slow-requests",
             ),
         }
     }
 }
 
-/// The most urgent alert of one snapshot; `None` when all is well.
+impl From<Cause> for &str {
+    fn from(cause: Cause) -> Self {
+        cause.name()
+    }
+}
+
+/// The most urgent alert of one snapshot.
 pub(crate) fn most_urgent(status: &Status, holders: &[Holder], settings: &Settings) -> Option<Alert> {
-    let usage_warning_ratio = || Cause::HighUse.alert(usage_text(status));
+    let high_use = || Cause::HighUse.alert(usage_text(status));
     broken(status)
         .or_else(|| refused(status))
         .or_else(|| held_long(holders, settings.leak_detection_threshold))
         .or_else(|| waiting(status))
-        .or_else(|| (in_use(status) > settings.usage_warning_ratio).then(usage_warning_ratio))
+        .or_else(|| (in_use(status) > settings.usage_warning_ratio).then(high_use))
 }
 
 pub(super) fn broken(status: &Status) -> Option<Alert> {
@@ -165,7 +170,7 @@ fn refused(status: &Status) -> Option<Alert> {
     (refusals > 0 && wanted).then(|| Cause::Refused.alert(seen()))
 }
 
-/// Without routes: `/debug/db-pool` shows them to those who may see them.
+/// Names no routes: this text is public, and `/debug/db-pool` shows the routes to operators.
 fn held_long(holders: &[Holder], leak_detection_threshold: Duration) -> Option<Alert> {
     let long = || {
         holders

@@ -1,4 +1,4 @@
-//! Looks at the pool at an interval and logs warnings.
+//! Checks the pool at an interval and logs warnings.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use super::history::History;
 use super::throttle::Throttle;
 use crate::settings::Monitor as Settings;
 
-/// Warns of what an operator should know before users tell.
+/// Logs warnings about the pool and about slow requests.
 ///
-/// Each warning says what is seen, what to do, and where more about it stands; each cause warns once a minute, and each
-/// route of its own causes, with the count of what was left out.
+/// Each warning names what was observed, the remedy and the section of the documentation. A cause warns once a minute,
+/// per route if it concerns a route, with the count of occurrences that were not logged.
 #[derive(Clone, Debug)]
 pub struct Monitor {
     settings: Settings,
@@ -33,7 +33,7 @@ impl Monitor {
         }
     }
 
-    /// The pool over the last minutes.
+    /// The pool's numbers over the last minutes.
     pub(crate) fn history(&self) -> &History {
         &self.history
     }
@@ -43,7 +43,7 @@ impl Monitor {
         &self.settings
     }
 
-    /// Looks at the pool until it is dropped. A look takes one lock for some microseconds and no slot.
+    /// Checks the pool until the future is dropped. A check holds one lock for some microseconds, and no slot.
     pub(crate) async fn run(self, database: Database) {
         let mut rules = AlertRules::new(self.settings.clone());
         let mut ticks = tokio::time::interval(self.settings.interval);
@@ -58,7 +58,7 @@ impl Monitor {
         }
     }
 
-    /// Notes how long a request took, and where it was slow, what it cost in the database.
+    /// Logs a request that was slow, with its cost in the database.
     pub(crate) fn request_ended(
         &self,
         method: &str,

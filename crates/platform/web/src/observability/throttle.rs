@@ -19,7 +19,7 @@ struct LastWarning {
 }
 
 impl Throttle {
-    /// How many were left out since the last one that was last, if another one may be.
+    /// Returns the count left out since the last warning, if another warning is due.
     pub(super) fn open(&mut self, now: Duration, cause: Cause, whose: &str) -> Option<u64> {
         let last = self.last(cause, whose);
         if last.at.is_some_and(|at| now < at + PAUSE) {
@@ -29,12 +29,12 @@ impl Throttle {
         Some(std::mem::take(&mut last.left_out))
     }
 
-    /// Counts those that nobody will be last of.
+    /// Counts occurrences that are not logged.
     pub(super) fn leave_out(&mut self, cause: Cause, whose: &str, count: u64) {
         self.last(cause, whose).left_out += count;
     }
 
-    /// Either of both.
+    /// Opens, or counts the occurrences as left out.
     pub(super) fn admit(&mut self, now: Duration, cause: Cause, whose: &str, count: u64) -> Option<u64> {
         let admitted = self.open(now, cause, whose);
         if admitted.is_none() {
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_a_minute_and_cause_with_the_count_of_the_others() {
+    fn a_cause_warns_once_a_minute_with_the_count_left_out() {
         let mut throttle = Throttle::default();
         let at = Duration::from_secs;
         assert_eq!(throttle.admit(at(0), Cause::Waiting, "", 1), Some(0));
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn one_route_does_not_silence_another() {
+    fn routes_are_throttled_apart() {
         let mut throttle = Throttle::default();
         let now = Duration::ZERO;
         assert_eq!(throttle.admit(now, Cause::SlowRequest, "GET /a", 1), Some(0));
