@@ -90,7 +90,6 @@ async fn a_server_without_a_pooler_passes_everything() {
     let report = report(&database.url(), &[]).await;
     assert_eq!(report.worst, Level::Pass, "{report}");
     assert_found(&report, "pooler", Level::Pass, "no pooler");
-    assert_found(&report, "prepared", Level::Pass, "outlive");
     assert_found(&report, "timeouts", Level::Pass, "statement 30 s");
     assert_found(&report, "name", Level::Pass, "berth/");
     assert_found(&report, "budget", Level::Pass, "13 of 15");
@@ -113,16 +112,26 @@ async fn transaction_mode_taken_for_another_fails_and_says_what_to_set() {
     let options = PgBouncerOptions::default().pool_mode(PoolMode::Transaction);
     let pgbouncer = PgBouncer::start(Cluster::shared().await, options).await;
     let url = pgbouncer.url(&database);
-    let mistaken = report(&url, &[]).await;
-    assert_found(&mistaken, "pooler", Level::Fail, "DB_POOLER=transaction");
-    assert_found(&mistaken, "prepared", Level::Fail, "gone in the next transaction");
+    for set in ["session", "direct"] {
+        let mistaken = report(&url, &[("DB_POOLER", set)]).await;
+        assert_found(&mistaken, "pooler", Level::Fail, "set DB_POOLER=auto");
+    }
+    for set in ["transaction", "auto"] {
+        let right = report(&url, &[("DB_POOLER", set), ("DB_INSTANCES", "2")]).await;
+        assert_found(&right, "pooler", Level::Pass, "transaction mode");
+        assert_found(&right, "timeouts", Level::Pass, "set in each transaction");
+        assert_found(&right, "budget", Level::Pass, "instances (2)");
+        assert_found(&right, "migrations", Level::Warn, "session pooler");
+    }
+    let uncounted = report(&url, &[]).await;
+    assert_found(&uncounted, "budget", Level::Warn, "set DB_INSTANCES");
+}
 
-    let told = report(&url, &[("DB_POOLER", "transaction"), ("DB_INSTANCES", "2")]).await;
-    assert_found(&told, "pooler", Level::Pass, "transaction mode");
-    assert_found(&told, "prepared", Level::Pass, "none are used");
-    assert_found(&told, "timeouts", Level::Pass, "set in each transaction");
-    assert_found(&told, "budget", Level::Pass, "instances (2)");
-    assert_found(&told, "migrations", Level::Warn, "session pooler");
+#[tokio::test]
+async fn transaction_mode_that_is_set_for_no_pooler_is_a_warning() {
+    let database = migrated().await;
+    let report = report(&database.url(), &[("DB_POOLER", "transaction")]).await;
+    assert_found(&report, "pooler", Level::Warn, "set DB_POOLER=auto");
 }
 
 #[tokio::test]
@@ -133,7 +142,7 @@ async fn transaction_mode_is_found_out_even_where_one_server_serves_all() {
         .pool_size(1);
     let pgbouncer = PgBouncer::start(Cluster::shared().await, options).await;
     let report = report(&pgbouncer.url(&database), &[]).await;
-    assert_found(&report, "pooler", Level::Fail, "transaction mode");
+    assert_found(&report, "pooler", Level::Pass, "transaction mode");
 }
 
 #[tokio::test]
@@ -157,7 +166,7 @@ async fn nothing_stays_behind_on_the_servers_of_a_transaction_pooler() {
 
 async fn bare(url: &str) -> sqlx::PgConnection {
     let settings = settings(url, &[]);
-    berth_database::diagnostics::bare(&settings.database, &[])
+    berth_database::diagnostics::connect(&settings.database)
         .await
         .unwrap()
 }
@@ -192,6 +201,12 @@ async fn a_full_pooler_is_waited_out_and_then_reported() {
     let limiter = Limiter::start(&database, LimiterOptions::limit(0));
     let report = report(&limiter.url(), &[]).await;
     assert_found(&report, "reach", Level::Fail, "every connection");
+    assert_found(
+        &report,
+        "reach",
+        Level::Fail,
+        "in Session mode max clients are limited",
+    );
     assert_found(&report, "budget", Level::Pass, "reserved");
 }
 
@@ -259,6 +274,32 @@ async fn strangers_beyond_the_reserve_are_named() {
     assert_found(&found, "connected", Level::Warn, "3 reports");
     let reserved = report(&database.url(), &[("DB_RESERVE", "3")]).await;
     assert_found(&reserved, "connected", Level::Pass, "3 reports");
+}
+
+#[tokio::test]
+async fn an_invalid_index_is_named_with_the_remedy() {
+    let database = migrated().await;
+    let sql = "CREATE TABLE twice (id int); INSERT INTO twice VALUES (1), (1)";
+    let mut client = bare(&database.url()).await;
+    sqlx::raw_sql(sql).execute(&mut client).await.unwrap();
+    let sql = "CREATE UNIQUE INDEX CONCURRENTLY twice_id ON twice (id)";
+    sqlx::raw_sql(sql).execute(&mut client).await.unwrap_err();
+    let found = report(&database.url(), &[]).await;
+    assert_found(&found, "indexes", Level::Warn, "twice_id");
+    assert_found(&found, "indexes", Level::Warn, "REINDEX INDEX CONCURRENTLY");
+}
+
+#[tokio::test]
+async fn a_timeout_that_is_off_fails() {
+    let database = migrated().await;
+    let options = PgBouncerOptions::default().pool_mode(PoolMode::Transaction);
+    let pgbouncer = PgBouncer::start(Cluster::shared().await, options).await;
+    for url in [database.url(), pgbouncer.url(&database)] {
+        let mut settings = settings(&url, &[]);
+        settings.database.statement_timeout = Duration::ZERO;
+        let report = examine(&settings, Arguments::default()).await;
+        assert_found(&report, "timeouts", Level::Fail, "statement_timeout is 0");
+    }
 }
 
 #[tokio::test]

@@ -46,10 +46,7 @@ pub(crate) async fn query(pool: &Arc<Pool>, within: Duration) -> Option<Vec<Data
         .query_all_raw(Statement::from_string(DbBackend::Postgres, SQL))
         .await
         .ok()?;
-    let here = pool
-        .instance_name
-        .as_ref()
-        .map(crate::connect::instances::InstanceName::name);
+    let here = pool.instance();
     rows.iter()
         .map(|row| client(row, here))
         .collect::<Result<_, _>>()

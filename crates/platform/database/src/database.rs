@@ -155,10 +155,7 @@ impl Database {
 
     /// Returns the name of this instance in the server's activity view, where it has one.
     pub fn instance(&self) -> Option<&str> {
-        self.pool
-            .instance_name
-            .as_ref()
-            .map(crate::connect::instances::InstanceName::name)
+        self.pool.instance()
     }
 
     /// Denies new callers, waits for leases to end, and closes every connection.

@@ -28,6 +28,7 @@ use self::maintenance::drive;
 use self::state::State;
 use crate::connect::connector::Connector;
 use crate::connect::instances::{InstanceName, ShareBudget};
+use crate::connect::pooler_mode::ModeDetector;
 use crate::error::Error;
 use crate::pool::lease::{Lease, PooledConnection};
 use crate::pool::status::{Holder, IdleLease, Server};
@@ -181,9 +182,27 @@ impl Pool {
         several
     }
 
+    pub(crate) fn mode(&self) -> &ModeDetector {
+        self.connector.mode()
+    }
+
     /// The SQL that clears a session's state after its transaction.
     pub(crate) fn reset(&self) -> Option<&str> {
         self.connector.reset()
+    }
+
+    /// Uses all connections as behind a transaction pooler from now on, and replaces those that were set up otherwise.
+    pub(crate) fn switch_to_transaction(&self, evidence: &str) {
+        if self.mode().switch_to_transaction(evidence) {
+            self.replace_connections();
+        }
+    }
+
+    /// The name of this instance in the server's activity view, where its connections have it.
+    pub(crate) fn instance(&self) -> Option<&str> {
+        let named = self.instance_name.as_ref();
+        let named = named.filter(|_| self.mode().mode().keeps_sessions());
+        named.map(InstanceName::name)
     }
 
     /// Counts an event.

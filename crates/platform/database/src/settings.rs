@@ -32,7 +32,7 @@ pub struct Settings {
     /// Keeps connections (`pooled`) or opens one for each lease (`fresh`).
     #[garde(custom(possible_behind(self.pooler)))]
     pub strategy: Strategy,
-    /// The pooler between this process and PostgreSQL; `auto` detects it.
+    /// The pooler between this process and PostgreSQL; `auto` finds it out by experiment.
     pub pooler: Pooler,
     /// Clients that the pooler or server accepts at once, over all instances. 1 to 10000, default 15.
     #[garde(custom(between(1, 10_000)))]
@@ -187,13 +187,14 @@ impl Settings {
         }
     }
 
-    /// The mode in force: the one set, or the one guessed from the URL.
-    pub fn pooler_mode(&self) -> PoolerMode {
+    /// The mode, where no experiment is needed to know it.
+    pub(crate) fn known_mode(&self) -> Option<PoolerMode> {
         match self.pooler {
-            Pooler::Auto => self.url.guess_pooler(),
-            Pooler::Session => PoolerMode::Session,
-            Pooler::Transaction => PoolerMode::Transaction,
-            Pooler::Direct => PoolerMode::Direct,
+            _ if !self.url.is_postgres() => Some(PoolerMode::Direct),
+            Pooler::Auto => None,
+            Pooler::Session => Some(PoolerMode::Session),
+            Pooler::Transaction => Some(PoolerMode::Transaction),
+            Pooler::Direct => Some(PoolerMode::Direct),
         }
     }
 }
@@ -212,7 +213,7 @@ pub enum Strategy {
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Pooler {
-    /// Guesses from the URL: port 6543 is a transaction pooler, a pooler's host a session pooler.
+    /// Found out by experiment before anything is set on a connection.
     Auto,
     /// A pooler that gives each client a server connection for as long as it stays.
     Session,
@@ -226,12 +227,32 @@ pub enum Pooler {
 #[derive(Clone, Copy, Debug, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PoolerMode {
+    /// Not known, or not yet: connections are used as in `transaction`, which is right in every mode.
+    Unknown,
     /// A pooler that gives each client a server connection for as long as it stays.
     Session,
     /// A pooler that gives a server connection for one transaction.
     Transaction,
     /// Nothing.
     Direct,
+}
+
+impl PoolerMode {
+    /// Returns whether a connection is known to keep its server process, with settings and named statements.
+    pub fn keeps_sessions(self) -> bool {
+        matches!(self, Self::Session | Self::Direct)
+    }
+}
+
+impl From<PoolerMode> for Pooler {
+    fn from(mode: PoolerMode) -> Self {
+        match mode {
+            PoolerMode::Unknown => Self::Auto,
+            PoolerMode::Session => Self::Session,
+            PoolerMode::Transaction => Self::Transaction,
+            PoolerMode::Direct => Self::Direct,
+        }
+    }
 }
 
 /// Says how many instances share the limit.

@@ -1,6 +1,6 @@
 //! The connection budget: whether all instances together stay within the limit.
 
-use berth_database::{Instances, PoolerMode, Settings, Strategy, diagnostics};
+use berth_database::{Instances, Pooler, Settings, Strategy, diagnostics};
 
 use crate::Finding;
 
@@ -89,7 +89,7 @@ fn taken(settings: &Settings, told: u32, running: u32) -> u64 {
 }
 
 fn counts(settings: &Settings) -> bool {
-    settings.strategy == Strategy::Pooled && settings.pooler_mode() != PoolerMode::Transaction
+    settings.strategy == Strategy::Pooled && settings.pooler != Pooler::Transaction
 }
 
 #[cfg(test)]

@@ -2,53 +2,41 @@
 
 use std::time::{Duration, Instant};
 
-use berth_database::ConnectError;
-use berth_database::Settings;
-use berth_database::diagnostics::{ConnectFailure, bare};
+use berth_database::diagnostics::{self, ConnectFailure};
+use berth_database::{ConnectError, Settings};
 use sqlx::postgres::PgConnection;
 
 /// How long refusals are waited out: a connection that was just closed is often free only a moment later.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that serves statements, and how long refusals kept it waiting.
+/// A connection that serves statements.
 pub(crate) struct Connected {
     pub(crate) connection: PgConnection,
-    pub(crate) refused_for: Option<Duration>,
+    /// The last refusal before it, and how long refusals lasted.
+    pub(crate) refused: Option<(String, Duration)>,
 }
 
-/// Opens a plain connection and runs a first statement, which is what a full PgBouncer lets wait.
-pub(crate) async fn connect(
-    settings: &Settings,
-    options: &[(&str, &str)],
-) -> Result<Connected, ConnectFailure> {
+/// Opens a connection, and waits out refusals.
+pub(crate) async fn connect(settings: &Settings) -> Result<Connected, ConnectFailure> {
     let start = Instant::now();
-    let mut refused_for = None;
+    let mut refused = None;
     loop {
-        let attempt = once(settings, options).await;
-        match attempt {
-            Ok(connection) => {
-                return Ok(Connected {
-                    connection,
-                    refused_for,
-                });
-            }
+        match once(settings, TIMEOUT).await {
+            Ok(connection) => return Ok(Connected { connection, refused }),
             Err(failure) if failure.error.is_full() && start.elapsed() < TIMEOUT => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
-                refused_for = Some(start.elapsed());
+                refused = Some((failure.message, start.elapsed()));
             }
             Err(failure) => return Err(failure),
         }
     }
 }
 
-/// One attempt. A first statement without an answer counts as a refusal.
-pub(crate) async fn once(
-    settings: &Settings,
-    options: &[(&str, &str)],
-) -> Result<PgConnection, ConnectFailure> {
-    let mut connection = bare(settings, options).await?;
+/// One attempt, with a first statement, which is what a full PgBouncer lets wait. No answer to it counts as a refusal.
+pub(crate) async fn once(settings: &Settings, within: Duration) -> Result<PgConnection, ConnectFailure> {
+    let mut connection = diagnostics::connect(settings).await?;
     let statement = sqlx::raw_sql("SELECT 1").execute(&mut connection);
-    match tokio::time::timeout(TIMEOUT, statement).await {
+    match tokio::time::timeout(within, statement).await {
         Ok(answer) => answer.map(|_| connection).map_err(ConnectFailure::from),
         Err(_) => Err(ConnectFailure {
             error: ConnectError::FULL,

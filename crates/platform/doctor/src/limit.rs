@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use berth_database::ConnectError;
 use berth_database::Settings;
-use berth_database::diagnostics::{ConnectFailure, bare};
+use berth_database::diagnostics::ConnectFailure;
+use sqlx::Connection;
 use sqlx::postgres::PgConnection;
-use sqlx::{Connection, raw_sql};
 
-use crate::{Finding, clients};
+use crate::{Finding, clients, connect};
 
 /// A first statement that gets no answer for so long waits for a place.
 const WAITS: Duration = Duration::from_secs(2);
@@ -41,24 +40,13 @@ pub(crate) async fn finding(settings: &Settings, plain: &Settings) -> Finding {
 
 async fn fill(settings: &Settings, bound: usize, connected: &mut Vec<PgConnection>) -> End {
     while connected.len() < bound {
-        match connect(settings).await {
+        match connect::once(settings, WAITS).await {
             Ok(connection) => connected.push(connection),
             Err(failure) if failure.error.is_full() => return End::Full,
             Err(failure) => return End::Broken(failure),
         }
     }
     End::Bound
-}
-
-async fn connect(settings: &Settings) -> Result<PgConnection, ConnectFailure> {
-    let mut connection = bare(settings, &[]).await?;
-    match tokio::time::timeout(WAITS, raw_sql("SELECT 1").execute(&mut connection)).await {
-        Ok(answer) => answer.map(|_| connection).map_err(ConnectFailure::from),
-        Err(_) => Err(ConnectFailure {
-            error: ConnectError::FULL,
-            message: "the first statement waits".to_owned(),
-        }),
-    }
 }
 
 /// Instances of ours and others that are connected besides; the doctor's own are not counted twice.

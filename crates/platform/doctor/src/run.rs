@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use berth_database::{Pooler, PoolerMode, Settings, diagnostics};
+use berth_database::{PoolerMode, Settings, diagnostics};
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use crate::pooler::Found;
 use crate::{
-    Arguments, Finding, Report, advice, budget, clients, connect, latency, limit, migrations, pooler,
-    prepared, server, tls,
+    Arguments, Finding, Report, advice, budget, clients, connect, indexes, latency, limit, migrations,
+    pooler, server, tls,
 };
 
 /// Adds every finding that can be had. What cannot be looked at is not guessed.
@@ -19,8 +18,8 @@ pub(crate) async fn examine(
     pending: impl AsyncFnOnce(Settings) -> Result<Vec<String>, String>,
     report: &mut Report,
 ) {
-    let plain = under_own_name(settings);
-    let mut first = match connect::connect(&plain, &[]).await {
+    let mut plain = under_own_name(settings);
+    let mut first = match connect::connect(&plain).await {
         Ok(connected) => connected,
         Err(failure) => {
             report.add(advice::no_entry(&failure));
@@ -30,20 +29,14 @@ pub(crate) async fn examine(
     };
     report.add(server::connectivity(&mut first).await);
     report.add(tls::finding(&plain));
-    let found = pooler::experiment(&plain, &mut first.connection).await;
+    let mode = pooler::experiment(&plain, &mut first.connection).await;
     leave(first.connection).await;
-    report.add(pooler::finding(settings, found));
-    report.add(prepared::finding(settings, found));
-    // What a pool sets on its connections would stay on a transaction pooler's servers, for others to find.
-    let plain = match found.mode() {
-        Some(PoolerMode::Transaction) => Settings {
-            pooler: Pooler::Transaction,
-            ..plain
-        },
-        _ => plain,
-    };
+    report.add(pooler::finding(settings, mode));
+    if mode != PoolerMode::Unknown {
+        plain.pooler = mode.into();
+    }
     match diagnostics::open(&plain).await {
-        Ok(connection) => inside(settings, &plain, found, connection, report).await,
+        Ok(connection) => inside(settings, &plain, connection, report).await,
         Err(failure) => report.add(advice::no_entry(&failure)),
     }
     report.add(latency::fresh(&plain).await);
@@ -54,28 +47,23 @@ pub(crate) async fn examine(
 }
 
 /// What one connection, set up as the pool's, has to tell.
-async fn inside(
-    settings: &Settings,
-    plain: &Settings,
-    found: Found,
-    mut connection: PgConnection,
-    report: &mut Report,
-) {
+async fn inside(settings: &Settings, plain: &Settings, mut connection: PgConnection, report: &mut Report) {
     let here = &mut connection;
     let looks = [
         server::version(here).await,
-        server::capacity(settings, found, here).await,
+        server::capacity(plain, here).await,
         server::timeouts(plain, here).await,
         server::name(settings, plain, here).await,
         server::clock(here).await,
         latency::round_trip(settings, here).await,
         clients::finding(settings, here).await,
+        indexes::finding(here).await,
     ];
     for look in looks {
         report.add(look);
     }
-    report.add(budget::finding(settings));
-    report.add(budget::overlap(settings));
+    report.add(budget::finding(plain));
+    report.add(budget::overlap(plain));
     leave(connection).await;
 }
 

@@ -2,13 +2,12 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use berth_database::{PoolerMode, Settings};
+use berth_database::{Pooler, Settings};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Error, Row, raw_sql};
 
 use crate::Finding;
 use crate::connect::Connected;
-use crate::pooler::Found;
 use crate::run::or_unknown;
 
 /// The oldest version that still gets fixes.
@@ -22,12 +21,12 @@ pub(crate) async fn connectivity(connected: &mut Connected) -> Finding {
     let found = async {
         let row = one(&mut connected.connection, sql).await?;
         let (user, database): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        Ok(match connected.refused_for {
+        Ok(match &connected.refused {
             None => Finding::pass("reach", format!("{user} can connect to database {database}")),
-            Some(waited) => Finding::warn(
+            Some((answer, waited)) => Finding::warn(
                 "reach",
                 format!(
-                    "full: {user} could connect after {:.1} s of refusals",
+                    "full: {user} could connect after {:.1} s of refusals ({answer})",
                     waited.as_secs_f64()
                 ),
                 "raise DB_RESERVE, so that deploys, migrations and people can connect while the service is busy",
@@ -57,7 +56,7 @@ pub(crate) async fn version(connection: &mut PgConnection) -> Finding {
 }
 
 /// Whether the server could serve as many as the limit says.
-pub(crate) async fn capacity(settings: &Settings, found: Found, connection: &mut PgConnection) -> Finding {
+pub(crate) async fn capacity(settings: &Settings, connection: &mut PgConnection) -> Finding {
     let sql = "SELECT current_setting('max_connections')::int, \
                current_setting('superuser_reserved_connections')::int, \
                (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user), \
@@ -72,7 +71,7 @@ pub(crate) async fn capacity(settings: &Settings, found: Found, connection: &mut
         let limit = settings.limit;
         let says = format!("room for {room} (max_connections {most}), database.limit is {limit}");
         Ok(
-            if i64::from(limit) > i64::from(room) && found.mode() != Some(PoolerMode::Transaction) {
+            if i64::from(limit) > i64::from(room) && settings.pooler != Pooler::Transaction {
                 Finding::fail("capacity", says, format!("set DB_LIMIT to {room} or less"))
             } else {
                 Finding::pass("capacity", says)
@@ -96,23 +95,31 @@ async fn look_at_timeouts(settings: &Settings, connection: &mut PgConnection) ->
             "find what overrides it: a pooler that drops SET, or the role's own settings",
         ));
     }
-    if settings.pooler_mode() == PoolerMode::Transaction {
+    let wanted = [
+        ("statement_timeout", settings.statement_timeout),
+        (
+            "idle_in_transaction_session_timeout",
+            settings.idle_in_transaction_timeout,
+        ),
+    ];
+    if let Some((name, _)) = wanted.iter().find(|(_, wanted)| wanted.is_zero()) {
+        return Ok(Finding::fail(
+            "timeouts",
+            format!("{name} is 0, so the server never ends what holds a connection too long"),
+            "set database.statement_timeout and database.idle_in_transaction_timeout to some seconds",
+        ));
+    }
+    if settings.pooler == Pooler::Transaction {
         return Ok(Finding::pass(
             "timeouts",
             "statement_timeout works; it is set in each transaction",
         ));
     }
-    let sql = "SELECT name, setting FROM pg_settings \
-               WHERE name IN ('statement_timeout', 'idle_in_transaction_session_timeout')";
-    let in_force = raw_sql(sql).fetch_all(connection).await?;
-    for row in in_force {
-        let (name, setting): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        let wanted = match name.as_str() {
-            "statement_timeout" => settings.statement_timeout,
-            _ => settings.idle_in_transaction_timeout,
-        };
-        if setting != wanted.as_millis().to_string() {
-            return Ok(not_kept(&name, &setting, wanted));
+    for (name, wanted) in wanted {
+        let sql = format!("SELECT setting FROM pg_settings WHERE name = '{name}'");
+        let setting: String = one(connection, &sql).await?.try_get(0)?;
+        if setting != wanted.as_millis().max(1).to_string() {
+            return Ok(not_kept(name, &setting, wanted));
         }
     }
     Ok(Finding::pass(
@@ -132,7 +139,7 @@ fn not_kept(name: &str, setting: &str, wanted: Duration) -> Finding {
             "{name} was set to {} ms and is {setting} ms in the next transaction",
             wanted.as_millis()
         ),
-        "a transaction pooler causes this: use the session pooler's port, or set DB_POOLER=transaction",
+        "a transaction pooler causes this: use the session pooler's port, or set DB_POOLER=auto",
     )
 }
 

@@ -1,80 +1,86 @@
-//! Opens the one connection of a run.
+//! The one connection of a run.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a run has one connection of its own, which the reserve is for"
-)]
-
-use std::str::FromStr;
 use std::time::Duration;
 
-use sea_orm::{DatabaseConnection, SqlxPostgresConnector, SqlxSqliteConnector};
-use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgPool};
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, Database, Row};
+use berth_database::{ConnectErrorKind, Pooler, PoolerMode, connect_error::classify, diagnostics};
+use sea_orm::{ConnectionTrait, DatabaseConnection};
+use sqlx::{PgPool, Row};
 
-use crate::Settings;
-
-/// Where to connect.
-pub(crate) enum Target {
-    Postgres(Box<PgConnectOptions>),
-    Sqlite(Box<SqliteConnectOptions>),
-}
-
-impl Target {
-    pub(crate) fn of(settings: &Settings) -> Result<Self, sqlx::Error> {
-        let database = &settings.database;
-        if database.url.is_postgres() {
-            let options = berth_database::diagnostics::connect_options(database)?
-                .application_name(&settings.application_name());
-            Ok(Target::Postgres(Box::new(options)))
-        } else {
-            let options = SqliteConnectOptions::from_str(database.url.expose())?;
-            // sqlx decodes percent signs in the path; the service takes the path as it is written.
-            let options = match database.url.sqlite_file() {
-                Some(file) => options.filename(file),
-                None => options,
-            };
-            Ok(Target::Sqlite(Box::new(
-                options.busy_timeout(settings.lock).disable_statement_logging(),
-            )))
-        }
-    }
-}
+use crate::backoff::Backoff;
+use crate::{Error, Settings};
 
 /// A PostgreSQL session that stays the same one to the end of the run.
+///
+/// The lock belongs to the session, so the connection is never replaced by another one.
 #[derive(Debug)]
 pub(crate) struct Postgres {
+    pub(crate) connection: DatabaseConnection,
+    /// The same connection, for plain SQL: nothing may be prepared before a transaction pooler is ruled out.
     pub(crate) pool: PgPool,
     /// The backend that serves it.
     pub(crate) backend: i32,
 }
 
 impl Postgres {
-    /// Connects, once.
-    ///
-    /// sqlx's pool would open another connection in place of a lost one. The lock is not on that
-    /// one, so from here on the pool has nowhere left to connect to.
-    pub(crate) async fn open(options: &PgConnectOptions, settings: &Settings) -> Result<Self, sqlx::Error> {
-        let pool = pool_of_one(settings.database.connect_timeout).connect_lazy_with(options.clone());
-        let row = match sqlx::raw_sql("select pg_backend_pid()").fetch_one(&pool).await {
-            Err(sqlx::Error::PoolTimedOut) => {
-                return Err(reason(options, settings.database.connect_timeout).await);
+    /// Connects, waiting out refusals for long and silence for a while.
+    pub(crate) async fn reach(settings: &Settings, backoff: &mut Backoff) -> Result<Self, Error> {
+        if settings.database.pooler == Pooler::Transaction {
+            return Err(Error::TransactionPooler);
+        }
+        loop {
+            let error = match Self::open(settings).await {
+                Ok(session) => return Ok(session),
+                Err(error) => error,
+            };
+            match classify(&error).kind {
+                ConnectErrorKind::Full | ConnectErrorKind::Banned(_) if backoff.fits(settings.wait) => {
+                    tracing::info!(error = %error, "waiting for the database to admit another connection");
+                }
+                ConnectErrorKind::Unreachable if backoff.fits(settings.reach) => {
+                    tracing::info!(error = %error, "waiting for the database to answer");
+                }
+                ConnectErrorKind::Full | ConnectErrorKind::Banned(_) => {
+                    return Err(Error::Full {
+                        waited: backoff.waited(),
+                        last: error,
+                    });
+                }
+                ConnectErrorKind::Unreachable | ConnectErrorKind::Permanent | ConnectErrorKind::Cancelled => {
+                    return Err(Error::Connect(error));
+                }
             }
-            answer => answer?,
-        };
-        pool.set_connect_options(PgConnectOptions::new_without_pgpass().socket("/nonexistent"));
+            backoff.pause().await;
+        }
+    }
+
+    async fn open(settings: &Settings) -> Result<Self, sqlx::Error> {
+        let connection = open(settings).await?;
+        let pool = connection.get_postgres_connection_pool().clone();
+        let row = sqlx::raw_sql("select pg_backend_pid()").fetch_one(&pool).await?;
         Ok(Postgres {
+            connection,
             pool,
             backend: row.try_get(0)?,
         })
     }
 
+    /// Refuses a transaction pooler, where the lock would stay on another client's server connection.
+    ///
+    /// Where the mode cannot be found out, the run goes on: the checks around each migration notice a changed backend.
+    pub(crate) async fn refuse_transaction_pooler(&self, settings: &Settings) -> Result<(), Error> {
+        let mode = async {
+            let mut connection = self.pool.acquire().await?;
+            diagnostics::pooler_mode(&settings.database, &mut connection).await
+        };
+        match mode.await.map_err(Error::Connect)? {
+            PoolerMode::Transaction => Err(Error::TransactionPooler),
+            PoolerMode::Unknown | PoolerMode::Session | PoolerMode::Direct => Ok(()),
+        }
+    }
+
     /// Limits what a change of the schema may cost the service.
     ///
-    /// By statements, because poolers drop or refuse the startup parameter `options`; as text,
-    /// because nothing may be prepared before a transaction pooler is ruled out.
+    /// By statements, because poolers drop or refuse the startup parameter `options`.
     pub(crate) async fn set_up(&self, settings: &Settings) -> Result<(), sqlx::Error> {
         let sql = format!(
             "set lock_timeout = {}; set statement_timeout = {}; set idle_in_transaction_session_timeout = 60000",
@@ -86,44 +92,19 @@ impl Postgres {
             .await?;
         Ok(())
     }
-
-    /// The connection as SeaORM wants it.
-    pub(crate) fn sea_orm(&self) -> DatabaseConnection {
-        SqlxPostgresConnector::from_sqlx_postgres_pool(self.pool.clone())
-    }
 }
 
-/// Why there is no connection: sqlx's pool retries some failures by itself and keeps the answer to itself.
-async fn reason(options: &PgConnectOptions, within: Duration) -> sqlx::Error {
-    match tokio::time::timeout(within, options.connect()).await {
-        Ok(Err(error)) => error,
-        Ok(Ok(_)) | Err(_) => sqlx::Error::PoolTimedOut,
-    }
+/// Opens the SQLite file, creating it and its folder where they are missing.
+pub(crate) async fn sqlite(settings: &Settings) -> Result<DatabaseConnection, Error> {
+    let connection = open(settings).await.map_err(Error::Connect)?;
+    let sql = format!("pragma busy_timeout = {}", milliseconds(settings.lock));
+    connection.execute_unprepared(&sql).await?;
+    Ok(connection)
 }
 
-/// Opens the SQLite file, making the folder for it.
-pub(crate) async fn sqlite(
-    options: &SqliteConnectOptions,
-    settings: &Settings,
-) -> Result<DatabaseConnection, sqlx::Error> {
-    if let Some(folder) = options.get_filename().parent() {
-        std::fs::create_dir_all(folder)?;
-    }
-    let pool = pool_of_one(settings.database.connect_timeout)
-        .connect_with(options.clone())
-        .await?;
-    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
-}
-
-/// One connection that no clock ends.
-fn pool_of_one<DB: Database>(connect: Duration) -> PoolOptions<DB> {
-    PoolOptions::new()
-        .min_connections(0)
-        .max_connections(1)
-        .acquire_timeout(connect)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .test_before_acquire(false)
+async fn open(settings: &Settings) -> Result<DatabaseConnection, sqlx::Error> {
+    let name = format!("{}-migrate", settings.database.application_name);
+    diagnostics::connect_for_sea_orm(&settings.database, &name).await
 }
 
 /// At least one: PostgreSQL takes 0 for "no limit".

@@ -38,13 +38,10 @@ pub enum Error {
     },
     /// What answers hands each transaction to another backend, so that no lock would hold.
     #[error(
-        "port {port} leads to a transaction pooler, where a lock does not last and migrations cannot run: \
+        "the URL leads to a transaction pooler, where a lock does not last and migrations cannot run: \
          use a session pooler (Supabase's own listens on port 5432) or the database's own address"
     )]
-    TransactionPooler {
-        /// The port of the URL.
-        port: u16,
-    },
+    TransactionPooler,
     /// The connection that held the lock is gone; another run may have begun.
     #[error(
         "the connection that held the migration lock was lost, so nothing more was applied; \

@@ -9,7 +9,6 @@ pub mod generate;
 mod guard;
 mod indexes;
 mod lock;
-mod pooler;
 mod run;
 mod settings;
 

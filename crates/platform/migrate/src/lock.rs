@@ -3,16 +3,12 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use berth_database::ConnectErrorKind;
-use berth_database::connect_error::classify;
 use sea_orm::DatabaseConnection;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{PgPool, Row};
 
 use crate::backoff::Backoff;
-use crate::connection::{self, Postgres, Target};
-use crate::{Error, Settings, pooler};
+use crate::connection::{self, Postgres};
+use crate::{Error, Settings};
 
 /// The advisory lock's key: the bytes of "migrates". Advisory locks are each database's own.
 pub(crate) const KEY: i64 = i64::from_be_bytes(*b"migrates");
@@ -44,15 +40,15 @@ impl Lock {
     /// Between two tries nothing is held. A session that waited inside PostgreSQL would be one
     /// that CREATE INDEX CONCURRENTLY in turn waits for, and would use up a connection of the reserve.
     pub(crate) async fn acquire(settings: &Settings) -> Result<Self, Error> {
-        match Target::of(settings).map_err(Error::Connect)? {
-            Target::Postgres(options) => Ok(Lock::Postgres(advisory(&options, settings).await?)),
-            Target::Sqlite(options) => beside(&options, settings).await,
+        match settings.database.url.sqlite_file() {
+            None => Ok(Lock::Postgres(advisory(settings).await?)),
+            Some(file) => beside(file, settings).await,
         }
     }
 
     pub(crate) fn connection(&self) -> DatabaseConnection {
         match self {
-            Lock::Postgres(session) => session.sea_orm(),
+            Lock::Postgres(session) => session.connection.clone(),
             Lock::Sqlite { connection, .. } => connection.clone(),
         }
     }
@@ -84,14 +80,13 @@ impl Lock {
 }
 
 /// Connects until the lock is ours, disconnecting between two tries.
-async fn advisory(options: &PgConnectOptions, settings: &Settings) -> Result<Postgres, Error> {
-    pooler::refuse_by_settings(options, settings)?;
+async fn advisory(settings: &Settings) -> Result<Postgres, Error> {
     let mut backoff = Backoff::new();
     let mut ruled_out = false;
     loop {
-        let session = reach(options, settings, &mut backoff).await?;
+        let session = Postgres::reach(settings, &mut backoff).await?;
         if !ruled_out {
-            pooler::refuse_by_experiment(&session, options).await?;
+            session.refuse_transaction_pooler(settings).await?;
             ruled_out = true;
         }
         if try_lock(&session.pool).await.map_err(Error::Connect)? {
@@ -107,38 +102,6 @@ async fn advisory(options: &PgConnectOptions, settings: &Settings) -> Result<Pos
             });
         }
         tracing::info!(lock.holder = holder, "waiting for another migration run");
-        backoff.pause().await;
-    }
-}
-
-/// Connects, waiting out refusals for long and silence for a while.
-pub(crate) async fn reach(
-    options: &PgConnectOptions,
-    settings: &Settings,
-    backoff: &mut Backoff,
-) -> Result<Postgres, Error> {
-    loop {
-        let error = match Postgres::open(options, settings).await {
-            Ok(session) => return Ok(session),
-            Err(error) => error,
-        };
-        match classify(&error).kind {
-            ConnectErrorKind::Full | ConnectErrorKind::Banned(_) if backoff.fits(settings.wait) => {
-                tracing::info!(error = %error, "waiting for the database to admit another connection");
-            }
-            ConnectErrorKind::Unreachable if backoff.fits(settings.reach) => {
-                tracing::info!(error = %error, "waiting for the database to answer");
-            }
-            ConnectErrorKind::Full | ConnectErrorKind::Banned(_) => {
-                return Err(Error::Full {
-                    waited: backoff.waited(),
-                    last: error,
-                });
-            }
-            ConnectErrorKind::Unreachable | ConnectErrorKind::Permanent | ConnectErrorKind::Cancelled => {
-                return Err(Error::Connect(error));
-            }
-        }
         backoff.pause().await;
     }
 }
@@ -170,11 +133,9 @@ async fn holder(pool: &PgPool) -> String {
 
 /// Locks a file beside the database. Not the database itself: closing another handle of a file
 /// frees SQLite's own locks on it (see "How To Corrupt An SQLite Database File").
-async fn beside(options: &SqliteConnectOptions, settings: &Settings) -> Result<Lock, Error> {
-    let connection = connection::sqlite(options, settings)
-        .await
-        .map_err(Error::Connect)?;
-    let path = lock_file(options.get_filename());
+async fn beside(database: &Path, settings: &Settings) -> Result<Lock, Error> {
+    let connection = connection::sqlite(settings).await?;
+    let path = lock_file(database);
     let unusable = |source| Error::LockFile {
         path: path.clone(),
         source,

@@ -9,10 +9,10 @@ use sea_orm_migration::prelude::*;
 use sea_orm_migration::seaql_migrations;
 
 use crate::backoff::Backoff;
-use crate::connection::{self, Target};
+use crate::connection::{self, Postgres};
 use crate::guard::{LockGuard, LockedMigrator};
-use crate::lock::{self, Lock};
-use crate::{Error, Settings, pooler};
+use crate::lock::Lock;
+use crate::{Error, Settings};
 
 /// What a run does to the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,16 +123,13 @@ async fn execute<M: MigratorTraitSelf>(
 ///
 /// As [`run`], but for those of the lock.
 pub async fn status(migrator: impl MigratorTraitSelf, settings: &Settings) -> Result<Vec<Entry>, Error> {
-    let connection = match Target::of(settings).map_err(Error::Connect)? {
-        Target::Postgres(options) => {
-            pooler::refuse_by_settings(&options, settings)?;
-            lock::reach(&options, settings, &mut Backoff::new())
-                .await?
-                .sea_orm()
+    let connection = match settings.database.url.is_postgres() {
+        true => {
+            let session = Postgres::reach(settings, &mut Backoff::new()).await?;
+            session.refuse_transaction_pooler(settings).await?;
+            session.connection
         }
-        Target::Sqlite(options) => connection::sqlite(&options, settings)
-            .await
-            .map_err(Error::Connect)?,
+        false => connection::sqlite(settings).await?,
     };
     let entries = entries(&migrator, &connection).await;
     connection.close().await?;

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use berth_database::PoolerMode;
-
 /// Where the database is, and how long a run waits for what.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -33,15 +31,6 @@ impl Settings {
             lock: Duration::from_secs(5),
             statement: Duration::from_secs(900),
         }
-    }
-
-    /// The name in `pg_stat_activity`: not the one by which instances of the service count each other.
-    pub(crate) fn application_name(&self) -> String {
-        format!("{}-migrate", self.database.application_name)
-    }
-
-    pub(crate) fn is_transaction_pooler(&self) -> bool {
-        self.database.pooler_mode() == PoolerMode::Transaction
     }
 }
 

@@ -249,6 +249,14 @@ pub fn classify_text(code: &str, message: &str) -> ConnectError {
     }
 }
 
+/// Returns whether a refusal says that the pooler works in session mode.
+pub(crate) fn names_session_mode(error: &SqlxError) -> bool {
+    let message = error.as_database_error().map(|error| error.message());
+    message.is_some_and(|message| {
+        message.contains("MaxClientsInSessionMode") || message.contains("EMAXCONNSESSION")
+    })
+}
+
 /// What the loss of a connection in use says about the connections beside it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Loss {

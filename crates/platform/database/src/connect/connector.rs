@@ -3,21 +3,21 @@
 #![allow(clippy::disallowed_methods, reason = "here they are counted")]
 
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgRow, PgSslMode};
+use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
-use crate::connect::address::AddressChooser;
 use crate::connect::instances::InstanceName;
-use crate::connect::password::PasswordSource;
+use crate::connect::login::{Login, pool_of_one};
+use crate::connect::pooler_mode::ModeDetector;
 use crate::connect::set_up::SetUp;
-use crate::connect::tls_relay::{self, Relay};
+use crate::connect::tls_relay::Relay;
 use crate::settings::{PoolerMode, Settings};
 
 /// A connection to one of the two kinds of database.
@@ -44,6 +44,7 @@ impl Connection {
         &mut self,
         verb: TransactionEnd,
         reset: Option<&str>,
+        pid: Option<i32>,
     ) -> Result<Ended, SqlxError> {
         let verb = verb.sql();
         let (Self::Postgres(connection), Some(reset)) = (&mut *self, reset) else {
@@ -52,10 +53,16 @@ impl Connection {
         let sql = format!("{verb}; {reset}");
         let mut results = raw_sql(sqlx::AssertSqlSafe(sql)).fetch_many(connection);
         results.try_next().await?;
+        let mut ended = Ended::Clean;
         loop {
             match results.try_next().await {
-                Ok(Some(_)) => {}
-                Ok(None) => return Ok(Ended::Clean),
+                Ok(Some(result)) => {
+                    let now = result.right().and_then(|row| row.try_get("pid").ok());
+                    if pid.is_some() && now.is_some() && now != pid {
+                        ended = Ended::Elsewhere;
+                    }
+                }
+                Ok(None) => return Ok(ended),
                 Err(_) => return Ok(Ended::Unclean),
             }
         }
@@ -94,6 +101,8 @@ pub(crate) enum Ended {
     Clean,
     /// Perhaps with state of the session that used it.
     Unclean,
+    /// On another server process than the one that was set up, so a pooler works in transaction mode.
+    Elsewhere,
 }
 
 /// Interrupts the statement of SQLite's worker thread, which dropping the future does not: the thread holds the locks on
@@ -142,22 +151,20 @@ pub(crate) struct Opened {
     pub(crate) version: String,
     /// Other live instances of this application, where they were counted.
     pub(crate) others: Option<u32>,
+    /// The mode that the connection is set up for.
+    pub(crate) mode: PoolerMode,
 }
 
 /// Connects and sets connections up; made once from the settings.
 #[derive(Debug)]
 pub(crate) struct Connector {
+    mode: ModeDetector,
     target: Target,
 }
 
 #[derive(Debug)]
 enum Target {
-    Postgres {
-        options: Box<PgConnectOptions>,
-        password: Option<PasswordSource>,
-        addresses: AddressChooser,
-        set_up: SetUp,
-    },
+    Postgres(Box<(Login, SetUp)>),
     Sqlite(Box<SqliteConnectOptions>),
 }
 
@@ -165,20 +172,23 @@ impl Connector {
     pub(crate) fn new(settings: &Settings, instance_name: Option<&InstanceName>) -> Result<Self, SqlxError> {
         let target = match settings.url.sqlite_file() {
             Some(file) => Target::Sqlite(Box::new(sqlite_options(settings, file))),
-            None => Target::Postgres {
-                options: Box::new(options_without_password(settings)?),
-                password: PasswordSource::of(settings),
-                addresses: AddressChooser::default(),
-                set_up: SetUp::new(settings, instance_name),
-            },
+            None => Target::Postgres(Box::new((
+                Login::new(settings)?,
+                SetUp::new(settings, instance_name),
+            ))),
         };
-        Ok(Self { target })
+        let mode = ModeDetector::new(settings);
+        Ok(Self { mode, target })
+    }
+
+    pub(crate) fn mode(&self) -> &ModeDetector {
+        &self.mode
     }
 
     /// The SQL that brings a connection back to what its set-up made of it; none where connections keep no state.
     pub(crate) fn reset(&self) -> Option<&str> {
         match &self.target {
-            Target::Postgres { set_up, .. } => set_up.reset(),
+            Target::Postgres(server) => server.1.reset(self.mode.mode()),
             Target::Sqlite(_) => None,
         }
     }
@@ -189,21 +199,23 @@ impl Connector {
     /// Dropping the future drops the socket; the server notices by itself.
     pub(crate) async fn open(&self, logged_in: impl FnOnce() + Send) -> Result<Opened, SqlxError> {
         match &self.target {
-            Target::Postgres {
-                options,
-                password,
-                addresses,
-                set_up,
-            } => {
-                let (mut connection, relay) = log_in(options, password.as_ref(), addresses).await?;
+            Target::Postgres(server) => {
+                let (login, set_up) = &**server;
+                let turn = self.mode.turn().await;
+                let (mut connection, relay) = login.connect().await?;
                 logged_in();
-                // A PgBouncer whose pool is full lets clients in and makes this statement wait.
-                let row = set_up.run(&mut connection).await?;
+                // A PgBouncer whose pool is full lets clients in and makes their first statement wait.
+                let mode = match turn {
+                    Some(turn) => turn.detect(login, &mut connection).await?,
+                    None => self.mode.mode(),
+                };
+                let row = set_up.run(&mut connection, mode).await?;
                 let others: Option<i64> = row.try_get("others")?;
                 Ok(Opened {
                     backend: backend(&row)?,
                     version: row.try_get("version")?,
                     others: others.and_then(|others| u32::try_from(others).ok()),
+                    mode,
                     connection: Connection::Postgres(connection),
                     interrupt: Interrupt::default(),
                     relay,
@@ -226,10 +238,24 @@ impl Connector {
                     backend: None,
                     version,
                     others: None,
+                    mode: PoolerMode::Direct,
                 })
             }
         }
     }
+}
+
+/// Opens a file in a pool of one connection, which SeaORM wants.
+pub(crate) async fn connect_sqlite_pool(
+    settings: &Settings,
+    file: &Path,
+) -> Result<DatabaseConnection, SqlxError> {
+    create_folder(file)?;
+    let options = sqlite_options(settings, file);
+    let pool = pool_of_one(settings.connect_timeout)
+        .connect_with(options)
+        .await?;
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
 }
 
 fn create_folder(file: &Path) -> Result<(), SqlxError> {
@@ -257,65 +283,6 @@ fn sqlite_options(settings: &Settings, file: &Path) -> SqliteConnectOptions {
     } else {
         options.journal_mode(SqliteJournalMode::Wal)
     }
-}
-
-/// Connects with the present password; where the server does not accept it and another one can be read, with that.
-async fn log_in(
-    options: &PgConnectOptions,
-    source: Option<&PasswordSource>,
-    addresses: &AddressChooser,
-) -> Result<(PgConnection, Relay), SqlxError> {
-    let Some(source) = source else {
-        return tls_relay::connect(options, addresses).await;
-    };
-    let password = source.read().await?;
-    match tls_relay::connect(&options.clone().password(&password), addresses).await {
-        Err(error) if is_wrong_password(&error) => {
-            let rotated = source.read().await?;
-            if rotated == password {
-                return Err(error);
-            }
-            tls_relay::connect(&options.clone().password(&rotated), addresses).await
-        }
-        result => result,
-    }
-}
-
-fn is_wrong_password(error: &SqlxError) -> bool {
-    let database = error.as_database_error();
-    database.is_some_and(|error| error.code().as_deref() == Some("28P01"))
-}
-
-/// Options for one connection outside of the pool, with the present password.
-pub(crate) fn postgres_options(settings: &Settings) -> Result<PgConnectOptions, SqlxError> {
-    let options = options_without_password(settings)?;
-    match PasswordSource::of(settings) {
-        Some(source) => Ok(options.password(&source.read_blocking()?)),
-        None => Ok(options),
-    }
-}
-
-fn options_without_password(settings: &Settings) -> Result<PgConnectOptions, SqlxError> {
-    let mut options = PgConnectOptions::from_str(settings.url.expose())?
-        // A stock PgBouncer refuses clients that send it.
-        .extra_float_digits(None)
-        .disable_statement_logging();
-    // A URL writes an IPv6 address in brackets; neither resolvers nor certificates do.
-    let host = options.get_host().to_owned();
-    if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
-        options = options.host(address);
-    }
-    if let Some(mode) = settings.url.ssl_mode() {
-        options = options.ssl_mode(mode);
-    }
-    if let Some(file) = &settings.root_certificate {
-        options = options.ssl_root_cert(file).ssl_mode(PgSslMode::VerifyFull);
-    }
-    if settings.pooler_mode() == PoolerMode::Transaction {
-        // Named statements would be another server's by the next transaction.
-        options = options.statement_cache_capacity(0);
-    }
-    Ok(options)
 }
 
 /// A time as the server's settings take it: never 0, which would switch the limit off, and at most 24 days.

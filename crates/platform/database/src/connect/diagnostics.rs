@@ -2,21 +2,19 @@
 //!
 //! They are outside every pool's share, so they come out of the reserve: open few, and close them soon.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "a single connection, outside the share by its caller's decision"
-)]
-
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::Connection as _;
+use sea_orm::DatabaseConnection;
+use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgSslMode};
 
 use crate::connect::connect_error::{ConnectError, Reason, classify};
-use crate::connect::connector::{Connection, Connector, Opened, postgres_options};
+use crate::connect::connector::{Connection, Connector, Opened, connect_sqlite_pool};
 use crate::connect::instances::{InstanceName, ShareBudget};
-use crate::settings::Settings;
+use crate::connect::login::Login;
+use crate::connect::pooler_mode::detect_for_tool;
+use crate::settings::{PoolerMode, Settings};
 
 /// Why a connection could not be opened, with the text of the answer.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -63,34 +61,70 @@ pub async fn open(settings: &Settings) -> Result<PgConnection, ConnectFailure> {
     }
 }
 
-/// Opens one connection without any set-up, with additional start-up options for the server.
-///
-/// A server sets them; poolers drop or refuse them, which distinguishes the two. Prepared statements are named in every
-/// pooler mode, so that it can be tried whether they survive.
+/// Opens one connection without any set-up.
 ///
 /// # Errors
 /// [`ConnectFailure`] after one attempt.
 ///
 /// # Cancel safety
 /// Dropping the future drops the socket; the server notices by itself.
-pub async fn bare(settings: &Settings, options: &[(&str, &str)]) -> Result<PgConnection, ConnectFailure> {
-    let mut wanted = postgres_options(settings)?.statement_cache_capacity(100);
-    if !options.is_empty() {
-        wanted = wanted.options(options.iter().copied());
-    }
-    let opening = PgConnection::connect_with(&wanted);
-    match tokio::time::timeout(settings.connect_timeout, opening).await {
-        Ok(opened) => Ok(opened?),
+pub async fn connect(settings: &Settings) -> Result<PgConnection, ConnectFailure> {
+    let login = Login::new(settings)?;
+    match tokio::time::timeout(settings.connect_timeout, login.connect()).await {
+        Ok(opened) => {
+            let (connection, relay) = opened?;
+            relay.detach();
+            Ok(connection)
+        }
         Err(_) => Err(ConnectFailure::silent(settings.connect_timeout)),
     }
 }
 
-/// Returns how to reach PostgreSQL, for the one connection of a migration run.
+/// Opens one connection in the form that SeaORM takes, under this name in the server's activity view. No other
+/// connection ever replaces it. A SQLite file is created where it is missing.
 ///
 /// # Errors
-/// The URL does not lead to PostgreSQL.
-pub fn connect_options(settings: &Settings) -> Result<sqlx::postgres::PgConnectOptions, sqlx::Error> {
-    postgres_options(settings)
+/// sqlx's own after one attempt, for [`classify`].
+///
+/// # Cancel safety
+/// As [`connect`].
+pub async fn connect_for_sea_orm(
+    settings: &Settings,
+    application_name: &str,
+) -> Result<DatabaseConnection, sqlx::Error> {
+    if let Some(file) = settings.url.sqlite_file() {
+        return connect_sqlite_pool(settings, file).await;
+    }
+    let login = Login::new(settings)?.application_name(application_name);
+    let (connection, relay) = login.connect_for_sea_orm().await?;
+    relay.detach();
+    Ok(connection)
+}
+
+/// Finds out the pooler's mode by experiment, whatever the settings say: as a pool does, over a connection on which
+/// nothing has been set, with a second one beside it for a moment.
+///
+/// # Errors
+/// The connection is lost.
+///
+/// # Cancel safety
+/// Dropping the future drops the second socket, and leaves the connection in an unknown state.
+pub async fn pooler_mode(
+    settings: &Settings,
+    connection: &mut PgConnection,
+) -> Result<PoolerMode, sqlx::Error> {
+    detect_for_tool(&Login::new(settings)?, connection).await
+}
+
+/// Names the invalid indexes that no statement is building: what a failed `CREATE INDEX CONCURRENTLY` leaves behind.
+///
+/// # Errors
+/// The server's own.
+pub async fn invalid_indexes(connection: &mut PgConnection) -> Result<Vec<String>, sqlx::Error> {
+    let sql = "SELECT indexrelid::regclass::text FROM pg_catalog.pg_index WHERE NOT indisvalid AND NOT EXISTS \
+               (SELECT FROM pg_catalog.pg_stat_progress_create_index WHERE index_relid = indexrelid) ORDER BY 1";
+    let rows = sqlx::raw_sql(sql).fetch_all(connection).await?;
+    rows.iter().map(|row| row.try_get(0)).collect()
 }
 
 /// Returns how much of TLS the settings ask for.
@@ -98,7 +132,7 @@ pub fn connect_options(settings: &Settings) -> Result<sqlx::postgres::PgConnectO
 /// # Errors
 /// [`ConnectFailure`] where the URL does not lead to PostgreSQL.
 pub fn tls(settings: &Settings) -> Result<Tls, ConnectFailure> {
-    Ok(match postgres_options(settings)?.get_ssl_mode() {
+    Ok(match Login::new(settings)?.ssl_mode() {
         // sqlx encrypts nothing with `allow`.
         PgSslMode::Disable | PgSslMode::Allow if settings.url.is_local() => Tls::Local,
         PgSslMode::Disable | PgSslMode::Allow => Tls::Off,

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::connect::connector::quoted;
-use crate::settings::{Instances, PoolerMode, Settings, Strategy};
+use crate::settings::{Instances, Pooler, PoolerMode, Settings, Strategy};
 
 /// How often an instance counts the others.
 pub(crate) const COUNT_INTERVAL: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ pub(crate) struct InstanceName {
 impl InstanceName {
     /// Makes a name for this process, where there are server sessions to carry it.
     pub(crate) fn new(settings: &Settings) -> Option<Self> {
-        if !settings.url.is_postgres() || settings.pooler_mode() == PoolerMode::Transaction {
+        if !settings.url.is_postgres() || settings.pooler == Pooler::Transaction {
             return None;
         }
         let prefix = format!("{}/", settings.application_name);
@@ -65,7 +65,11 @@ impl ShareBudget {
         match settings.instances {
             Instances::Fixed(instances) => self.share(instances),
             // A new instance takes one slot, from the reserve, until it has counted the others.
-            Instances::Auto if counts_instances(settings) => 1,
+            Instances::Auto
+                if counts_instances(settings, settings.known_mode().unwrap_or(PoolerMode::Session)) =>
+            {
+                1
+            }
             Instances::Auto => self.share(1),
         }
     }
@@ -82,10 +86,11 @@ impl ShareBudget {
     }
 }
 
-/// Whether instances find each other in the server; fresh connections have no instance name there.
-pub(crate) fn counts_instances(settings: &Settings) -> bool {
+/// Whether instances find each other in the server; fresh connections have no instance name there, and neither have
+/// those that a transaction pooler shares.
+pub(crate) fn counts_instances(settings: &Settings, mode: PoolerMode) -> bool {
     settings.url.is_postgres()
         && settings.instances == Instances::Auto
         && settings.strategy == Strategy::Pooled
-        && settings.pooler_mode() != PoolerMode::Transaction
+        && mode.keeps_sessions()
 }

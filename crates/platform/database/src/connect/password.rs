@@ -2,9 +2,10 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Output, Stdio};
 
 use sqlx::Error as SqlxError;
+use tokio::process::Command;
 
 use crate::settings::Settings;
 
@@ -32,33 +33,17 @@ impl PasswordSource {
     /// Dropping the future kills the command.
     pub(crate) async fn read(&self) -> Result<String, SqlxError> {
         match self {
-            Self::File(_) => self.read_blocking(),
-            Self::Command(command) => {
-                let mut command = tokio::process::Command::from(shell(command));
-                output(command.kill_on_drop(true).output().await)
-            }
-        }
-    }
-
-    /// Reads the password in the calling thread, for the single connections of migrations and the doctor.
-    ///
-    /// # Errors
-    /// As [`read`](Self::read).
-    pub(crate) fn read_blocking(&self) -> Result<String, SqlxError> {
-        match self {
             Self::File(file) => match std::fs::read_to_string(file) {
                 Ok(text) => password(text, "database.password_file"),
                 Err(error) => Err(failed(format!("database.password_file cannot be read: {error}"))),
             },
-            Self::Command(command) => output(shell(command).output()),
+            Self::Command(command) => {
+                let mut shell = Command::new("sh");
+                shell.args(["-c", command]).stdin(Stdio::null());
+                output(shell.kill_on_drop(true).output().await)
+            }
         }
     }
-}
-
-fn shell(command: &str) -> Command {
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]).stdin(std::process::Stdio::null());
-    shell
 }
 
 fn output(output: io::Result<Output>) -> Result<String, SqlxError> {

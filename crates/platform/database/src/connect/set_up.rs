@@ -39,7 +39,7 @@ enum Extent {
 #[derive(Debug)]
 struct Texts {
     set_up: String,
-    reset: Option<String>,
+    reset: String,
 }
 
 /// Sets connections up, as far as their server allows.
@@ -64,15 +64,22 @@ impl SetUp {
     }
 
     /// The SQL that brings a connection back to its state after the set-up; none where connections keep no state.
-    pub(crate) fn reset(&self) -> Option<&str> {
-        self.texts().reset.as_deref()
+    pub(crate) fn reset(&self, mode: PoolerMode) -> Option<&str> {
+        mode.keeps_sessions().then_some(&self.texts().reset)
     }
 
     /// Sets a connection up in one round trip, or in two where the server refuses a setting for the first time.
     ///
     /// # Errors
     /// The server refuses the required settings too, or the connection is lost.
-    pub(crate) async fn run(&self, connection: &mut PgConnection) -> Result<PgRow, SqlxError> {
+    pub(crate) async fn run(
+        &self,
+        connection: &mut PgConnection,
+        mode: PoolerMode,
+    ) -> Result<PgRow, SqlxError> {
+        if !mode.keeps_sessions() {
+            return run(connection, NOTHING).await;
+        }
         match run(connection, &self.texts().set_up).await {
             Err(error) if is_refusal(&error) && !self.refused.swap(true, Ordering::Relaxed) => {
                 tracing::warn!(
@@ -111,20 +118,20 @@ fn is_refusal(error: &SqlxError) -> bool {
         )
 }
 
+/// Behind a transaction pooler nothing is set: it would stay on whatever server happened to serve.
+const NOTHING: &str = "SELECT NULL::int AS pid, false AS hang_up_check, current_setting('server_version') AS version, \
+     NULL::bigint AS others";
+
 /// The statement that sets a session up and returns what the pool has to know about the server.
 ///
-/// Start-up `options` would be refused by PgBouncer and dropped by Supavisor. Behind a transaction
-/// pooler nothing is set: it would stay on whatever server happened to serve.
+/// Start-up `options` would be refused by PgBouncer and dropped by Supavisor.
 fn set_up(settings: &Settings, instance_name: Option<&InstanceName>, extent: Extent) -> String {
     // A new backend reads its catalogues for this, so only where instances are counted.
-    let others = match instance_name.filter(|_| extent == Extent::Full && counts_instances(settings)) {
+    let counts = extent == Extent::Full && counts_instances(settings, PoolerMode::Session);
+    let others = match instance_name.filter(|_| counts) {
         Some(instance_name) => format!("({})", instance_name.count_sql()),
         None => "NULL::bigint".to_owned(),
     };
-    if settings.pooler_mode() == PoolerMode::Transaction {
-        return "SELECT NULL::int AS pid, false AS hang_up_check, current_setting('server_version') AS version, NULL::bigint AS others"
-            .to_owned();
-    }
     let hang_up_check = match extent {
         Extent::Full => "coalesce(current_setting('client_connection_check_interval', true), '0') <> '0'",
         Extent::Required => "false",
@@ -141,16 +148,12 @@ fn set_up(settings: &Settings, instance_name: Option<&InstanceName>, extent: Ext
 ///
 /// It travels in COMMIT's own round trip and costs the server some 40 microseconds (measured with pgbench on
 /// PostgreSQL 15: 230 us for BEGIN, INSERT, COMMIT without it and 270 with it).
-fn reset(settings: &Settings, instance_name: Option<&InstanceName>, extent: Extent) -> Option<String> {
-    // Behind a transaction pooler no session state is ours to keep or to clear.
-    if settings.pooler_mode() == PoolerMode::Transaction {
-        return None;
-    }
-    Some(format!(
+fn reset(settings: &Settings, instance_name: Option<&InstanceName>, extent: Extent) -> String {
+    format!(
         "CLOSE ALL; UNLISTEN *; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; DISCARD TEMP; DISCARD SEQUENCES; \
-         SELECT pg_advisory_unlock_all(), {DRIVER_SETTINGS}, {}",
+         SELECT pg_backend_pid() AS pid, pg_advisory_unlock_all(), {DRIVER_SETTINGS}, {}",
         session_settings(settings, instance_name, extent)
-    ))
+    )
 }
 
 /// What sqlx sends when it connects. A pooler may have started the server's session with other values, to which

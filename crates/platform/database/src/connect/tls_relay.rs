@@ -6,15 +6,14 @@
 //! sends them at once. TLS stays between sqlx and the server, names and certificates included.
 //!
 //! sqlx's main branch sets the option again ([#4336](https://github.com/launchbadge/sqlx/pull/4336)). With
-//! the first release that has it this file goes, and [`connect`] becomes `PgConnection::connect_with`.
+//! the first release that has it this file goes, and [`connect`] chooses an address and no more.
 
-#![allow(clippy::disallowed_methods, reason = "the connector's own way to connect")]
-
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
-use sqlx::{Connection as _, Error as SqlxError};
+use sqlx::Error as SqlxError;
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio::task::JoinSet;
 
 use crate::connect::address::AddressChooser;
+use crate::connect::login::Connect;
 
 /// The task beside a connection. Dropped, it ends, and the connection with it.
 #[derive(Debug, Default)]
@@ -39,33 +38,36 @@ impl Relay {
 ///
 /// # Cancel safety
 /// Dropping the future drops both sockets.
-pub(crate) async fn connect(
+pub(crate) async fn connect<C>(
     options: &PgConnectOptions,
     addresses: &AddressChooser,
-) -> Result<(PgConnection, Relay), SqlxError> {
+    connect: Connect<'_, C>,
+) -> Result<(C, Relay), SqlxError> {
     #[cfg(target_os = "linux")]
     if linux::is_wanted(options) {
-        return linux::connect(options, addresses).await;
+        return linux::connect(options, addresses, connect).await;
     }
-    Ok((connect_directly(options, addresses).await?, Relay::default()))
+    let connection = connect_directly(options, addresses, connect).await?;
+    Ok((connection, Relay::default()))
 }
 
 /// Connects without a relay. With TLS sqlx needs the host's name for the certificate and tries the addresses in turn.
-async fn connect_directly(
+async fn connect_directly<C>(
     options: &PgConnectOptions,
     addresses: &AddressChooser,
-) -> Result<PgConnection, SqlxError> {
+    connect: Connect<'_, C>,
+) -> Result<C, SqlxError> {
     let chosen = if speaks_tls(options) || is_local_socket(options) {
         None
     } else {
         addresses.choose(options.get_host(), options.get_port()).await?
     };
     let Some(address) = chosen else {
-        return PgConnection::connect_with(options).await;
+        return connect(options.clone()).await;
     };
     // Until it has succeeded: an attempt that is given up says as much against the address as one that fails.
     addresses.forget();
-    let connection = PgConnection::connect_with(&options.clone().host(&address.to_string())).await?;
+    let connection = connect(options.clone().host(&address.to_string())).await?;
     addresses.remember(address);
     Ok(connection)
 }
@@ -81,27 +83,29 @@ fn is_local_socket(options: &PgConnectOptions) -> bool {
 /// Linux has names for sockets that are no files: nothing to find a place for, nothing to leave behind.
 #[cfg(target_os = "linux")]
 mod linux {
-    use sqlx::postgres::{PgConnectOptions, PgConnection};
-    use sqlx::{Connection as _, Error as SqlxError};
+    use sqlx::Error as SqlxError;
+    use sqlx::postgres::PgConnectOptions;
     use tokio::io::{AsyncWriteExt, copy, sink};
     use tokio::net::{TcpStream, UnixListener, UnixStream};
 
     use super::Relay;
     use crate::connect::address::AddressChooser;
+    use crate::connect::login::Connect;
 
     pub(super) fn is_wanted(options: &PgConnectOptions) -> bool {
         super::speaks_tls(options) && !super::is_local_socket(options)
     }
 
-    pub(super) async fn connect(
+    pub(super) async fn connect<C>(
         options: &PgConnectOptions,
         addresses: &AddressChooser,
-    ) -> Result<(PgConnection, Relay), SqlxError> {
+        connect: Connect<'_, C>,
+    ) -> Result<(C, Relay), SqlxError> {
         // A name that begins with NUL is no file's. sqlx appends what PostgreSQL calls its sockets.
         let folder = format!("\0berth-{:016x}", fastrand::u64(..));
         let Ok(listener) = UnixListener::bind(format!("{folder}/.s.PGSQL.{}", options.get_port())) else {
             // Some sandbox has none of these: slower is better than not at all.
-            return Ok((PgConnection::connect_with(options).await?, Relay::default()));
+            return Ok((connect(options.clone()).await?, Relay::default()));
         };
         let server = addresses.connect(options.get_host(), options.get_port()).await?;
         server.set_nodelay(true)?;
@@ -115,7 +119,7 @@ mod linux {
                 }
             }
         });
-        let connection = PgConnection::connect_with(&options.clone().socket(folder)).await?;
+        let connection = connect(options.clone().socket(folder)).await?;
         Ok((connection, relay))
     }
 

@@ -8,9 +8,10 @@ use tokio::sync::oneshot;
 use super::{Pool, spawn};
 use crate::connect::connect_error::{ConnectError, Reason, classify};
 use crate::connect::connector::{Connection, Opened};
+use crate::connect::pooler_mode;
 use crate::pool::lease::PooledConnection;
 use crate::pool::status::Server;
-use crate::settings::Instances;
+use crate::settings::{Instances, PoolerMode};
 use crate::stats::counters::Event;
 use berth_pool::{CloseMode, ConnectErrorKind, SlotId};
 
@@ -60,13 +61,21 @@ impl Pool {
             product,
             version: opened.version,
         });
-        if let Some(others) = opened
-            .others
-            .filter(|_| self.settings.instances == Instances::Auto)
-        {
-            self.set_share(&mut state, others, now);
+        if self.settings.instances == Instances::Auto {
+            match opened.mode {
+                // Instances cannot count each other here: each uses the whole share.
+                PoolerMode::Transaction => self.set_share(&mut state, 0, now),
+                _ => opened
+                    .others
+                    .into_iter()
+                    .for_each(|others| self.set_share(&mut state, others, now)),
+            }
         }
-        let lifetime = self.settings.pool_recycle.mul_f64(1.0 - fastrand::f64() / 10.0);
+        let lifetime = match opened.mode {
+            // The next connection looks for the mode again.
+            PoolerMode::Unknown => pooler_mode::RETRY,
+            _ => self.settings.pool_recycle.mul_f64(1.0 - fastrand::f64() / 10.0),
+        };
         state.connections.insert(
             slot,
             PooledConnection {

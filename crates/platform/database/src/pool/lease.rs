@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection as _, Row, raw_sql};
+use sqlx::{Connection as _, Error, Row, raw_sql};
 
 use crate::connect::connect_error::loss;
 use crate::connect::connector::{Backend, Connection, Ended, Interrupt, TransactionEnd};
@@ -93,6 +93,10 @@ impl Lease {
         self.tainted = true;
     }
 
+    pub(crate) fn is_tainted(&self) -> bool {
+        self.tainted
+    }
+
     /// Whether the connection was idle before this lease, so that it may have been lost unseen.
     pub(crate) fn was_idle(&self) -> bool {
         self.pooled.as_ref().is_some_and(|pooled| pooled.leases > 1)
@@ -122,6 +126,28 @@ impl Lease {
             Ok(Err(_)) | Err(_) => ConnectionState::Dead,
         });
         matches!(answer, Ok(Ok(())))
+    }
+
+    /// Ends the transaction and resets the session's state, in one round trip; returns the state that this leaves.
+    ///
+    /// # Errors
+    /// The transaction did not end as asked.
+    pub(crate) async fn end_transaction(&mut self, verb: TransactionEnd) -> Result<ConnectionState, Error> {
+        let pool = self.pool.clone();
+        let pid = self
+            .pooled
+            .as_ref()
+            .and_then(|pooled| pooled.backend)
+            .map(|backend| backend.pid);
+        let connection = self.begin().ok_or(Error::WorkerCrashed)?;
+        Ok(match connection.end_transaction(verb, pool.reset(), pid).await? {
+            Ended::Clean => ConnectionState::Clean,
+            Ended::Unclean => ConnectionState::Busy,
+            Ended::Elsewhere => {
+                pool.switch_to_transaction("a connection changed its server process");
+                ConnectionState::Outdated
+            }
+        })
     }
 
     /// Runs a counting query of the pool's maintenance; returns none where the connection failed.
@@ -163,15 +189,12 @@ impl Lease {
             tainted: self.tainted,
         };
         spawn(&self.pool.runtime.clone(), async move {
-            let pool = lease.pool.clone();
-            let Some(connection) = lease.begin() else { return };
-            let ending = connection.end_transaction(TransactionEnd::Rollback, pool.reset());
-            let ended = tokio::time::timeout(limit, ending).await;
-            lease.finish(match ended {
-                Ok(Ok(Ended::Clean)) => ConnectionState::Clean,
-                Ok(Ok(Ended::Unclean)) => ConnectionState::Busy,
+            let ending = lease.end_transaction(TransactionEnd::Rollback);
+            let state = match tokio::time::timeout(limit, ending).await {
+                Ok(Ok(state)) => state,
                 Ok(Err(_)) | Err(_) => ConnectionState::Dead,
-            });
+            };
+            lease.finish(state);
         });
     }
 }

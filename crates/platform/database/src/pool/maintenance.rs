@@ -27,7 +27,7 @@ pub(super) async fn drive(pool: Weak<Pool>) {
 
 impl Pool {
     pub(super) fn count_is_due(&self, state: &State, now: Timestamp) -> bool {
-        counts_instances(&self.settings)
+        counts_instances(&self.settings, self.mode().mode())
             && !state.draining
             && state
                 .counted_at
@@ -95,7 +95,7 @@ impl Pool {
         state.next_wake = wake;
         // A count that is overdue waits for the next release, not for the clock.
         let look = state.counted_at.map(|counted_at| counted_at + COUNT_INTERVAL);
-        let look = look.filter(|look| counts_instances(&self.settings) && *look > now);
+        let look = look.filter(|look| counts_instances(&self.settings, self.mode().mode()) && *look > now);
         wake.into_iter()
             .chain(look)
             .min()

@@ -44,7 +44,8 @@ pub(super) struct Orphan {
 impl Pool {
     /// Drops a connection in the middle of a statement, and frees its slot when its backend is gone.
     pub(super) fn orphan(self: &Arc<Self>, slot: SlotId, pooled: PooledConnection, leased: Instant) {
-        let backend = pooled.backend;
+        // A transaction pooler's server process may serve another client by now.
+        let backend = pooled.backend.filter(|_| self.mode().mode().keeps_sessions());
         // Without a word: closing would flush what is buffered, perhaps half a statement.
         drop(pooled);
         let Some(Backend { pid, hang_up_check }) = backend else {

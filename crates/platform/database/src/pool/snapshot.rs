@@ -34,7 +34,7 @@ impl Pool {
             .max();
         Status {
             strategy: self.settings.strategy,
-            pooler: self.settings.pooler_mode(),
+            pooler: self.mode().mode(),
             limit: self.settings.limit,
             reserve: self.settings.reserve,
             instances: state.instances,

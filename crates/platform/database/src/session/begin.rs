@@ -12,7 +12,6 @@ use super::inner::SessionInner;
 use crate::connect::connector::{milliseconds, quoted};
 use crate::error::Error;
 use crate::pool::lease::ConnectionState;
-use crate::settings::PoolerMode;
 
 /// PostgreSQL cuts names after as many bytes.
 const LONGEST_NAME: usize = 63;
@@ -124,7 +123,7 @@ fn quoted_role(role: &str) -> Result<String, Error> {
 fn timeouts(session: &SessionInner, remaining: Option<Duration>) -> Vec<(&'static str, Duration)> {
     let settings = &session.pool.settings;
     let usual = Some(settings.statement_timeout).filter(|time| !time.is_zero());
-    let transaction_mode = settings.pooler_mode() == PoolerMode::Transaction;
+    let transaction_mode = session.behind_transaction_pooler();
     let statement = match (remaining, usual) {
         (Some(left), Some(usual)) => Some(left.min(usual)),
         (Some(left), None) => Some(left),

@@ -11,7 +11,7 @@ use super::error::{Meaning, Sent, meaning};
 use super::in_flight::TransactionState;
 use super::inner::{SessionInner, Turn};
 use crate::connect::connect_error::Loss;
-use crate::connect::connector::{Ended, TransactionEnd};
+use crate::connect::connector::TransactionEnd;
 use crate::error::Error;
 use crate::pool::lease::{ConnectionState, Lease};
 use crate::pool::{Pool, spawn};
@@ -161,11 +161,9 @@ async fn commit(
     limit: Duration,
 ) -> Result<(), Error> {
     let began = Instant::now();
-    let connection = lease.begin().ok_or(Error::ConnectionLost)?;
-    let ending = connection.end_transaction(TransactionEnd::Commit, pool.reset());
+    let ending = lease.end_transaction(TransactionEnd::Commit);
     let (state, outcome) = match tokio::time::timeout(limit, ending).await {
-        Ok(Ok(Ended::Clean)) => (ConnectionState::Clean, Ok(())),
-        Ok(Ok(Ended::Unclean)) => (ConnectionState::Busy, Ok(())),
+        Ok(Ok(state)) => (state, Ok(())),
         Ok(Err(error)) => match meaning(&error, true) {
             // The server ended the session before it read COMMIT: nothing was stored.
             Meaning::Lost(Loss::ThisConnection) => (ConnectionState::Gone, Err(Error::ConnectionLost)),

@@ -93,6 +93,8 @@ pub(super) enum Meaning {
     Lost(Loss),
     /// A schema change has made the plans of this connection, and of all as old, stale.
     StalePlan,
+    /// A named statement of the driver is missing on the server, or already there.
+    WrongStatements,
     /// The server takes no writes: it was failed over or is full. Connections as old lead to the same server.
     ReadOnlyServer,
 }
@@ -109,6 +111,10 @@ pub(super) fn meaning(error: &SqlxError, read_only: bool) -> Meaning {
     }
     match code.as_deref() {
         Some("0A000") if database.is_some_and(is_stale_plan) => Meaning::StalePlan,
+        // The driver's own names only: a caller's EXECUTE may fail in the same way.
+        Some("26000" | "42P05") if database.is_some_and(|error| error.message().contains("\"sqlx_s_")) => {
+            Meaning::WrongStatements
+        }
         Some("25006") if !read_only => Meaning::ReadOnlyServer,
         _ => Meaning::Statement,
     }

@@ -252,14 +252,18 @@ impl<'s> Attempt<'s> {
             }
             Meaning::StalePlan => {
                 session.pool.replace_connections();
-                let sent = self.sent;
-                self.in_flight
-                    .lose(ConnectionState::Outdated, Error::Serialization);
-                match sent {
-                    // The whole unit of work may be run again, on connections that know the new schema.
-                    Sent::Later => Err(Error::Serialization.into()),
-                    _ => Err(Failure::Lost(Resend::Allowed)),
-                }
+                Err(self.renew())
+            }
+            // A caller's own DEALLOCATE does that too, and marks the lease.
+            Meaning::WrongStatements if self.in_flight.is_tainted() => {
+                self.in_flight.finish();
+                Err(Failure::Error(statement_error(error)))
+            }
+            Meaning::WrongStatements => {
+                session
+                    .pool
+                    .switch_to_transaction("a named statement was missing or already there");
+                Err(self.renew())
             }
             Meaning::ReadOnlyServer => {
                 session.pool.replace_connections();
@@ -269,6 +273,18 @@ impl<'s> Attempt<'s> {
                 self.in_flight.lose(ConnectionState::Outdated, error.clone());
                 Err(error.into())
             }
+        }
+    }
+
+    /// Gives the connection up, because its prepared statements are of no use; nothing was done.
+    fn renew(self) -> Failure {
+        let sent = self.sent;
+        self.in_flight
+            .lose(ConnectionState::Outdated, Error::Serialization);
+        match sent {
+            // The whole unit of work may be run again, on connections that know better.
+            Sent::Later => Error::Serialization.into(),
+            _ => Failure::Lost(Resend::Allowed),
         }
     }
 

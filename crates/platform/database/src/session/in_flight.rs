@@ -95,6 +95,10 @@ impl<'s> InFlight<'s> {
         }
     }
 
+    pub(super) fn is_tainted(&self) -> bool {
+        self.state.lease.as_ref().is_some_and(Lease::is_tainted)
+    }
+
     /// Notes that the statement ended and left the connection usable.
     pub(super) fn finish(mut self) {
         self.finished = true;

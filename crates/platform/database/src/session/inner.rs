@@ -16,12 +16,12 @@ use super::error::Sent;
 use super::execute::RAW;
 use super::in_flight::TransactionState;
 use super::options::SessionOptions;
-use super::query::{self, Naming};
+use super::query;
 use super::state::Handles;
+use crate::connect::pooler_mode::ModeDetector;
 use crate::error::Error;
 use crate::pool::Pool;
 use crate::pool::lease::Lease;
-use crate::settings::PoolerMode;
 use crate::stats::activity::{HolderState, SessionActivity, Usage};
 use crate::stats::counters::Event;
 use berth_pool::{Access, Lane};
@@ -77,21 +77,25 @@ impl SessionInner {
         self.activity.activity().usage
     }
 
-    /// Whether each transaction may be served by another server, so that no session state may be left on it.
-    pub(super) fn behind_transaction_pooler(&self) -> bool {
-        self.pool.settings.pooler_mode() == PoolerMode::Transaction && self.pool.settings.url.is_postgres()
+    pub(super) fn mode(&self) -> &ModeDetector {
+        self.pool.mode()
     }
 
-    pub(super) fn naming(&self) -> Naming {
-        if self.behind_transaction_pooler() {
-            Naming::Unnamed
-        } else {
-            Naming::Named
+    /// Whether each transaction may be served by another server, so that no session state may be left on it.
+    pub(super) fn behind_transaction_pooler(&self) -> bool {
+        !self.mode().mode().keeps_sessions()
+    }
+
+    /// Waits for a first connection, which finds out the pooler's mode: the way in which statements are sent depends on it.
+    async fn find_mode(&self) -> Result<(), Error> {
+        if self.mode().is_open() {
+            drop(self.lease(Access::Read).await?);
         }
+        Ok(())
     }
 
     pub(super) async fn execute(&self, depth: usize, statement: &Statement) -> Result<ExecResult, DbErr> {
-        let job = query::Execute(statement, self.naming());
+        let job = query::Execute(statement, self.mode());
         let done = self.run(depth, &statement.sql, &job).await;
         done.map_err(query::as_exec_error)
     }
@@ -106,7 +110,7 @@ impl SessionInner {
         depth: usize,
         statement: &Statement,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let job = query::One(statement, self.naming());
+        let job = query::One(statement, self.mode());
         let row = self.run(depth, &statement.sql, &job).await?;
         row.map(|row| decodable(row, &statement.sql)).transpose()
     }
@@ -116,7 +120,7 @@ impl SessionInner {
         depth: usize,
         statement: &Statement,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let job = query::All(statement, self.naming());
+        let job = query::All(statement, self.mode());
         let rows = self.run(depth, &statement.sql, &job).await?;
         rows.into_iter()
             .map(|row| decodable(row, &statement.sql))
@@ -129,13 +133,14 @@ impl SessionInner {
         T: Send + 'static,
         F: for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, SqlxError>> + Send,
     {
+        self.check_handle(0)?;
+        let mut state = self.enter(0).await?;
+        self.find_mode().await?;
         if self.behind_transaction_pooler() || self.backend() != DbBackend::Postgres {
             return Err(Error::Unsupported(
                 "raw connections, on SQLite and behind a transaction pooler",
             ));
         }
-        self.check_handle(0)?;
-        let mut state = self.enter(0).await?;
         let kind = StatementKind {
             survives_reset: true,
             ..StatementKind::default()
@@ -152,11 +157,6 @@ impl SessionInner {
         if kind.control {
             return Err(Error::Unsupported(
                 "transaction control as SQL: use the session's commit, rollback and begin",
-            ));
-        }
-        if kind.taints && self.behind_transaction_pooler() {
-            return Err(Error::Unsupported(
-                "session settings and locks behind a transaction pooler",
             ));
         }
         self.check_handle(depth)?;
@@ -196,6 +196,10 @@ impl SessionInner {
         state: &mut TransactionState,
         kind: StatementKind,
     ) -> Result<(), DbErr> {
+        self.find_mode().await?;
+        if kind.taints && self.behind_transaction_pooler() {
+            return Err(Error::Unsupported("session settings and locks behind a transaction pooler").into());
+        }
         if state.is_bare() {
             let bare = kind.plain_read
                 && self.options.autocommit_reads

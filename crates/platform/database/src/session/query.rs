@@ -13,6 +13,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, query_with, raw_sql};
 
 use crate::connect::connector::Connection;
+use crate::connect::pooler_mode::ModeDetector;
 
 type Answer<'c, T> = BoxFuture<'c, Result<T, Error>>;
 
@@ -30,20 +31,12 @@ pub(crate) trait Job: Sync {
     }
 }
 
-/// Whether prepared statements have names, under which the server keeps them.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Naming {
-    Named,
-    /// Behind a transaction pooler, where the next transaction may be served by another server.
-    Unnamed,
-}
-
 /// Runs a statement for its effect.
-pub(crate) struct Execute<'s>(pub(crate) &'s Statement, pub(crate) Naming);
+pub(crate) struct Execute<'s>(pub(crate) &'s Statement, pub(crate) &'s ModeDetector);
 /// Runs a statement for its first row.
-pub(crate) struct One<'s>(pub(crate) &'s Statement, pub(crate) Naming);
+pub(crate) struct One<'s>(pub(crate) &'s Statement, pub(crate) &'s ModeDetector);
 /// Runs a statement for all its rows.
-pub(crate) struct All<'s>(pub(crate) &'s Statement, pub(crate) Naming);
+pub(crate) struct All<'s>(pub(crate) &'s Statement, pub(crate) &'s ModeDetector);
 /// Runs plain SQL, perhaps several statements, in one round trip.
 pub(crate) struct Plain<'s>(pub(crate) &'s str);
 /// Runs a caller's own code once, on PostgreSQL.
@@ -146,27 +139,29 @@ pub(super) fn as_exec_error(error: DbErr) -> DbErr {
 pub(crate) fn stream<'c>(
     connection: &'c mut Connection,
     statement: &'c Statement,
-    naming: Naming,
+    mode: &ModeDetector,
 ) -> BoxStream<'c, Result<QueryResult, Error>> {
     match connection {
         Connection::Postgres(connection) => connection
-            .fetch(query(statement, naming))
+            .fetch(query(statement, mode))
             .map_ok(QueryResult::from)
             .boxed(),
         Connection::Sqlite(connection) => connection
-            .fetch(query(statement, naming))
+            .fetch(query(statement, mode))
             .map_ok(QueryResult::from)
             .boxed(),
     }
 }
 
-/// A statement with its values.
-fn query<DB>(statement: &Statement, naming: Naming) -> Query<'_, DB, SqlxValues>
+/// A statement with its values. Behind a transaction pooler it has no name, since the next transaction may be served by
+/// another server, which does not know the name.
+fn query<'s, DB>(statement: &'s Statement, mode: &ModeDetector) -> Query<'s, DB, SqlxValues>
 where
     DB: Database,
     SqlxValues: IntoArguments<DB>,
     DB: sqlx::database::HasStatementCache,
 {
     let values = statement.values.clone().unwrap_or(Values(Vec::new()));
-    query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values)).persistent(naming == Naming::Named)
+    query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
+        .persistent(mode.mode().keeps_sessions())
 }

@@ -9,8 +9,6 @@ use serde::{Deserialize, Serialize};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::Url;
 
-use crate::settings::PoolerMode;
-
 /// Holds a database URL whose password no `Debug`, `Display` or serialisation ever shows.
 #[derive(Clone, PartialEq)]
 pub struct DatabaseUrl {
@@ -125,19 +123,6 @@ impl DatabaseUrl {
             .parse::<std::net::IpAddr>()
             .is_ok_and(|address| address.is_loopback());
         server.is_socket || loopback || host == "localhost"
-    }
-
-    /// What the address alone gives away of the pooler in front.
-    pub(crate) fn guess_pooler(&self) -> PoolerMode {
-        let Location::Postgres { server, .. } = &self.location else {
-            return PoolerMode::Direct;
-        };
-        match server.port {
-            6543 => PoolerMode::Transaction,
-            6432 => PoolerMode::Session,
-            _ if server.host.contains("pooler") || server.host.contains("pgbouncer") => PoolerMode::Session,
-            _ => PoolerMode::Direct,
-        }
     }
 }
 
@@ -445,32 +430,6 @@ mod tests {
             ["pgbouncer", "connection_limit", "schema"]
         );
         assert_eq!(url.expose(), "postgres://u:p@db.example/x?sslmode=require");
-    }
-
-    #[test]
-    fn guesses_the_pooler_from_port_and_host() {
-        for (text, mode) in [
-            (
-                "postgres://u:p@aws-0-eu-central-1.pooler.supabase.com:6543/postgres",
-                PoolerMode::Transaction,
-            ),
-            (
-                "postgres://u:p@aws-0-eu-central-1.pooler.supabase.com:5432/postgres",
-                PoolerMode::Session,
-            ),
-            (
-                "postgres://u:p@db.abc.supabase.co:5432/postgres",
-                PoolerMode::Direct,
-            ),
-            ("postgres://u:p@pgbouncer/app", PoolerMode::Session),
-            ("postgres://u:p@db.example/app?port=6543", PoolerMode::Transaction),
-        ] {
-            assert_eq!(
-                text.parse::<DatabaseUrl>().unwrap().guess_pooler(),
-                mode,
-                "{text}"
-            );
-        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use sea_orm::{ConnectionTrait, TransactionSession, TransactionTrait};
 
 use crate::fixture::{TABLES, insert, number, settings, text};
 
-async fn pooled(
+pub(crate) async fn pooled(
     mode: PoolMode,
     size: u32,
     change: impl FnOnce(&mut Settings),
@@ -30,7 +30,7 @@ async fn pooled(
     (database, server, pooler)
 }
 
-async fn work(database: &Database, callers: i32) {
+pub(crate) async fn work(database: &Database, callers: i32) {
     join_all((0..callers).map(|caller| async move {
         for round in 0..5 {
             let session = database.session(SessionOptions::new("write").deadline(Duration::from_secs(20)));
@@ -163,7 +163,10 @@ async fn many_clients_share_few_servers_in_transaction_mode() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn raw_copy_works_on_the_sessions_own_connection() {
-    let (database, _server, _pooler) = pooled(PoolMode::Session, 1, |_| {}).await;
+    let (database, _server, _pooler) = pooled(PoolMode::Session, 1, |settings| {
+        settings.pooler = Pooler::Session;
+    })
+    .await;
     let session = database.session(SessionOptions::new("copy"));
     let copied = session
         .raw(|connection| {

@@ -1,0 +1,23 @@
+//! Whether a failed `CREATE INDEX CONCURRENTLY` has left an index behind.
+
+use berth_database::diagnostics::invalid_indexes;
+use sqlx::postgres::PgConnection;
+
+use crate::Finding;
+use crate::run::or_unknown;
+
+/// Names the invalid indexes, which slow down writes, serve no query and enforce nothing.
+pub(crate) async fn finding(connection: &mut PgConnection) -> Finding {
+    let names = invalid_indexes(connection).await;
+    or_unknown(
+        "indexes",
+        names.map(|names| match names.is_empty() {
+            true => Finding::pass("indexes", "all indexes are valid"),
+            false => Finding::warn(
+                "indexes",
+                format!("invalid: {}", names.join(", ")),
+                "drop each of them, or run REINDEX INDEX CONCURRENTLY",
+            ),
+        }),
+    )
+}
