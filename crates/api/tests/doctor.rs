@@ -211,6 +211,24 @@ async fn a_full_pooler_is_waited_out_and_then_reported() {
 }
 
 #[tokio::test]
+async fn refusals_that_were_waited_out_are_reported_in_the_poolers_words() {
+    let database = migrated().await;
+    let limiter = Limiter::start(&database, LimiterOptions::limit(0));
+    let room = async {
+        eventually(async || limiter.counts().refused >= 2).await;
+        limiter.set_limit(15);
+    };
+    let url = limiter.url();
+    let (report, ()) = tokio::join!(report(&url, &[]), room);
+    assert_found(
+        &report,
+        "reach",
+        Level::Warn,
+        "in Session mode max clients are limited",
+    );
+}
+
+#[tokio::test]
 async fn each_way_of_not_getting_in_has_its_own_advice() {
     let database = migrated().await;
     let password = database.url().replace(database.password(), "wrong");

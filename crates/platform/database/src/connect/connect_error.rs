@@ -138,6 +138,9 @@ const BLOCKED_SERVER: ConnectError = ConnectError::banned(Duration::from_secs(30
 /// Five failed authentication queries within 300 s make Supavisor block for 30 s: attempts stay below that.
 const SLOW_PROBES: ConnectError = ConnectError::banned(Duration::from_secs(75));
 
+/// How many characters of an answer are kept.
+const LONGEST_ANSWER: usize = 500;
+
 /// The SQLSTATE (empty: any), words that the message contains, and what they mean. The first match counts.
 const TEXTS: &[(&str, &[&str], ConnectError)] = &[
     ("XX000", &["ECIRCUITBREAKER", "database"], BLOCKED_SERVER),
@@ -246,6 +249,15 @@ pub fn classify_text(code: &str, message: &str) -> ConnectError {
         "08P01" | "08006" | "08003" | "08000" => ConnectError::unreachable(Reason::BrokenOff),
         _ if code.starts_with("57P") => STOPPING,
         _ => ConnectError::unreachable(Reason::ServerError),
+    }
+}
+
+/// Returns the words of the server or pooler, or the driver's where it gave no answer. For operators: they may name hosts
+/// and users.
+pub(crate) fn answer(error: &SqlxError) -> String {
+    match error {
+        SqlxError::Database(database) => database.message().chars().take(LONGEST_ANSWER).collect(),
+        other => other.to_string(),
     }
 }
 

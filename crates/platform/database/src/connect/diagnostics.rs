@@ -9,7 +9,7 @@ use sea_orm::DatabaseConnection;
 use sqlx::Row as _;
 use sqlx::postgres::{PgConnection, PgSslMode};
 
-use crate::connect::connect_error::{ConnectError, Reason, classify};
+use crate::connect::connect_error::{ConnectError, Reason, answer, classify};
 use crate::connect::connector::{Connection, Connector, Opened, connect_sqlite_pool};
 use crate::connect::instances::{InstanceName, ShareBudget};
 use crate::connect::login::Login;
@@ -179,13 +179,9 @@ impl ConnectFailure {
 
 impl From<sqlx::Error> for ConnectFailure {
     fn from(error: sqlx::Error) -> Self {
-        let message = match &error {
-            sqlx::Error::Database(database) => database.message().to_owned(),
-            other => other.to_string(),
-        };
         Self {
             error: classify(&error),
-            message,
+            message: answer(&error),
         }
     }
 }

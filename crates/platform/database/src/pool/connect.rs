@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::{Pool, spawn};
-use crate::connect::connect_error::{ConnectError, Reason, classify};
+use crate::connect::connect_error::{ConnectError, Reason, answer, classify};
 use crate::connect::connector::{Connection, Opened};
 use crate::connect::pooler_mode;
 use crate::pool::lease::PooledConnection;
@@ -103,16 +103,19 @@ impl Pool {
             }
             AttemptError::Failed(error) => state.note_failure(classify(error)),
         };
-        match failure {
-            ConnectErrorKind::Full => state.counters.record(&Event::Refused {
-                slot,
-                answer: &miss.to_string(),
-            }),
-            ConnectErrorKind::Cancelled => {}
-            _ => state.counters.record(&Event::Failed {
-                slot,
-                answer: &miss.to_string(),
-            }),
+        if failure != ConnectErrorKind::Cancelled {
+            let answer = miss.to_string();
+            state.counters.record(&match failure {
+                ConnectErrorKind::Full => Event::Refused {
+                    slot,
+                    answer: &answer,
+                },
+                _ => Event::Failed {
+                    slot,
+                    answer: &answer,
+                },
+            });
+            state.last_failed_attempt = Some((answer, now));
         }
         state.scheduler.connect_failed(now, slot, failure);
         self.advance(state);
@@ -135,7 +138,7 @@ pub(super) enum AttemptError {
     Cancelled,
     #[error("no answer in time")]
     TimedOut { logged_in: bool },
-    #[error("{0}")]
+    #[error("{}", answer(.0))]
     Failed(sqlx::Error),
 }
 

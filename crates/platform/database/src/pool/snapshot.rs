@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::Pool;
 use super::state::State;
-use crate::pool::status::{Holder, Status};
+use crate::pool::status::{FailedAttempt, Holder, Status};
 use crate::stats::activity::SessionActivity;
 use berth_pool::SlotId;
 
@@ -47,6 +47,13 @@ impl Pool {
             oldest_wait: oldest.unwrap_or_default(),
             breaker: state.scheduler.breaker().denies(now),
             last_connect_error: state.last_connect_error,
+            last_failed_attempt: state
+                .last_failed_attempt
+                .as_ref()
+                .map(|(answer, at)| FailedAttempt {
+                    answer: answer.clone(),
+                    ago: now.saturating_sub(*at),
+                }),
             consecutive_refusals: state.scheduler.breaker().refusals(),
             last_success: state.last_success.map(|success| now.saturating_sub(success)),
             draining: state.draining,

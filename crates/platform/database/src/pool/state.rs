@@ -34,6 +34,8 @@ pub(super) struct State {
     pub(super) counted_at: Option<Timestamp>,
     pub(super) last_success: Option<Timestamp>,
     pub(super) last_connect_error: Option<Reason>,
+    /// What the last attempt that was refused or failed was answered, and when.
+    pub(super) last_failed_attempt: Option<(String, Timestamp)>,
     pub(super) server: Option<Server>,
     pub(super) counters: Counters,
     pub(super) orphans: Vec<Orphan>,
@@ -73,6 +75,7 @@ impl State {
             counted_at: None,
             last_success: None,
             last_connect_error: None,
+            last_failed_attempt: None,
             server: None,
             counters: Counters::default(),
             orphans: Vec::new(),

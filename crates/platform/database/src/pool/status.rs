@@ -44,6 +44,8 @@ pub struct Status {
     pub breaker: Option<Outage>,
     /// Why the last connection attempt failed, until one succeeds.
     pub last_connect_error: Option<Reason>,
+    /// The last connection attempt that was refused or failed, also after later ones succeeded.
+    pub last_failed_attempt: Option<FailedAttempt>,
     /// Refusals since the last connection attempt that succeeded.
     pub consecutive_refusals: u32,
     /// The time since a connection attempt succeeded or a lease was released in good order.
@@ -60,6 +62,15 @@ pub struct Status {
     pub opens: Histogram,
     /// The last connection that was idle inside a transaction for more than 50 ms.
     pub last_idle: Option<IdleLease>,
+}
+
+/// A connection attempt that was refused or failed.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedAttempt {
+    /// What the server, pooler or driver answered. For operators only: it may name hosts and users.
+    pub answer: String,
+    /// How long ago that was.
+    pub ago: Duration,
 }
 
 /// A connection that its session held in a transaction without using it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use berth_database::{Database, Pooler, PoolerMode, SessionOptions, Settings};
 use berth_testkit::{
     BackendSampler, Cluster, Limiter, LimiterOptions, PgBouncer, PgBouncerOptions, PoolMode, TestDatabase,
-    eventually,
+    eventually, eventually_within,
 };
 use futures_util::future::join_all;
 use sea_orm::ConnectionTrait;
@@ -236,6 +236,31 @@ async fn without_room_for_the_experiment_everything_runs_as_behind_a_transaction
         eventually(async || server.backends().await <= 1).await;
         assert_nothing_left(&url, 1).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mode_that_could_not_be_found_is_looked_for_again() {
+    let cluster = Cluster::shared().await;
+    let server = cluster.database().await;
+    let options = PgBouncerOptions::default().max_client_conn(2);
+    let pooler = PgBouncer::start(cluster, options).await;
+    let url = pooler.url(&server);
+    let stranger = connect(&url).await;
+    let database = Database::new(with_reserve(&url, 1)).unwrap();
+    database.ready(Duration::from_secs(10)).await.unwrap();
+    assert_eq!(
+        database.status().pooler,
+        PoolerMode::Unknown,
+        "the second connection is refused"
+    );
+    stranger.close().await.unwrap();
+    eventually_within(Duration::from_secs(30), async || {
+        let reader = database.session(SessionOptions::new("read").autocommit_reads());
+        assert_eq!(number(&reader, "SELECT 7").await.unwrap(), 7);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        database.status().pooler == PoolerMode::Session
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

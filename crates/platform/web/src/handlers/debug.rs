@@ -35,6 +35,8 @@ struct DebugResponse {
     /// The name of this process in the server's activity view.
     instance: Option<String>,
     pool: PoolStatus,
+    /// What the pooler or server answered to the last connection attempt that was refused or failed.
+    last_failed_attempt: Option<FailedAttemptStatus>,
     holders: Vec<HolderStatus>,
     /// The age from which a lease counts as long.
     leak_detection_threshold_ms: u64,
@@ -45,6 +47,12 @@ struct DebugResponse {
     sample: Sample,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<Sample>>,
+}
+
+#[derive(Debug, Serialize)]
+struct FailedAttemptStatus {
+    answer: String,
+    age_ms: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +99,13 @@ pub async fn pool(
         version: app.version,
         instance: status.instance().map(str::to_owned),
         pool,
+        last_failed_attempt: now
+            .last_failed_attempt
+            .as_ref()
+            .map(|failed| FailedAttemptStatus {
+                answer: failed.answer.clone(),
+                age_ms: whole_millis(failed.ago),
+            }),
         holders: holders.into_iter().map(HolderStatus::from).collect(),
         leak_detection_threshold_ms: whole_millis(monitor.settings().leak_detection_threshold),
         clients: listed,

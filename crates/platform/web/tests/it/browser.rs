@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use berth_testkit::Cut;
 use tokio::process::Command;
 
 use crate::site::{SHARE, Site};
@@ -12,7 +13,7 @@ use crate::site::{SHARE, Site};
 async fn the_page_shows_the_pool_under_load() {
     let site = Site::start().await;
     let _load = site.saturate(20).await;
-    let folder = folder();
+    let folder = folder("db-pool-page");
     for (name, arguments) in [
         ("light", &["--window-size=1280,1150"][..]),
         (
@@ -50,6 +51,23 @@ async fn the_page_shows_the_pool_under_load() {
     ] {
         assert!(seen.contains(part), "no {part:?} in {seen}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Chromium, which `make verify` sees to"]
+async fn the_page_shows_the_words_of_the_last_refusal() {
+    let site = Site::start_with(|settings| settings.database.pool_timeout = Duration::from_millis(500)).await;
+    site.limiter.set_limit(0);
+    site.limiter.cut_all(Cut::Reset);
+    assert_eq!(site.get("/read").await.status(), 503);
+    let seen = browse(
+        &folder("db-pool-refusal"),
+        &site.url("/debug/db-pool"),
+        &["--dump-dom"],
+    )
+    .await;
+    let words = "ago: MaxClientsInSessionMode: max clients reached";
+    assert!(seen.contains(words), "no {words:?} in {seen}");
 }
 
 /// Lets the page live for some seconds of its own time, and gives what the browser printed.
@@ -92,9 +110,9 @@ fn browser() -> &'static str {
     names.into_iter().find(is_there).expect("Chromium is installed")
 }
 
-/// `target/tmp/db-pool-page`: screenshots stay, the browser's profile is made anew.
-fn folder() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("db-pool-page");
+/// A folder in `target/tmp`: screenshots stay, the browser's profile is made anew.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("the folder for temporary files can be written");
     folder

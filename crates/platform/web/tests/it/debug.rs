@@ -1,5 +1,8 @@
 //! Who may see who holds what.
 
+use std::time::Duration;
+
+use berth_testkit::{Action, Cut, Refusal, Times, Trigger};
 use berth_web::settings::{Environment, Secret};
 use reqwest::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE, WWW_AUTHENTICATE};
 use reqwest::{Method, StatusCode};
@@ -116,6 +119,48 @@ async fn under_load_it_asks_nobody_who_shares_the_limit() {
     let site = Site::start().await;
     let _load = site.saturate(20).await;
     assert!(site.json(PATH).await["clients"].is_null());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_words_of_the_last_refusal_are_shown_here_and_to_no_client() {
+    for (code, words) in [
+        (
+            "XX000",
+            "(EMAXCONNSESSION) max clients reached in session mode - tenant-of-harbour",
+        ),
+        (
+            "XX000",
+            "(EDBHANDLEREXITED) the handler of tenant-of-harbour has exited",
+        ),
+        ("XX000", "(ENOTFOUND) tenant/user tenant-of-harbour not found"),
+    ] {
+        let site = Site::start_with(|settings| {
+            settings.database.pool_timeout = Duration::from_millis(500);
+            settings.database.unreachable_grace = Duration::from_millis(100);
+        })
+        .await;
+        assert_eq!(site.get("/read").await.status(), StatusCode::OK);
+        assert!(site.json(PATH).await["last_failed_attempt"].is_null());
+        let refusal = Action::Fatal(Refusal::new(code, words));
+        let fault = site
+            .limiter
+            .arm_times(Trigger::Startup, refusal, Times::For(Duration::from_secs(60)));
+        site.limiter.cut_all(Cut::Reset);
+        let refused = site.get("/read").await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE, "{words}");
+        let headers = format!("{:?}", refused.headers());
+        let body = refused.text().await.unwrap();
+        for told in [&headers, &body] {
+            assert!(!told.contains("harbour") && !told.contains(words), "{told}");
+        }
+        for path in ["/health", "/health/ready", "/health/db-pool"] {
+            let told = site.text(path).await;
+            assert!(!told.contains("harbour"), "{path}: {told}");
+        }
+        let answer = &site.json(PATH).await["last_failed_attempt"]["answer"];
+        assert_eq!(answer, words);
+        drop(fault);
+    }
 }
 
 fn secret(text: &str) -> Secret {
