@@ -2,7 +2,7 @@
 
 use actix_web::{HttpResponse, web};
 use berth_web::Problem;
-use berth_web::extract::{Json, Path, Query, Session};
+use berth_web::extract::{Json, Patch, Path, Query, Session};
 use berth_web::response::{Listing, PageQuery, created};
 use chrono::{DateTime, Utc};
 use entity::sample::conversation;
@@ -36,12 +36,14 @@ pub(crate) struct CreateConversation {
     is_public: bool,
 }
 
-/// The fields to change; absent ones stay as they are.
+/// The fields to change, at least one; absent ones stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(min_properties = 1)]
 pub(crate) struct UpdateConversation {
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(min_length = 1, max_length = 200, nullable = false)]
     title: Option<String>,
+    #[schema(nullable = false)]
     is_public: Option<bool>,
 }
 
@@ -120,7 +122,7 @@ pub(crate) async fn update(
     services: web::Data<Services>,
     user: CurrentUser,
     Path(id): Path<Uuid>,
-    Json(change): Json<UpdateConversation>,
+    Patch(change): Patch<UpdateConversation>,
 ) -> ApiResult<web::Json<Conversation>> {
     let changed = services
         .conversations(&session)

@@ -33,6 +33,15 @@ async fn with_nothing_set_it_serves_on_sqlite_and_says_so() {
     assert!(process.ended().await.0.success());
 }
 
+#[tokio::test]
+async fn an_unknown_path_is_logged_with_its_path() {
+    let mut process = process(&[], &[ANY_PORT]);
+    let client = process.listening().await;
+    let problem = client.get("/unknown-path").await;
+    problem.problem(StatusCode::NOT_FOUND, "about:blank");
+    assert!(process.logs("/unknown-path").await.contains("404"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn asked_to_stop_it_finishes_a_request_under_way_and_begins_no_new_one() {
     let patient = |settings: &mut api::settings::Settings| {

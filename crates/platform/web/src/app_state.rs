@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use actix_web::web::{Data, PayloadConfig};
+use actix_web::web::{Data, PayloadConfig, ServiceConfig};
 use berth_database::{Database, StatusHandle};
 
 use crate::middleware::Sessions;
 use crate::observability::{ConnectedClients, Metrics, Monitor, Readiness};
 use crate::settings::{Debug, Environment, Settings};
 
-/// What the handlers and the middleware of one process share, each part ready for `App::app_data`.
+/// What the handlers and the middleware of one process share; [`provide`](Self::provide) gives it to an app.
 ///
 /// None of it lets a handler open a session of its own: sessions come from the extractor.
 #[derive(Clone, Debug)]
@@ -18,8 +18,8 @@ pub struct AppState {
     pub(crate) database: Database,
     /// The name and version of the service.
     pub info: Data<AppInfo>,
-    /// The largest body of a request, for [`Json`](crate::extract::Json).
-    pub body_limit: Data<BodyLimit>,
+    /// The limits of a request's body, for [`Json`](crate::extract::Json).
+    pub body_limits: Data<BodyLimits>,
     /// Makes the sessions of requests; for [`unit_of_work`](crate::middleware::unit_of_work) only.
     pub sessions: Data<Sessions>,
     /// The pool's numbers, read only.
@@ -47,9 +47,14 @@ pub struct AppInfo {
     pub environment: Environment,
 }
 
-/// The largest body of a request, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct BodyLimit(pub usize);
+/// The limits of a request's body.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BodyLimits {
+    /// `server.body_limit`, in bytes.
+    pub bytes: usize,
+    /// `server.json_depth`, in levels of arrays and objects.
+    pub json_depth: usize,
+}
 
 impl AppState {
     /// Makes the state of one process; `version` is the service's own.
@@ -61,7 +66,10 @@ impl AppState {
                 version,
                 environment: settings.app.environment,
             }),
-            body_limit: Data::new(BodyLimit(settings.server.body_limit)),
+            body_limits: Data::new(BodyLimits {
+                bytes: settings.server.body_limit,
+                json_depth: settings.server.json_depth,
+            }),
             sessions: Data::new(Sessions::new(database.clone(), settings.server.request_timeout)),
             readiness: Data::new(Readiness::new(database.clone())),
             monitor: Data::new(Monitor::new(settings.monitor.clone())),
@@ -74,9 +82,18 @@ impl AppState {
         }
     }
 
-    /// The limit of bodies that are read by actix's own extractors.
-    pub fn payload_config(&self) -> PayloadConfig {
-        PayloadConfig::new(self.settings.server.body_limit)
+    /// Gives each worker's app what the platform's handlers and middleware ask for.
+    pub fn provide(&self, app: &mut ServiceConfig) {
+        app.app_data(PayloadConfig::new(self.settings.server.body_limit))
+            .app_data(self.info.clone())
+            .app_data(self.body_limits.clone())
+            .app_data(self.sessions.clone())
+            .app_data(self.pool.clone())
+            .app_data(self.readiness.clone())
+            .app_data(self.monitor.clone())
+            .app_data(self.metrics.clone())
+            .app_data(self.clients.clone())
+            .app_data(self.debug.clone());
     }
 
     /// Whether `/metrics` is served beside the other routes.

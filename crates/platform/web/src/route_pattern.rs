@@ -5,6 +5,9 @@ use std::sync::Arc;
 use actix_web::HttpMessage;
 use actix_web::dev::ServiceRequest;
 
+/// What stands for a path that no route takes.
+const NONE: &str = "none";
+
 /// `/api/v1/tags/{tag_id}`, for example; `none` where no route fits.
 #[derive(Clone, Debug)]
 pub(crate) struct RoutePattern(Arc<str>);
@@ -15,10 +18,15 @@ impl RoutePattern {
     pub(crate) fn of(request: &ServiceRequest) -> Self {
         let known = request.extensions().get::<Self>().cloned();
         known.unwrap_or_else(|| {
-            let found = Self(request.match_pattern().as_deref().unwrap_or("none").into());
+            let found = Self(request.match_pattern().as_deref().unwrap_or(NONE).into());
             request.extensions_mut().insert(found.clone());
             found
         })
+    }
+
+    /// Whether any route takes the request's path.
+    pub(crate) fn is_known(request: &ServiceRequest) -> bool {
+        Self::of(request).as_str() != NONE
     }
 
     pub(crate) fn as_str(&self) -> &str {

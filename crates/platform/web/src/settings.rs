@@ -77,6 +77,9 @@ pub struct Server {
     /// Bytes of a request body.
     #[garde(custom(between(1024, 104_857_600)))]
     pub body_limit: usize,
+    /// Levels of arrays and objects in a body of JSON.
+    #[garde(custom(between(1, 100)))]
+    pub json_depth: usize,
     /// Time between SIGTERM and the moment from which no connections are accepted.
     #[serde(with = "seconds")]
     #[garde(custom(seconds::between(0.0, 300.0)))]

@@ -69,6 +69,17 @@ on_each_database! {
         assert_eq!(client.get(&place).await.ok()["title"], "kept");
     }
 
+    async fn a_change_of_nothing_leaves_the_conversation_as_it_is(server: Server) {
+        let client = server.client();
+        let place = client.conversation("kept").await;
+        let before = client.get(&place).await.ok();
+        for change in [json!({}), json!({ "title": null }), json!(["title", true])] {
+            let refused = client.patch(&place, change).await;
+            refused.problem(StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-input");
+        }
+        assert_eq!(client.get(&place).await.ok(), before);
+    }
+
     async fn an_invalid_page_is_reported_by_its_parameter(server: Server) {
         let client = server.client();
         for (query, path) in [("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("cursor=x", "cursor")] {

@@ -1,9 +1,8 @@
 //! What can be wrong with a request before a rule of the service looks at it.
 
-use std::fmt::Display;
-
 use actix_web::http::StatusCode;
 
+use crate::extract::InputError;
 use crate::problem::{self, Field, Problem};
 
 /// Why a request cannot be read.
@@ -12,12 +11,15 @@ pub enum RequestError {
     /// The body is not JSON.
     #[error("the body is not JSON")]
     Syntax(#[source] serde_json::Error),
-    /// The body is JSON of another shape.
-    #[error("the body has another shape")]
-    Content(#[source] serde_path_to_error::Error<serde_json::Error>),
-    /// The query has another shape.
-    #[error("the query has another shape")]
-    Query(#[source] serde_path_to_error::Error<serde::de::value::Error>),
+    /// The body or the query has another shape.
+    #[error("the body or the query has another shape")]
+    Content(#[from] InputError),
+    /// The body has more levels than `server.json_depth`.
+    #[error("the body has more than {limit} levels")]
+    TooDeep {
+        /// The most levels of arrays and objects.
+        limit: usize,
+    },
     /// A variable part of the path has another form.
     #[error("the path has another form: {0}")]
     Path(String),
@@ -43,8 +45,10 @@ impl RequestError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Syntax(error) => Problem::of(&problem::MALFORMED_JSON).detail(error.to_string()),
-            Self::Content(error) => invalid(error),
-            Self::Query(error) => invalid(error),
+            Self::Content(error) => Problem::invalid_input(vec![Field::new(&*error.path, &*error.message)]),
+            Self::TooDeep { limit } => Problem::of(&problem::INVALID_INPUT).detail(format!(
+                "The body may have at most {limit} levels of arrays and objects."
+            )),
             Self::Path(detail) => Problem::of(&problem::INVALID_PATH).detail(detail.clone()),
             Self::ContentType => Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
                 .detail("Send the body as `content-type: application/json`."),
@@ -57,16 +61,4 @@ impl RequestError {
             }
         }
     }
-}
-
-fn invalid<E: Display>(error: &serde_path_to_error::Error<E>) -> Problem {
-    Problem::of(&problem::INVALID_INPUT).errors(vec![field(error)])
-}
-
-fn field<E: Display>(error: &serde_path_to_error::Error<E>) -> Field {
-    let path = error.path().to_string();
-    Field::new(
-        if path == "." { String::new() } else { path },
-        error.inner().to_string(),
-    )
 }

@@ -1,6 +1,5 @@
 //! The body as JSON.
 
-use crate::app_state::BodyLimit;
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header::CONTENT_TYPE;
@@ -9,29 +8,61 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use serde::de::DeserializeOwned;
 
+use super::input;
+use crate::app_state::BodyLimits;
 use crate::error::{Error, RequestError};
 
 /// The request's body as `T`; the problem of a body of another shape names the path of the field.
 #[derive(Debug)]
 pub struct Json<T>(pub T);
 
+/// The request's body as the fields to change: at least one, and none of them null.
+///
+/// A change of nothing would still be stored as one. A field that may become null is declared with
+/// [`nullable`](super::nullable).
+#[derive(Debug)]
+pub struct Patch<T>(pub T);
+
 impl<T: DeserializeOwned + 'static> FromRequest for Json<T> {
     type Error = Error;
     type Future = LocalBoxFuture<'static, Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let is_json = is_json(request);
-        let limit = request
-            .app_data::<web::Data<BodyLimit>>()
-            .map_or(0, |limit| limit.0);
-        let body = Bytes::from_request(request, payload);
+        let body = read(request, payload);
         Box::pin(async move {
-            if !is_json {
-                return Err(RequestError::ContentType.into());
-            }
-            let body = body.await.map_err(|error| unread(&error, limit))?;
-            Ok(Self(parse(&body)?))
+            let (body, limits) = body.await?;
+            Ok(Self(input::json(&body, limits.json_depth)?))
         })
+    }
+}
+
+impl<T: DeserializeOwned + 'static> FromRequest for Patch<T> {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let body = read(request, payload);
+        Box::pin(async move {
+            let (body, limits) = body.await?;
+            Ok(Self(input::patch(&body, limits.json_depth)?))
+        })
+    }
+}
+
+fn read(
+    request: &HttpRequest,
+    payload: &mut Payload,
+) -> impl Future<Output = Result<(Bytes, BodyLimits), RequestError>> + use<> {
+    let is_json = is_json(request);
+    let limits = request.app_data::<web::Data<BodyLimits>>();
+    let limits = limits.map_or_else(BodyLimits::default, |limits| ***limits);
+    let body = Bytes::from_request(request, payload);
+    async move {
+        if !is_json {
+            return Err(RequestError::ContentType);
+        }
+        let body = body.await.map_err(|error| unread(&error, limits.bytes))?;
+        Ok((body, limits))
     }
 }
 
@@ -49,19 +80,6 @@ fn is_json(request: &HttpRequest) -> bool {
         .trim()
         .to_ascii_lowercase();
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
-}
-
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, RequestError> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        if error.inner().is_data() {
-            RequestError::Content(error)
-        } else {
-            RequestError::Syntax(error.into_inner())
-        }
-    })?;
-    deserializer.end().map_err(RequestError::Syntax)?;
-    Ok(value)
 }
 
 fn unread(error: &actix_web::Error, limit: usize) -> RequestError {

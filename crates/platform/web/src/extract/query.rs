@@ -6,7 +6,8 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 use serde::de::DeserializeOwned;
 
-use crate::error::{Error, RequestError};
+use super::input;
+use crate::error::Error;
 
 /// The query as `T`; the problem of a query of another shape names the parameter.
 #[derive(Debug)]
@@ -26,10 +27,8 @@ impl<T: DeserializeOwned> Query<T> {
     ///
     /// # Errors
     ///
-    /// [`RequestError::Query`] for a query of another shape.
+    /// [`RequestError::Content`](crate::error::RequestError::Content) for a query of another shape.
     pub fn of(request: &HttpRequest) -> Result<Self, Error> {
-        let pairs = url::form_urlencoded::parse(request.query_string().as_bytes());
-        let parsed = serde_path_to_error::deserialize(serde_urlencoded::Deserializer::new(pairs));
-        Ok(Self(parsed.map_err(RequestError::Query)?))
+        Ok(Self(input::query(request.query_string())?))
     }
 }

@@ -1,7 +1,7 @@
 //! The addresses of the service.
 
 use actix_web::http::header::LOCATION;
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -37,11 +37,24 @@ pub async fn docs() -> HttpResponse {
         .finish()
 }
 
-/// Answers every address that is not in the table of routes.
+/// Answers every address that is not in the table of routes: one that is there without its trailing slashes with 308,
+/// every other with 404.
 ///
 /// # Errors
 ///
-/// Always [`Error::NoRoute`].
-pub async fn not_found() -> Result<HttpResponse, Error> {
-    Err(Error::NoRoute)
+/// [`Error::NoRoute`].
+pub async fn not_found(request: HttpRequest) -> Result<HttpResponse, Error> {
+    let path = request.path();
+    let trimmed = path.trim_end_matches('/');
+    // Only to an address of this service: `//elsewhere/` would lead to another host.
+    if trimmed.len() == path.len() || !request.resource_map().has_resource(trimmed) {
+        return Err(Error::NoRoute);
+    }
+    let location = match request.query_string() {
+        "" => trimmed.to_owned(),
+        query => format!("{trimmed}?{query}"),
+    };
+    Ok(HttpResponse::PermanentRedirect()
+        .insert_header((LOCATION, location))
+        .finish())
 }

@@ -5,12 +5,19 @@ use std::time::Instant;
 use actix_web::dev::ServiceRequest;
 use actix_web::http::StatusCode;
 
+use crate::route_pattern::RoutePattern;
+
 /// The target of the line for a request that succeeded, so that it can be switched off by itself.
 const ACCESS: &str = "access";
+
+/// Characters of a path in the log.
+const LONGEST_PATH: usize = 200;
 
 /// A request under way. Dropped unanswered, it is logged as one whose client left.
 #[derive(Debug)]
 pub(super) struct RequestLog {
+    /// The path of a request that no route takes. The span of every other names its route.
+    unrouted: Option<String>,
     routine: bool,
     started: Instant,
     answered: bool,
@@ -19,6 +26,7 @@ pub(super) struct RequestLog {
 impl RequestLog {
     pub(super) fn begin(request: &ServiceRequest) -> Self {
         Self {
+            unrouted: (!RoutePattern::is_known(request)).then(|| shortened(request.path())),
             routine: is_routine(request.path()),
             started: Instant::now(),
             answered: false,
@@ -35,7 +43,8 @@ impl RequestLog {
         } else if status.is_server_error() {
             tracing::error!(status = code, duration_ms = ms, error, "request failed");
         } else if status.is_client_error() {
-            tracing::info!(status = code, duration_ms = ms, error, "request answered");
+            let path = self.unrouted.as_deref();
+            tracing::info!(status = code, duration_ms = ms, path, error, "request answered");
         } else {
             tracing::info!(target: ACCESS, status = code, duration_ms = ms, "request answered");
         }
@@ -57,6 +66,11 @@ impl Drop for RequestLog {
             );
         }
     }
+}
+
+/// A longer one would let a client fill the log.
+fn shortened(path: &str) -> String {
+    path.chars().take(LONGEST_PATH).collect()
 }
 
 /// Probes and scrapes arrive every few seconds: a line each would bury the others.

@@ -35,6 +35,7 @@ mod debug;
 mod edges;
 mod faults;
 mod health;
+mod input;
 mod load;
 mod metrics;
 mod problems;
