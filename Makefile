@@ -27,7 +27,7 @@ verify: test check ## Run test and check, and the slow tests
 	.ci/remove-example
 
 migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migrate ARGS=status
-	@$(CARGO) run --quiet --package migration -- $(or $(ARGS),$(DO),up)
+	@$(CARGO) run --quiet --package migration -- $(or $(ARGS),up)
 
 openapi: ## Write docs/openapi.json from the code
 	@$(CARGO) run --quiet --package api -- openapi > docs/openapi.json.new
@@ -50,7 +50,7 @@ manifest: ## Write crates/platform/MANIFEST, for a new version of the platform
 
 bench: servers ## Compare with other pools in one run; one part alone: make bench ARGS=reads
 	$(CARGO) build --quiet --package berth-testkit --bin testkit-run
-	$(TESTKIT_RUN) $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(or $(ARGS),$(DO))
+	$(TESTKIT_RUN) $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(ARGS)
 
 clean: ## Remove the build output and the SQLite database of `make run`
 	$(CARGO) clean

@@ -16,44 +16,32 @@ use crate::settings::{Debug, Environment, Settings};
 pub struct AppState {
     pub(crate) settings: Arc<Settings>,
     pub(crate) database: Database,
-    /// The name and version of the service.
-    pub info: Data<AppInfo>,
-    /// The limits of a request's body, for [`Json`](crate::extract::Json).
-    pub body_limits: Data<BodyLimits>,
-    /// Makes the sessions of requests; for [`unit_of_work`](crate::middleware::unit_of_work) only.
-    pub sessions: Data<Sessions>,
-    /// The pool's numbers, read only.
-    pub pool: Data<StatusHandle>,
-    /// Whether the process should receive requests.
-    pub readiness: Data<Readiness>,
-    /// The warnings and the last minutes of the pool.
-    pub monitor: Data<Monitor>,
-    /// Everything that Prometheus scrapes.
-    pub metrics: Data<Metrics>,
-    /// The clients of the database.
-    pub clients: Data<ConnectedClients>,
-    /// Who may see `/debug/db-pool`.
-    pub debug: Data<Debug>,
+    info: Data<AppInfo>,
+    body_limits: Data<BodyLimits>,
+    sessions: Data<Sessions>,
+    pool: Data<StatusHandle>,
+    pub(crate) readiness: Data<Readiness>,
+    pub(crate) monitor: Data<Monitor>,
+    pub(crate) metrics: Data<Metrics>,
+    clients: Data<ConnectedClients>,
+    debug: Data<Debug>,
 }
 
 /// The name and version of the service.
 #[derive(Clone, Debug)]
 pub struct AppInfo {
-    /// `app.name`.
-    pub name: String,
-    /// The version of the service's own crate.
-    pub version: &'static str,
-    /// `app.environment`.
-    pub environment: Environment,
+    pub(crate) name: String,
+    pub(crate) version: &'static str,
+    pub(crate) environment: Environment,
 }
 
 /// The limits of a request's body.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct BodyLimits {
+pub(crate) struct BodyLimits {
     /// `server.body_limit`, in bytes.
-    pub bytes: usize,
+    pub(crate) bytes: usize,
     /// `server.json_depth`, in levels of arrays and objects.
-    pub json_depth: usize,
+    pub(crate) json_depth: usize,
 }
 
 impl AppState {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
 
-pub use self::database::problem as of_database;
-pub use self::request::RequestError;
+use self::database::problem as of_database;
+pub(crate) use self::request::RequestError;
 pub use self::service::problem as of_service;
 use crate::problem::{self, Problem};
 
@@ -59,7 +59,7 @@ impl ResponseError for Error {
 }
 
 /// An error with its causes, for logs and the terminal; a client sees its [`Problem`] instead.
-pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

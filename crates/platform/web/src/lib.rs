@@ -1,19 +1,20 @@
 #![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
-pub mod app_state;
+mod app_state;
 pub mod command_line;
-pub mod error;
+mod error;
 pub mod extract;
 pub mod handlers;
 pub mod health_check;
 pub mod middleware;
-pub mod observability;
+mod observability;
 pub mod problem;
-pub mod request_id;
+mod request_id;
 pub mod response;
 mod route_pattern;
 pub mod routing;
-pub mod server;
+mod server;
 pub mod settings;
 pub mod shutdown;
 pub mod startup;

@@ -24,5 +24,6 @@ pub use self::catch_unwind::catch_unwind;
 pub use self::error_response::error_response;
 pub use self::refuse_encoded_bodies::refuse_encoded_bodies;
 pub use self::request_metrics::request_metrics;
+pub(crate) use self::unit_of_work::Sessions;
 pub(crate) use self::unit_of_work::UnitOfWork;
-pub use self::unit_of_work::{Sessions, unit_of_work};
+pub use self::unit_of_work::unit_of_work;

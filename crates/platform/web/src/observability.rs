@@ -1,4 +1,4 @@
-//! What an operator sees of the process: its readiness, its pool, its metrics, and its warnings.
+//! What operators see of the process: readiness, the pool, metrics and warnings.
 //!
 //! Everything here reads one [`berth_database::Status`] at a time, which uses no slot and never waits, so all of it
 //! answers while every connection is in use.
@@ -18,14 +18,14 @@ mod server_timing;
 mod throttle;
 
 pub(crate) use self::background_tasks::BackgroundTasks;
-pub use self::clients::ConnectedClients;
+pub(crate) use self::clients::ConnectedClients;
 pub(crate) use self::history::Sample;
 pub(crate) use self::metrics::CONTENT_TYPE;
-pub use self::metrics::Metrics;
-pub use self::monitor::Monitor;
+pub(crate) use self::metrics::Metrics;
+pub(crate) use self::monitor::Monitor;
 pub(crate) use self::pool_status::{PoolStatus, PoolSummary, whole_millis};
 pub(crate) use self::readiness::NotReady;
-pub use self::readiness::Readiness;
+pub(crate) use self::readiness::Readiness;
 pub(crate) use self::server_timing::server_timing;
 
 /// An idle pool with a share of five.

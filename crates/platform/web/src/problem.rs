@@ -12,11 +12,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::types::*;
+pub use crate::error::of_service;
 use crate::error::with_causes;
-pub use crate::error::{of_database, of_service};
 
 /// The media type of a problem.
-pub const MEDIA_TYPE: &str = "application/problem+json";
+pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong, for the client: never SQL, hosts or a driver's text.
 #[derive(Clone, Debug, Serialize, ToSchema)]

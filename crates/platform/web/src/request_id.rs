@@ -11,18 +11,18 @@ use uuid::Uuid;
 use crate::Error;
 
 /// The header that carries it, in and out.
-pub const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longer ones would let a client fill the logs.
 const LONGEST: usize = 64;
 
 /// The id of one request. It is safe in a log line and in a header: letters, digits, `-`, `_` and `.` only.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct RequestId(String);
+pub(crate) struct RequestId(String);
 
 impl RequestId {
     /// Takes the client's own where it is safe and short, and makes one otherwise.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
         let given = headers
             .get(HEADER)
             .and_then(|value| value.to_str().ok())
@@ -30,12 +30,12 @@ impl RequestId {
         Self(given.map_or_else(|| Uuid::now_v7().simple().to_string(), str::to_owned))
     }
 
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
     /// The value for the answer's header.
-    pub fn to_header(&self) -> Option<HeaderValue> {
+    pub(crate) fn to_header(&self) -> Option<HeaderValue> {
         HeaderValue::from_str(&self.0).ok()
     }
 }

@@ -10,7 +10,8 @@ use berth_settings::{ConfigError, Loaded, between, characters, require, seconds}
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-pub use self::log::{Log, LogFormat, levels};
+pub(crate) use self::log::levels;
+pub use self::log::{Log, LogFormat};
 pub use self::observability::{Debug, Health, Metrics, Monitor, Telemetry};
 pub use berth_settings::{Environment, Secret};
 

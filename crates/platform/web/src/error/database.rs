@@ -7,7 +7,7 @@ use berth_database::Error;
 use crate::problem::{self, Problem};
 
 /// What the client sees of an error of the database.
-pub fn problem(error: &Error) -> Problem {
+pub(super) fn problem(error: &Error) -> Problem {
     match error {
         Error::Saturated { retry_after } => Problem::of(&problem::SATURATED).retry_after(*retry_after),
         Error::Unreachable { .. } | Error::Permanent { .. } | Error::ConnectionLost => unavailable(),

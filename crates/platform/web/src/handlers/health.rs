@@ -12,7 +12,7 @@ use crate::observability::{Monitor, NotReady, PoolStatus, PoolSummary, Readiness
 
 /// The process and its database.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Health {
+pub(crate) struct Health {
     #[schema(example = "ok")]
     status: &'static str,
     version: &'static str,
@@ -36,7 +36,7 @@ enum DatabaseStatus {
 
 /// Whether the process is ready for requests.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Ready {
+pub(crate) struct Ready {
     #[schema(example = "ready")]
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,7 +46,7 @@ pub struct Ready {
 
 /// The process is alive.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct Live {
+pub(crate) struct Live {
     #[schema(example = "alive")]
     status: &'static str,
 }

@@ -31,7 +31,7 @@ pub enum LogFormat {
 ///
 /// A word that is not a level is an error. The library would read `warning` as the name of a module, and log nothing
 /// else. `database` means the crate `berth_database`.
-pub fn levels(text: &str) -> Option<Targets> {
+pub(crate) fn levels(text: &str) -> Option<Targets> {
     text.split(',')
         .try_fold(Targets::new(), |levels, part| match part.split_once('=') {
             None => Some(levels.with_default(level(part)?)),
