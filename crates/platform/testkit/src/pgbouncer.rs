@@ -51,6 +51,8 @@ pub struct PgBouncerOptions {
     pub max_client_conn: Option<u32>,
     /// `query_wait_timeout`. Default: 120 s.
     pub query_wait_timeout: Option<Duration>,
+    /// `server_round_robin`: takes the server connection that has been free for longest. Default: the last released.
+    pub server_round_robin: bool,
 }
 
 impl PgBouncerOptions {
@@ -79,6 +81,14 @@ impl PgBouncerOptions {
     pub fn max_client_conn(self, most: u32) -> Self {
         PgBouncerOptions {
             max_client_conn: Some(most),
+            ..self
+        }
+    }
+
+    /// Sets `server_round_robin`.
+    pub fn server_round_robin(self) -> Self {
+        PgBouncerOptions {
+            server_round_robin: true,
             ..self
         }
     }
@@ -226,6 +236,9 @@ fn configuration(server: u16, port: u16, users: &str, options: PgBouncerOptions)
         PoolMode::Session => "pool_mode = session".to_owned(),
         PoolMode::Transaction => "pool_mode = transaction".to_owned(),
     });
+    if options.server_round_robin {
+        lines.push("server_round_robin = 1".to_owned());
+    }
     let numbers = [
         ("default_pool_size", options.pool_size.map(u64::from)),
         ("max_client_conn", options.max_client_conn.map(u64::from)),

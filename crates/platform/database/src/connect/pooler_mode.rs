@@ -6,13 +6,13 @@
 //!
 //! 1. **Without a pooler** the server itself has read the startup packet, so the source of `TimeZone`, which sqlx sends
 //!    in it, is `client`. A pooler sends `SET` to its servers, or nothing. One round trip decides this.
-//! 2. **Behind a pooler** a second connection logs in for a moment. The two run short reads in turn, each a transaction
-//!    of its own. In session mode each has a server process of its own, whose transaction ids increase by one from read
-//!    to read. In transaction mode a server connection is free after each read: where the pooler takes the one that was
-//!    released last, the two meet on it; where it takes the one that has been free for longest, the first moves between
-//!    two reads of its own, which is tried while the second logs in. Other clients of the pooler can hide that only by
-//!    using the same server connections in between, which shows in the transaction ids. A process also runs transactions
-//!    of its own when schema changes pile up, so ids that jump are read again before they count.
+//! 2. **Behind a pooler** a second connection logs in for a moment. The two run short reads, each a transaction of its own:
+//!    first, second, first, first, second. In session mode each has a server process of its own, whose transaction ids
+//!    increase by one from read to read. In transaction mode a server connection is free after each read. A pooler that
+//!    takes the one that was released last gives the third read that of the second read. One that takes the one that has
+//!    been free for longest gives the fourth read another than the third. Other clients can hide either only by using the
+//!    same server connections in between, which shows in the transaction ids. A process also runs transactions of its own
+//!    when schema changes pile up, so ids that jump are read again before they count.
 //! 3. **Behind a full session pooler** the second connection is refused in words that name the mode, or its first read
 //!    waits while the first connection, which asks later, is answered. A queue of a transaction pooler is served in
 //!    order.
@@ -188,17 +188,12 @@ async fn detect(login: &Login, first: &mut PgConnection, room: Room) -> Result<P
     if room == Room::None {
         return Ok(PoolerMode::Unknown);
     }
-    // While the second logs in, the first looks whether it stays where it is.
-    let (second, before) = tokio::join!(log_in(login), async {
-        Ok::<_, SqlxError>([observe(first).await?, observe(first).await?])
-    });
-    let [before, after] = before?;
-    let (mut second, relay) = match second {
+    let (mut second, relay) = match log_in(login).await {
         Ok(second) => second,
         Err(error) if names_session_mode(&error) => return Ok(PoolerMode::Session),
         Err(_) => return Ok(PoolerMode::Unknown),
     };
-    match meet(first, [before, after], &mut second).await? {
+    match meet(first, seen, &mut second).await? {
         Some(mode) => {
             close(second, relay).await;
             Ok(mode)
@@ -211,13 +206,13 @@ async fn detect(login: &Login, first: &mut PgConnection, room: Room) -> Result<P
 /// Lets the two read in turn; returns none where the second waits for a server connection and the first has its own.
 async fn meet(
     first: &mut PgConnection,
-    mut own: [Seen; 2],
+    mut own: Seen,
     second: &mut PgConnection,
 ) -> Result<Option<PoolerMode>, SqlxError> {
     let mut theirs = match read_or_wait(first, second).await? {
         FirstRead::Answered(theirs) => theirs,
         FirstRead::Late => {
-            own = [observe(first).await?, observe(first).await?];
+            own = observe(first).await?;
             observe(second).await
         }
         FirstRead::Waits => return Ok(None),
@@ -226,21 +221,20 @@ async fn meet(
         let Ok(seen) = theirs else {
             return Ok(Some(PoolerMode::Unknown));
         };
-        if seen.pid == own[1].pid {
+        if seen.pid == own.pid {
             break;
         }
-        let own_again = observe(first).await?;
-        let Ok(seen_again) = observe(second).await else {
+        let [third, fourth] = [observe(first).await?, observe(first).await?];
+        let Ok(fifth) = observe(second).await else {
             return Ok(Some(PoolerMode::Unknown));
         };
-        if own.iter().any(|own| own.pid != own_again.pid) || seen.pid != seen_again.pid {
+        if own.pid != third.pid || third.pid != fourth.pid || seen.pid != fifth.pid {
             break;
         }
-        let alone = own[0].is_followed_by(own[1]) && own[1].is_followed_by(own_again);
-        if alone && seen.is_followed_by(seen_again) {
+        if own.is_followed_by(third) && third.is_followed_by(fourth) && seen.is_followed_by(fifth) {
             return Ok(Some(PoolerMode::Session));
         }
-        own = [own_again, observe(first).await?];
+        own = fourth;
         theirs = observe(second).await;
     }
     Ok(Some(PoolerMode::Transaction))

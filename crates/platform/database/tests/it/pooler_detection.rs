@@ -130,12 +130,19 @@ async fn the_mode_of_an_idle_pooler_is_found_whatever_its_size() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_mode_of_a_busy_transaction_pooler_is_found_each_time() {
-    for (size, clients) in [(1, 2), (2, 1), (2, 3), (5, 1), (5, 4), (5, 12)] {
-        let (server, pooler) = pgbouncer(PoolMode::Transaction, size).await;
+    let last_released = PgBouncerOptions::default().pool_mode(PoolMode::Transaction);
+    let longest_free = last_released.server_round_robin();
+    let sizes = [(1, 2), (2, 1), (2, 3), (5, 1), (5, 4), (5, 12)];
+    let cases = sizes.map(|case| (case, last_released)).into_iter();
+    let cases = cases.chain(sizes.map(|case| (case, longest_free)));
+    let cluster = Cluster::shared().await;
+    let server = cluster.database().await;
+    for ((size, clients), options) in cases {
+        let pooler = PgBouncer::start(cluster, options.pool_size(size)).await;
         let url = pooler.url(&server);
         for sql in ["SELECT 1", "SELECT pg_sleep(0.003)"] {
             let strangers = Strangers::start(&url, clients, sql).await;
-            for _ in 0..8 {
+            for _ in 0..6 {
                 let mode = found(with_reserve(&url, 1)).await;
                 assert_eq!(
                     mode,
