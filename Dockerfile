@@ -2,7 +2,7 @@
 #
 #   docker build --tag berth .                             with --build-arg FEATURES=otlp: can send traces
 #   docker run --rm --env DATABASE_URL=... berth migration up
-#   docker run --rm --publish 8080:8080 --env DATABASE_URL=... --env APP__APP__SECRET=... berth
+#   docker run --rm --publish 8080:8080 --env DATABASE_URL=... --env APP__APP__SECRET=... --env AUTH_MODE=local berth
 
 # The same as in rust-toolchain.toml, which stays outside: it asks for tools that a build does not need.
 ARG RUST_VERSION=1.95

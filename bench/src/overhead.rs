@@ -120,6 +120,7 @@ impl Service {
             .env("DB_POOLER", "session")
             .env("DB_INSTANCES", "1")
             .env("APP__APP__SECRET", "a secret of thirty-two characters or more")
+            .env("AUTH_MODE", "local")
             .env("APP__DEBUG__TOKEN", TOKEN)
             .env("APP__STARTUP__MIGRATE", "apply")
             .envs(settings.iter().copied())

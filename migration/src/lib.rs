@@ -14,11 +14,13 @@ pub struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![
+        let own: Vec<Box<dyn MigrationTrait>> = vec![
             // The last one is applied last.
             Box::new(m20260101_000001_create_users::Migration),
             Box::new(m20260101_000002_create_conversations::Migration),
             Box::new(m20260101_000003_create_messages::Migration),
-        ]
+        ];
+        // The tables of the platform's crates come first.
+        [berth_auth::migrations(), own].into_iter().flatten().collect()
     }
 }

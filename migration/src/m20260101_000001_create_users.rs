@@ -1,6 +1,7 @@
-//! Users, each with an address of their own.
+//! Users: with a password of their own, or known to an identity provider.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{text, text_null, timestamp_with_time_zone, uuid};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -8,41 +9,36 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager
-            .create_table(
-                Table::create()
-                    .table(Users::Table)
-                    .col(ColumnDef::new(Users::Id).uuid().not_null())
-                    .col(ColumnDef::new(Users::Name).text().not_null())
-                    .col(ColumnDef::new(Users::Email).text().not_null())
-                    .col(
-                        ColumnDef::new(Users::CreatedAt)
-                            .timestamp_with_time_zone()
-                            .not_null(),
-                    )
-                    .col(
-                        ColumnDef::new(Users::UpdatedAt)
-                            .timestamp_with_time_zone()
-                            .not_null(),
-                    )
-                    .primary_key(Index::create().name("pk_users").col(Users::Id))
-                    .index(Index::create().name("uq_users_email").unique().col(Users::Email))
-                    .take(),
-            )
-            .await
+        let email = Index::create()
+            .name("uq_users_email")
+            .unique()
+            .col("email")
+            .take();
+        let subject = Index::create()
+            .name("uq_users_issuer_subject")
+            .unique()
+            .col("issuer")
+            .col("subject")
+            .take();
+        let table = Table::create()
+            .table("users")
+            .col(uuid("id"))
+            .col(text("name"))
+            .col(text_null("email"))
+            .col(text_null("password_hash"))
+            .col(text("role"))
+            .col(text_null("issuer"))
+            .col(text_null("subject"))
+            .col(timestamp_with_time_zone("created_at"))
+            .col(timestamp_with_time_zone("updated_at"))
+            .primary_key(Index::create().name("pk_users").col("id"))
+            .index(&mut email.clone())
+            .index(&mut subject.clone())
+            .take();
+        manager.create_table(table).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table(Users::Table).take()).await
+        manager.drop_table(Table::drop().table("users").take()).await
     }
-}
-
-#[derive(DeriveIden)]
-enum Users {
-    Table,
-    Id,
-    Name,
-    Email,
-    CreatedAt,
-    UpdatedAt,
 }

@@ -1,20 +1,24 @@
 //! The service put together: from settings to a server that runs until it is stopped.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, Error};
-use berth_database::Database;
+use berth_auth::{Accounts, Mode};
+use berth_database::{Database, Outcome, SessionOptions};
 use berth_web::handlers::openapi::Document;
 use berth_web::problem::ProblemTypes;
-use berth_web::{AppState, Migrations, Server, StartError, middleware, shutdown, startup, telemetry};
+use berth_web::{
+    AppState, Migrations, Server, StartError, identity, middleware, shutdown, startup, telemetry,
+};
 use migration::Migrator;
 use service::Services;
 
-use crate::settings::Settings;
+use crate::settings::{Environment, Settings};
 use crate::{openapi, routes};
 
 /// The schema's migrations, as the platform uses them.
@@ -37,7 +41,53 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 async fn serve_on(database: &Database, settings: &Settings) -> Result<(), StartError> {
     startup::migrations(&settings.platform, database, MIGRATIONS).await?;
     let application = Application::new(settings, database)?;
+    if settings.app.environment == Environment::Development && settings.auth.mode == Mode::Local {
+        tracing::info!(
+            "send requests with `{}`",
+            authorization(settings, database, None).await?
+        );
+    }
     application.bind()?.run_until(shutdown::requested()).await
+}
+
+/// Prepares the database as [`serve`] does, and returns the header `Authorization` for a user.
+///
+/// # Errors
+///
+/// As [`serve`], and in production.
+pub async fn token(settings: &Settings, email: Option<&str>) -> Result<String, StartError> {
+    let database = startup::database(&settings.platform).await?;
+    startup::migrations(&settings.platform, &database, MIGRATIONS).await?;
+    let header = authorization(settings, &database, email).await;
+    shutdown::close(&database).await.and(header)
+}
+
+/// Returns the header `Authorization` for a user, without a login: by default for the development user.
+///
+/// # Errors
+///
+/// In production; the user does not exist, or the database does not answer.
+pub async fn authorization(
+    settings: &Settings,
+    database: &Database,
+    email: Option<&str>,
+) -> Result<String, StartError> {
+    let session = database.session(SessionOptions::new("token"));
+    let services = Services::new();
+    let users = services.users(&session);
+    let account = match email {
+        None => users.development_user().await,
+        Some(email) => users
+            .by_email(email)
+            .await
+            .and_then(|found| found.ok_or(service::Error::NotFound)),
+    };
+    let account = account.map_err(StartError::service("a token"))?;
+    session
+        .end(Outcome::Commit)
+        .await
+        .map_err(StartError::service("a token"))?;
+    identity::authorization(settings, &account)
 }
 
 /// The service with its port taken.
@@ -79,7 +129,8 @@ impl Application {
         let services = Services::new();
         let services = services.with_chat_model(crate::sample::chat_model(&settings.chat_model)?); // sample
         Ok(Self {
-            state: AppState::new(settings.platform.clone(), database, env!("CARGO_PKG_VERSION")),
+            state: AppState::new(settings.platform.clone(), database, env!("CARGO_PKG_VERSION"))?
+                .with_subjects(Arc::new(services.clone())),
             services: Data::new(services),
             more_routes: |_| {},
         })
@@ -125,6 +176,7 @@ impl Application {
             .configure(self.more_routes)
             .configure(|table| routes::configure(table, state))
             .wrap(from_fn(middleware::unit_of_work))
+            .wrap(from_fn(identity::identify))
             .wrap(from_fn(middleware::catch_unwind))
             .wrap(from_fn(middleware::refuse_encoded_bodies))
             .wrap(Compress::default())

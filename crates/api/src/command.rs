@@ -30,6 +30,12 @@ enum Command {
     Config,
     /// Print the API's OpenAPI document
     Openapi,
+    /// Print an `Authorization` header for a user, without a login; not in production
+    Token {
+        /// the user's e-mail address; by default the development user's
+        #[arg(long)]
+        email: Option<String>,
+    },
     /// Examine this deployment: exits with 0 (pass), 1 (warnings) or 2 (failures)
     Doctor(berth_doctor::Arguments),
     /// Probe the service on this machine, for a container's health check
@@ -49,6 +55,7 @@ pub fn run() -> ExitCode {
         Command::Openapi => openapi::text()
             .map_err(Failure::from)
             .and_then(|text| print(&text)),
+        Command::Token { email } => token(&cli.options, email.as_deref()),
         Command::Doctor(arguments) => examine(&cli.options, arguments),
         Command::Health { probe } => health(&cli.options, probe),
     };
@@ -73,6 +80,11 @@ fn serve(options: &Options) -> Result<ExitCode, Failure> {
     }
     runtime()?.block_on(app::serve(settings))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn token(options: &Options, email: Option<&str>) -> Result<ExitCode, Failure> {
+    let (settings, _) = load(options)?;
+    print(&runtime()?.block_on(app::token(&settings, email))?)
 }
 
 fn examine(options: &Options, arguments: berth_doctor::Arguments) -> Result<ExitCode, Failure> {

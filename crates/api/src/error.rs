@@ -35,6 +35,12 @@ impl From<berth_database::Error> for ApiError {
     }
 }
 
+impl From<berth_auth::Error> for ApiError {
+    fn from(error: berth_auth::Error) -> Self {
+        Self::Web(error.into())
+    }
+}
+
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         self.problem().status_code()

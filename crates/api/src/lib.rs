@@ -5,7 +5,6 @@
 
 pub mod app;
 pub mod command;
-mod current_user;
 pub mod error;
 mod handlers;
 pub mod openapi;

@@ -4,7 +4,7 @@ use berth_web::handlers::openapi::with_platform;
 use berth_web::problem::ProblemType;
 use utoipa::OpenApi;
 
-use crate::handlers::me;
+use crate::handlers::{auth, me, users};
 
 /// The types of problems that this service has beside the platform's; `/problems/{name}` explains them.
 pub const PROBLEM_TYPES: &[&ProblemType] = &[];
@@ -29,7 +29,10 @@ pub fn text() -> Result<String, serde_json::Error> {
 #[openapi(
     info(title = "Berth", description = "A service that stays within its database connections. Every error is an \
         RFC 9457 problem, and every answer carries `x-request-id`."),
-    tags((name = "users", description = "Users")),
-    paths(me::read),
+    tags((name = "auth", description = "Logins"), (name = "users", description = "Users")),
+    paths(
+        auth::register, auth::login, auth::refresh, auth::logout, auth::password,
+        me::read, me::update, me::delete, users::list,
+    ),
 )]
 struct Api;

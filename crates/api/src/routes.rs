@@ -1,12 +1,12 @@
 //! Every address the service answers.
 
 use actix_web::Scope;
-use actix_web::web::{self, ServiceConfig, resource, scope};
+use actix_web::web::{self, ServiceConfig, delete, patch, post, resource, scope};
 use berth_web::AppState;
 use berth_web::handlers::{debug, docs, health, home, not_found, openapi, problem_type};
 use berth_web::routing::{self, get};
 
-use crate::handlers::me;
+use crate::handlers::{auth, me, users};
 
 /// The whole table. Every other address is answered with 404, and a method that an address does not take with 405.
 pub fn configure(table: &mut ServiceConfig, state: &AppState) {
@@ -30,6 +30,17 @@ pub fn configure(table: &mut ServiceConfig, state: &AppState) {
 
 /// The API itself. Every new address goes here.
 fn v1(api: Scope) -> Scope {
-    api.service(resource("/me").route(get(me::read)))
+    api.service(resource("/auth/register").route(post().to(auth::register)))
+        .service(resource("/auth/login").route(post().to(auth::login)))
+        .service(resource("/auth/refresh").route(post().to(auth::refresh)))
+        .service(resource("/auth/logout").route(post().to(auth::logout)))
+        .service(resource("/auth/password").route(post().to(auth::password)))
+        .service(
+            resource("/me")
+                .route(get(me::read))
+                .route(patch().to(me::update))
+                .route(delete().to(me::delete)),
+        )
+        .service(resource("/users").route(get(users::list)))
         .configure(crate::sample::routes) // sample
 }

@@ -11,8 +11,20 @@ pub struct Model {
     pub id: Uuid,
     #[sea_orm(column_type = "Text")]
     pub name: String,
-    #[sea_orm(column_type = "Text", unique)]
-    pub email: String,
+    /// In lower case, so that it is unique whatever its case. A user of an issuer has none: the token has it.
+    #[sea_orm(column_type = "Text", nullable, unique)]
+    pub email: Option<String>,
+    /// A PHC string. A user of an issuer, and the development user, have no password.
+    #[sea_orm(column_type = "Text", nullable)]
+    pub password_hash: Option<String>,
+    /// The claim `role` of the user's tokens.
+    #[sea_orm(column_type = "Text")]
+    pub role: String,
+    /// The identity provider that knows the user, and by which name.
+    #[sea_orm(column_type = "Text", nullable, unique_key = "issuer_subject")]
+    pub issuer: Option<String>,
+    #[sea_orm(column_type = "Text", nullable, unique_key = "issuer_subject")]
+    pub subject: Option<String>,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
 }

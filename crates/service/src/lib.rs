@@ -13,7 +13,7 @@ mod users;
 
 use berth_database::Session;
 
-pub use self::users::Users;
+pub use self::users::{NewUser, Users};
 pub use berth_service::{Clock, Error, FieldError, Page, PageRequest};
 
 /// Makes the services. A clone is cheap and shares everything.

@@ -1,22 +1,38 @@
 //! The users, who own rows of other tables.
 
+use berth_auth::{Account, Accounts, Identity, Passwords, SubjectError, Subjects, refresh_token};
 use berth_database::Session;
-use berth_service::new_id;
+use berth_service::rules::{email_address, no_nul};
+use berth_service::{Validated, new_id};
 use entity::user;
+use garde::Validate;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveValue::Set, EntityTrait, QueryFilter};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
-use crate::{Error, Services};
+use crate::{Error, Page, PageRequest, Services};
 
 /// The e-mail address of the development user.
 const DEVELOPER: &str = "developer@localhost";
+/// The role of a new user. Supabase has a database role of this name.
+const AUTHENTICATED: &str = "authenticated";
 
 /// The service for users, in one session.
 #[derive(Clone, Copy, Debug)]
 pub struct Users<'a> {
     services: &'a Services,
     session: &'a Session,
+}
+
+/// A new user with a password.
+#[derive(Clone, Debug, Validate)]
+pub struct NewUser {
+    /// An e-mail address; its case does not matter.
+    #[garde(custom(email_address), custom(no_nul))]
+    pub email: String,
+    /// 1 to 100 characters; white space around them is removed.
+    #[garde(length(chars, min = 1, max = 100), custom(no_nul))]
+    pub name: String,
 }
 
 impl<'a> Users<'a> {
@@ -30,10 +46,82 @@ impl<'a> Users<'a> {
     ///
     /// [`Error::NotFound`] if the user does not exist.
     pub async fn find(&self, id: Uuid) -> Result<user::Model, Error> {
-        user::Entity::find_by_id(id)
-            .one(self.session)
+        let found = user::Entity::find_by_id(id).one(self.session).await?;
+        found.ok_or(Error::NotFound)
+    }
+
+    /// Lists all users, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the limit and the cursor.
+    pub async fn list(&self, page: PageRequest) -> Result<Page<user::Model>, Error> {
+        let mut newest_first = user::Entity::find().cursor_by(user::Column::Id);
+        newest_first.desc();
+        page.read(newest_first, self.session, |row| row.id).await
+    }
+
+    /// Makes a user with a password, unless the address is taken: the caller cannot tell. The password is hashed before
+    /// a connection is leased.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the fields and the password, and those of hashing.
+    pub async fn register(
+        &self,
+        passwords: &Passwords,
+        new: NewUser,
+        password: &str,
+    ) -> Result<(), berth_auth::Error> {
+        let (email, name) = (new.email.trim().to_lowercase(), new.name.trim().to_owned());
+        let new = NewUser { email, name }.validated()?;
+        let hash = passwords.hash_new("password", password).await?;
+        let user = user::ActiveModel {
+            email: Set(Some(new.email)),
+            password_hash: Set(Some(hash)),
+            ..self.new_row(new_id(), new.name)
+        };
+        self.insert(user).await?;
+        Ok(())
+    }
+
+    /// Changes the name of a user.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the name, [`Error::NotFound`] if the user does not exist.
+    pub async fn rename(&self, id: Uuid, name: &str) -> Result<user::Model, Error> {
+        let name = name.trim();
+        if !(1..=100).contains(&name.chars().count()) || name.contains('\0') {
+            return Err(Error::invalid(
+                "name",
+                "must have 1 to 100 characters, none of them NUL",
+            ));
+        }
+        let changed = user::ActiveModel {
+            id: Set(id),
+            name: Set(name.to_owned()),
+            updated_at: Set(self.services.clock().now()),
+            ..Default::default()
+        };
+        Ok(changed.update(self.session).await?)
+    }
+
+    /// Deletes a user with everything that belongs to the user, and ends the user's logins.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotFound`] if the user does not exist.
+    pub async fn delete(&self, id: Uuid) -> Result<(), berth_auth::Error> {
+        refresh_token::revoke_all(self.session, id).await?;
+        match user::Entity::delete_by_id(id)
+            .exec(self.session)
             .await?
-            .ok_or(Error::NotFound)
+            .rows_affected
+        {
+            0 => Err(Error::NotFound.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Finds the development user, or makes it at the first call. Concurrent callers get the same user.
@@ -41,28 +129,86 @@ impl<'a> Users<'a> {
     /// # Errors
     ///
     /// [`Error::Database`].
-    pub async fn development_user(&self) -> Result<user::Model, Error> {
-        if let Some(user) = self.find_by_email(DEVELOPER).await? {
+    pub async fn development_user(&self) -> Result<Account, Error> {
+        if let Some(user) = self.by_email(DEVELOPER).await? {
             return Ok(user);
         }
         // Another caller may be inserting the same user: the second one waits, and finds the first one's row.
-        let now = self.services.clock().now();
         let user = user::ActiveModel {
-            id: Set(new_id()),
-            name: Set("Developer".to_owned()),
-            email: Set(DEVELOPER.to_owned()),
-            created_at: Set(now),
-            updated_at: Set(now),
+            email: Set(Some(DEVELOPER.to_owned())),
+            ..self.new_row(new_id(), "Developer".to_owned())
         };
-        user::Entity::insert(user)
-            .on_conflict(OnConflict::column(user::Column::Email).do_nothing().to_owned())
-            .exec_without_returning(self.session)
-            .await?;
-        self.find_by_email(DEVELOPER).await?.ok_or(Error::NotFound)
+        self.insert(user).await?;
+        self.by_email(DEVELOPER).await?.ok_or(Error::NotFound)
     }
 
-    async fn find_by_email(&self, email: &str) -> Result<Option<user::Model>, Error> {
-        let found = user::Entity::find().filter(user::COLUMN.email.eq(email));
-        Ok(found.one(self.session).await?)
+    fn new_row(&self, id: Uuid, name: String) -> user::ActiveModel {
+        let now = self.services.clock().now();
+        user::ActiveModel {
+            id: Set(id),
+            name: Set(name),
+            role: Set(AUTHENTICATED.to_owned()),
+            created_at: Set(now),
+            updated_at: Set(now),
+            ..Default::default()
+        }
+    }
+
+    async fn insert(&self, user: user::ActiveModel) -> Result<(), Error> {
+        let unless_taken = OnConflict::column(user::Column::Email).do_nothing().to_owned();
+        let insert = user::Entity::insert(user).on_conflict(unless_taken);
+        insert.exec_without_returning(self.session).await?;
+        Ok(())
+    }
+}
+
+impl Accounts for Users<'_> {
+    async fn by_email(&self, email: &str) -> Result<Option<Account>, Error> {
+        let found = user::Entity::find().filter(user::COLUMN.email.eq(email.to_lowercase()));
+        Ok(found.one(self.session).await?.map(account))
+    }
+
+    async fn by_user(&self, id: Uuid) -> Result<Option<Account>, Error> {
+        Ok(user::Entity::find_by_id(id).one(self.session).await?.map(account))
+    }
+
+    async fn set_password_hash(&self, id: Uuid, hash: String) -> Result<(), Error> {
+        let changed = user::ActiveModel {
+            id: Set(id),
+            password_hash: Set(Some(hash)),
+            ..Default::default()
+        };
+        changed.update(self.session).await?;
+        Ok(())
+    }
+}
+
+#[async_trait::async_trait]
+impl Subjects for Services {
+    async fn user_of(&self, session: &Session, identity: &Identity) -> Result<Uuid, SubjectError> {
+        // Policies compare a row's owner with the subject, so that a subject which is a UUID is the key as well.
+        let id = identity.subject().parse().unwrap_or_else(|_| new_id());
+        let name = identity.claims().text("name").unwrap_or("User");
+        let user = user::ActiveModel {
+            issuer: Set(Some(identity.issuer().to_owned())),
+            subject: Set(Some(identity.subject().to_owned())),
+            ..self.users(session).new_row(id, name.chars().take(100).collect())
+        };
+        let known = OnConflict::columns([user::Column::Issuer, user::Column::Subject])
+            .update_column(user::Column::UpdatedAt)
+            .to_owned();
+        let row = user::Entity::insert(user)
+            .on_conflict(known)
+            .exec_with_returning(session)
+            .await?;
+        Ok(row.id)
+    }
+}
+
+fn account(user: user::Model) -> Account {
+    Account {
+        id: user.id,
+        role: user.role,
+        password_hash: user.password_hash,
     }
 }

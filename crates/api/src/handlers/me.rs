@@ -1,13 +1,16 @@
 //! The user who sends the request.
 
-use actix_web::web;
-use berth_web::extract::Session;
-use serde::Serialize;
+use actix_web::{HttpResponse, web};
+use berth_web::Problem;
+use berth_web::extract::{Json, ServiceSession};
+use berth_web::identity::{CurrentUser, Identities};
+use chrono::{DateTime, Utc};
+use entity::user;
+use serde::{Deserialize, Serialize};
 use service::Services;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::current_user::CurrentUser;
 use crate::error::ApiResult;
 
 /// A user, as clients see it.
@@ -15,20 +18,67 @@ use crate::error::ApiResult;
 pub(crate) struct User {
     id: Uuid,
     name: String,
-    email: String,
+    /// Null for a user of an identity provider.
+    email: Option<String>,
+    role: String,
+    created_at: DateTime<Utc>,
+}
+
+/// The fields to change.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UpdateUser {
+    #[schema(min_length = 1, max_length = 100)]
+    name: String,
 }
 
 /// Returns the user who sends the request
 #[utoipa::path(get, path = "/api/v1/me", tag = "users", responses((status = 200, body = User)))]
 pub(crate) async fn read(
-    session: Session,
+    session: ServiceSession,
     services: web::Data<Services>,
     user: CurrentUser,
 ) -> ApiResult<web::Json<User>> {
-    let found = services.users(&session).find(user.id().await?).await?;
-    Ok(web::Json(User {
-        id: found.id,
-        name: found.name,
-        email: found.email,
-    }))
+    Ok(web::Json(services.users(&session).find(user.id()).await?.into()))
+}
+
+/// Changes your name
+#[utoipa::path(patch, path = "/api/v1/me", tag = "users", request_body = UpdateUser,
+    responses(
+        (status = 200, body = User),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
+    ))]
+pub(crate) async fn update(
+    session: ServiceSession,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Json(change): Json<UpdateUser>,
+) -> ApiResult<web::Json<User>> {
+    let changed = services.users(&session).rename(user.id(), &change.name).await?;
+    Ok(web::Json(changed.into()))
+}
+
+/// Deletes your account and everything in it
+#[utoipa::path(delete, path = "/api/v1/me", tag = "users", responses((status = 204, description = "Deleted")))]
+pub(crate) async fn delete(
+    session: ServiceSession,
+    services: web::Data<Services>,
+    identities: web::Data<Identities>,
+    user: CurrentUser,
+) -> ApiResult<HttpResponse> {
+    services.users(&session).delete(user.id()).await?;
+    identities.forget(&user);
+    Ok(HttpResponse::NoContent().finish())
+}
+
+impl From<user::Model> for User {
+    fn from(row: user::Model) -> Self {
+        Self {
+            id: row.id,
+            name: row.name,
+            email: row.email,
+            role: row.role,
+            created_at: row.created_at,
+        }
+    }
 }

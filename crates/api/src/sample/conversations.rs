@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web};
 use berth_web::Problem;
 use berth_web::extract::{Json, Patch, Path, Query, Session};
+use berth_web::identity::{CurrentUser, OptionalUser};
 use berth_web::response::{Listing, PageQuery, created};
 use chrono::{DateTime, Utc};
 use entity::sample::conversation;
@@ -12,7 +13,6 @@ use service::sample::{ConversationChange, NewConversation};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::current_user::CurrentUser;
 use crate::error::ApiResult;
 
 /// A conversation, as clients see it.
@@ -22,6 +22,8 @@ pub(crate) struct Conversation {
     title: String,
     /// Whether everyone may read it.
     is_public: bool,
+    /// Whether it is yours.
+    is_yours: bool,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
 }
@@ -62,7 +64,7 @@ pub(crate) async fn list(
     let limit = query.limit;
     let page = services
         .conversations(&session)
-        .list(user.id().await?, query.into())
+        .list(user.id(), query.into())
         .await?;
     Ok(web::Json(Listing::new(page, "/api/v1/conversations", limit)))
 }
@@ -81,7 +83,7 @@ pub(crate) async fn create(
 ) -> ApiResult<HttpResponse> {
     let made = services
         .conversations(&session)
-        .create(user.id().await?, new.into())
+        .create(user.id(), new.into())
         .await?;
     Ok(created(
         &format!("/api/v1/conversations/{}", made.id),
@@ -90,7 +92,10 @@ pub(crate) async fn create(
 }
 
 /// Reads one conversation
+///
+/// Anybody reads a public one, without a token too.
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
+    security((), ("bearer" = [])),
     params(("conversation_id" = Uuid, Path)),
     responses(
         (status = 200, body = Conversation),
@@ -99,14 +104,15 @@ pub(crate) async fn create(
 pub(crate) async fn read(
     session: Session,
     services: web::Data<Services>,
-    user: CurrentUser,
+    user: OptionalUser,
     Path(id): Path<Uuid>,
 ) -> ApiResult<web::Json<Conversation>> {
-    let found = services
-        .conversations(&session)
-        .find(user.id().await?, id)
-        .await?;
-    Ok(web::Json(found.into()))
+    let found = services.conversations(&session).find(user.id(), id).await?;
+    let is_yours = user.id() == Some(found.owner_id);
+    Ok(web::Json(Conversation {
+        is_yours,
+        ..found.into()
+    }))
 }
 
 /// Changes a conversation
@@ -126,7 +132,7 @@ pub(crate) async fn update(
 ) -> ApiResult<web::Json<Conversation>> {
     let changed = services
         .conversations(&session)
-        .update(user.id().await?, id, change.into())
+        .update(user.id(), id, change.into())
         .await?;
     Ok(web::Json(changed.into()))
 }
@@ -144,13 +150,11 @@ pub(crate) async fn delete(
     user: CurrentUser,
     Path(id): Path<Uuid>,
 ) -> ApiResult<HttpResponse> {
-    services
-        .conversations(&session)
-        .delete(user.id().await?, id)
-        .await?;
+    services.conversations(&session).delete(user.id(), id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
+/// As its owner sees it.
 impl From<conversation::Model> for Conversation {
     fn from(row: conversation::Model) -> Self {
         let conversation::Model {
@@ -165,6 +169,7 @@ impl From<conversation::Model> for Conversation {
             id,
             title,
             is_public,
+            is_yours: true,
             created_at,
             updated_at,
         }

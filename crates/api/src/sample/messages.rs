@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web};
 use berth_web::Problem;
 use berth_web::extract::{Json, Path, Query, Session};
+use berth_web::identity::CurrentUser;
 use berth_web::response::{Listing, PageQuery, created, ndjson};
 use chrono::{DateTime, Utc};
 use entity::sample::message;
@@ -13,7 +14,6 @@ use service::sample::{MessageChange, NewMessage};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use crate::current_user::CurrentUser;
 use crate::error::{ApiError, ApiResult};
 
 /// A message, as clients see it.
@@ -68,7 +68,7 @@ pub(crate) async fn list(
     let limit = query.limit;
     let page = services
         .conversations(&session)
-        .messages(user.id().await?, conversation, query.into())
+        .messages(user.id(), conversation, query.into())
         .await?;
     let path = format!("/api/v1/conversations/{conversation}/messages");
     Ok(web::Json(Listing::new(page, &path, limit)))
@@ -94,7 +94,7 @@ pub(crate) async fn create(
 ) -> ApiResult<HttpResponse> {
     let asked = services
         .conversations(&session)
-        .ask(user.id().await?, conversation, new.into())
+        .ask(user.id(), conversation, new.into())
         .await?;
     let location = format!(
         "/api/v1/conversations/{conversation}/messages/{}",
@@ -118,7 +118,7 @@ pub(crate) async fn read(
 ) -> ApiResult<web::Json<Message>> {
     let found = services
         .conversations(&session)
-        .message(user.id().await?, conversation, id)
+        .message(user.id(), conversation, id)
         .await?;
     Ok(web::Json(found.into()))
 }
@@ -140,7 +140,7 @@ pub(crate) async fn update(
 ) -> ApiResult<web::Json<Message>> {
     let changed = services
         .conversations(&session)
-        .update_message(user.id().await?, conversation, id, change.into())
+        .update_message(user.id(), conversation, id, change.into())
         .await?;
     Ok(web::Json(changed.into()))
 }
@@ -160,7 +160,7 @@ pub(crate) async fn delete(
 ) -> ApiResult<HttpResponse> {
     services
         .conversations(&session)
-        .delete_message(user.id().await?, conversation, id)
+        .delete_message(user.id(), conversation, id)
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -180,7 +180,7 @@ pub(crate) async fn export(
     user: CurrentUser,
     Path(conversation): Path<Uuid>,
 ) -> ApiResult<HttpResponse> {
-    let owner = user.id().await?;
+    let owner = user.id();
     services.conversations(&session).find(owner, conversation).await?;
     let body = session.into_streaming().await?;
     let rows = services.conversations(&body).export(owner, conversation);

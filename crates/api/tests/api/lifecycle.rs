@@ -78,6 +78,7 @@ async fn production_leaves_out_requests_that_went_well_unless_it_is_told_not_to(
         ("APP_ENV", "production"),
         ("DATABASE_URL", "sqlite://data/berth.sqlite?mode=rwc"),
         ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("AUTH_MODE", "local"),
         ("SERVER_HOST", "127.0.0.1"),
     ];
     for (level, told) in [(None, false), (Some(("LOG_LEVEL", "info")), true)] {
@@ -101,6 +102,7 @@ async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migr
     let set = [
         ANY_PORT,
         ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("AUTH_MODE", "local"),
         ("APP_ENV", "production"),
         ("DATABASE_URL", "sqlite://data/berth.sqlite?mode=rwc"),
         ("SERVER_HOST", "127.0.0.1"),
@@ -117,7 +119,8 @@ async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migr
             .any(|line| line["level"] == "WARN" && line["message"].as_str().unwrap().contains("pending"))
     );
     let request = client
-        .request(Method::GET, "/api/v1/me")
+        .request(Method::POST, "/api/v1/auth/login")
+        .json(&json!({ "email": "a@example.com", "password": "correct horse" }))
         .header("x-request-id", "find-me");
     let answer = Response::to(request).await;
     answer.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");
@@ -128,7 +131,7 @@ async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migr
     );
     assert_eq!(
         (&line["status"], &line["span"]["http.route"]),
-        (&json!(500), &json!("/api/v1/me"))
+        (&json!(500), &json!("/api/v1/auth/login"))
     );
     process.signal("TERM").await;
     let (_, _, log) = process.ended().await;

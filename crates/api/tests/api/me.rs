@@ -1,12 +1,27 @@
 //! The user who sends the request.
 
+use reqwest::StatusCode;
+use serde_json::json;
 use uuid::Uuid;
 
 on_each_database! {
-    async fn without_authentication_the_user_is_the_development_user(server: Server) {
-        let user = server.client().get("/api/v1/me").await.ok();
+    async fn the_user_of_the_token_is_read_renamed_and_deleted(server: Server) {
+        let client = server.client();
+        let user = client.get("/api/v1/me").await.ok();
         assert_eq!(user["email"], "developer@localhost");
         assert!(user["id"].as_str().unwrap().parse::<Uuid>().is_ok(), "{user}");
-        assert_eq!(server.client().get("/api/v1/me").await.ok(), user);
+        let renamed = client.patch("/api/v1/me", json!({ "name": " New name " })).await.ok();
+        assert_eq!((&renamed["name"], &renamed["id"]), (&json!("New name"), &user["id"]));
+        let problem = client.patch("/api/v1/me", json!({ "name": " " })).await;
+        let problem = problem.problem(StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-input");
+        assert_eq!(problem["errors"][0]["path"], "name");
+        client.delete("/api/v1/me").await.no_content();
+        client.get("/api/v1/me").await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
+    }
+
+    async fn without_a_token_there_is_no_user(server: Server) {
+        let refused = server.client().anonymous().get("/api/v1/me").await;
+        assert_eq!(refused.header("www-authenticate"), "Bearer");
+        refused.problem(StatusCode::UNAUTHORIZED, "/problems/unauthenticated");
     }
 }

@@ -1,8 +1,9 @@
 //! This service, run for a test.
 
 use actix_web::web::ServiceConfig;
-use api::app::{Application, MIGRATIONS};
+use api::app::{self, Application, MIGRATIONS};
 use api::settings::{Settings, sources};
+use berth_auth::Mode;
 use berth_web::startup;
 use berth_web::testing::{Process, Store, TestServer};
 
@@ -30,14 +31,22 @@ pub(crate) async fn start_with(
     let migrated = startup::migrations(&settings.platform, &database, MIGRATIONS).await;
     migrated.expect("the migrations apply");
     let application = Application::new(&settings, &database).expect("the services start");
+    let authorization = match settings.auth.mode {
+        Mode::Local => app::authorization(&settings, &database, None).await.ok(),
+        Mode::Jwks => None,
+    };
     let bound = application.with_routes(routes).bind().expect("a port is free");
-    TestServer::spawn(
+    let server = TestServer::spawn(
         bound,
         |bound| &bound.server,
         database,
         store,
         |bound, stop| bound.run_until(stop),
-    )
+    );
+    match authorization {
+        Some(header) => server.with_authorization(header),
+        None => server,
+    }
 }
 
 /// A database with the schema.

@@ -58,6 +58,7 @@ fn every_short_name_sets_its_key() {
         ("SERVER_HOST", "0.0.0.0", "host = \"0.0.0.0\""),
         ("SERVER_PORT", "81", "port = 81"),
         ("LOG_LEVEL", "warn", "level = \"warn\""),
+        ("AUTH_MODE", "local", "mode = \"local\""),
     ];
     let variables: Vec<(&str, &str)> = short.iter().map(|(name, value, _)| (*name, *value)).collect();
     let shown = loaded(&with_environment(&variables)).unwrap().to_string();
@@ -155,6 +156,7 @@ fn production_refuses_the_development_secret() {
     let production = [
         ("APP_ENV", "production"),
         ("APP__APP__SECRET", secret),
+        ("AUTH_MODE", "local"),
         ("DATABASE_URL", url),
     ];
     let settings = read(&with_environment(&production)).unwrap();
@@ -164,12 +166,62 @@ fn production_refuses_the_development_secret() {
 #[test]
 fn production_does_not_fall_back_to_sqlite() {
     let secret = "0123456789abcdef0123456789abcdef";
-    let production = [("APP_ENV", "production"), ("APP__APP__SECRET", secret)];
+    let production = [
+        ("APP_ENV", "production"),
+        ("APP__APP__SECRET", secret),
+        ("AUTH_MODE", "local"),
+    ];
     let error = read(&with_environment(&production)).unwrap_err();
     assert_eq!(error.key, "database.url");
     assert!(error.rule.contains("APP__DATABASE__URL"), "{error}");
     let chosen = [("DATABASE_URL", "sqlite://data/berth.sqlite?mode=rwc")];
     assert!(read(&with_environment(&[&production[..], &chosen].concat())).is_ok());
+}
+
+#[test]
+fn production_says_who_issues_tokens() {
+    let production = [
+        ("APP_ENV", "production"),
+        ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("DATABASE_URL", "postgres://user:password@localhost/db"),
+    ];
+    let error = read(&with_environment(&production)).unwrap_err();
+    assert_eq!(error.key, "auth.mode");
+    assert!(error.rule.contains("AUTH__MODE"), "{error}");
+}
+
+#[test]
+fn issuers_are_named_with_their_audience_and_reached_over_tls() {
+    let jwks = |more: &[(&str, &str)]| read(&with_environment(&[&[("AUTH_MODE", "jwks")], more].concat()));
+    assert_eq!(jwks(&[]).unwrap_err().key, "auth.issuers");
+    let issuers = (
+        "APP__AUTH__ISSUERS",
+        "https://one.example.com/auth, http://127.0.0.1:9999",
+    );
+    assert_eq!(jwks(&[issuers]).unwrap_err().key, "auth.audience");
+    let audience = ("APP__AUTH__AUDIENCE", "authenticated");
+    let settings = jwks(&[issuers, audience]).unwrap();
+    let named: Vec<&str> = settings.auth.issuers().collect();
+    assert_eq!(named, ["https://one.example.com/auth", "http://127.0.0.1:9999"]);
+    for plain in [
+        "http://example.com",
+        "one.example.com",
+        "https://one.example.com,",
+        "file:///keys",
+    ] {
+        let error = jwks(&[("APP__AUTH__ISSUERS", plain), audience]).unwrap_err();
+        assert_eq!(error.key, "auth.issuers", "{plain}");
+    }
+}
+
+#[test]
+fn the_defaults_of_the_identity_are_those_of_the_reference() {
+    let settings = read(&sources()).unwrap();
+    let written = serde_json::to_value(&settings.auth).unwrap();
+    assert_eq!(
+        written,
+        serde_json::to_value(berth_auth::Settings::default()).unwrap()
+    );
 }
 
 #[test]

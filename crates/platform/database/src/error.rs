@@ -82,6 +82,9 @@ pub enum Error {
     /// The service is stopping.
     #[error("the service is shutting down")]
     ShuttingDown,
+    /// The server refuses the session's role, or would take it for another one; nothing ran.
+    #[error("the database refuses the role of the session")]
+    RoleRefused(#[source] Option<DbErr>),
     /// Not supported in this pooler mode or on this database.
     #[error("not supported here: {0}")]
     Unsupported(&'static str),

@@ -56,14 +56,14 @@ pub fn generate(folder: &Path, name: &str, now: DateTime<Utc>) -> io::Result<Pat
 /// Declares the module before the first `use`, where the other migrations are, and puts it at the list's end.
 fn enter(list: &str, module: &str) -> Option<String> {
     let (modules, rest) = list.split_once("\n\nuse ")?;
-    let (before, after) = rest.split_once("\n        ]\n")?;
+    let (before, after) = rest.split_once("\n        ]")?;
     // The first one of all begins a paragraph of its own.
     let gap = match modules.lines().last()?.starts_with("mod m") {
         true => "\n",
         false => "\n\n",
     };
     Some(format!(
-        "{modules}{gap}mod {module};\n\nuse {before}\n            Box::new({module}::Migration),\n        ]\n{after}"
+        "{modules}{gap}mod {module};\n\nuse {before}\n            Box::new({module}::Migration),\n        ]{after}"
     ))
 }
 

@@ -12,6 +12,22 @@ pub fn no_nul(text: &str, _: &()) -> garde::Result {
     }
 }
 
+/// Accepts what looks like an e-mail address. Whether it exists, only a message to it can tell.
+///
+/// # Errors
+///
+/// The broken rule, for the client.
+pub fn email_address(text: &str, _: &()) -> garde::Result {
+    let is_clean = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
+    let has_parts = text
+        .rsplit_once('@')
+        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
+    match is_clean && has_parts {
+        true => Ok(()),
+        false => Err(garde::Error::new("must be an e-mail address")),
+    }
+}
+
 /// Refuses text that consists of white space; the empty text is left to a rule about length.
 ///
 /// # Errors

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use actix_web::web::{Data, PayloadConfig, ServiceConfig};
+use berth_auth::{Application, Auth, Subjects};
 use berth_database::{Database, StatusHandle};
 
+use crate::identity::Identities;
 use crate::middleware::Sessions;
 use crate::observability::{ConnectedClients, Metrics, Monitor, Readiness};
 use crate::settings::{Debug, Environment, Settings};
+use crate::startup::StartError;
 
 /// What the handlers and the middleware of one process share; [`provide`](Self::provide) gives it to an app.
 ///
@@ -19,6 +22,7 @@ pub struct AppState {
     info: Data<AppInfo>,
     body_limits: Data<BodyLimits>,
     sessions: Data<Sessions>,
+    pub(crate) identities: Data<Identities>,
     pool: Data<StatusHandle>,
     pub(crate) readiness: Data<Readiness>,
     pub(crate) monitor: Data<Monitor>,
@@ -46,9 +50,15 @@ pub(crate) struct BodyLimits {
 
 impl AppState {
     /// Makes the state of one process; `version` is the service's own.
-    pub fn new(settings: Settings, database: &Database, version: &'static str) -> Self {
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Service`]: identity cannot be set up with these settings.
+    pub fn new(settings: Settings, database: &Database, version: &'static str) -> Result<Self, StartError> {
         let status = database.status_handle();
-        Self {
+        let auth = auth(&settings)?;
+        let request_timeout = settings.server.request_timeout;
+        Ok(Self {
             info: Data::new(AppInfo {
                 name: settings.app.name.clone(),
                 version,
@@ -58,7 +68,12 @@ impl AppState {
                 bytes: settings.server.body_limit,
                 json_depth: settings.server.json_depth,
             }),
-            sessions: Data::new(Sessions::new(database.clone(), settings.server.request_timeout)),
+            sessions: Data::new(Sessions::new(
+                database.clone(),
+                request_timeout,
+                settings.auth.row_level_security,
+            )),
+            identities: Data::new(Identities::new(auth, database.clone(), request_timeout)),
             readiness: Data::new(Readiness::new(database.clone())),
             monitor: Data::new(Monitor::new(settings.monitor.clone())),
             metrics: Data::new(Metrics::new(settings.metrics.enabled, status.clone())),
@@ -67,7 +82,16 @@ impl AppState {
             pool: Data::new(status),
             database: database.clone(),
             settings: Arc::new(settings),
-        }
+        })
+    }
+
+    /// Sets what makes the rows of users whom other issuers know.
+    #[must_use]
+    pub fn with_subjects(mut self, subjects: Arc<dyn Subjects>) -> Self {
+        let mut identities = self.identities.get_ref().clone();
+        identities.set_subjects(subjects);
+        self.identities = Data::new(identities);
+        self
     }
 
     /// Gives each worker's app what the platform's handlers and middleware ask for.
@@ -76,6 +100,7 @@ impl AppState {
             .app_data(self.info.clone())
             .app_data(self.body_limits.clone())
             .app_data(self.sessions.clone())
+            .app_data(self.identities.clone())
             .app_data(self.pool.clone())
             .app_data(self.readiness.clone())
             .app_data(self.monitor.clone())
@@ -88,4 +113,21 @@ impl AppState {
     pub fn serves_metrics(&self) -> bool {
         self.settings.metrics.enabled && self.settings.metrics.port.is_none()
     }
+}
+
+/// What `[auth]` and `[app]` ask for.
+///
+/// # Errors
+///
+/// [`StartError::Service`]: identity cannot be set up with these settings.
+pub(crate) fn auth(settings: &Settings) -> Result<Auth, StartError> {
+    let application = Application {
+        name: settings.app.name.clone(),
+        secret: settings.app.secret.clone(),
+        previous_secret: settings.app.previous_secret.clone(),
+    };
+    Auth::new(&settings.auth, &application).map_err(|error| StartError::Service {
+        what: "identity",
+        source: error.into(),
+    })
 }

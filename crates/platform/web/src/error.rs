@@ -1,5 +1,6 @@
 //! Errors of the platform's own: the database's, the request's, and those of the middleware.
 
+mod auth;
 mod database;
 mod request;
 mod service;
@@ -8,7 +9,9 @@ use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
+use berth_auth::TokenError;
 
+pub use self::auth::problem as of_auth;
 use self::database::problem as of_database;
 pub(crate) use self::request::RequestError;
 pub use self::service::problem as of_service;
@@ -23,6 +26,21 @@ pub enum Error {
     /// The request cannot be read.
     #[error(transparent)]
     Request(#[from] RequestError),
+    /// A login failed.
+    #[error(transparent)]
+    Auth(#[from] berth_auth::Error),
+    /// A service of the platform failed.
+    #[error(transparent)]
+    Service(#[from] berth_service::Error),
+    /// The request has no token, or one that is refused.
+    #[error("the request is not authenticated: {}", .0.map_or_else(|| "no token".to_owned(), |error| error.to_string()))]
+    Unauthenticated(Option<TokenError>),
+    /// The user does not have the role that the route requires.
+    #[error("the user does not have the role {0}")]
+    InsufficientRole(&'static str),
+    /// The keys that verify the token cannot be read.
+    #[error("the keys of the token's issuer have not been read yet")]
+    IssuerUnavailable,
     /// No route has this address.
     #[error("no route has this address")]
     NoRoute,
@@ -40,6 +58,11 @@ impl Error {
         match self {
             Self::Database(error) => of_database(error),
             Self::Request(error) => error.problem(),
+            Self::Auth(error) => of_auth(error),
+            Self::Service(error) => of_service(error),
+            Self::Unauthenticated(error) => auth::unauthenticated(*error),
+            Self::InsufficientRole(_) => auth::insufficient_role(),
+            Self::IssuerUnavailable => auth::issuer_unavailable(),
             Self::NoRoute => Problem::of_status(StatusCode::NOT_FOUND)
                 .detail("`GET /` lists the addresses of this service."),
             Self::Timeout(_) => Problem::timeout(),

@@ -1,13 +1,15 @@
 //! What handlers may take as parameters.
 
+mod client_address;
 mod input;
 mod json;
 mod path;
 mod query;
 mod session;
 
+pub use self::client_address::ClientAddress;
 pub use self::input::{InputError, nullable};
 pub use self::json::{Json, Patch};
 pub use self::path::Path;
 pub use self::query::Query;
-pub use self::session::{Session, StreamingSession};
+pub use self::session::{ServiceSession, Session, StreamingSession};

@@ -7,6 +7,7 @@ mod error;
 pub mod extract;
 pub mod handlers;
 pub mod health_check;
+pub mod identity;
 pub mod middleware;
 mod observability;
 pub mod problem;

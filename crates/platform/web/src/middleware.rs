@@ -9,6 +9,7 @@
 //! | actix's `Compress` | compresses answers |
 //! | [`refuse_encoded_bodies`] | answers compressed request bodies with 415 |
 //! | [`catch_unwind`] | turns a panic into an error |
+//! | [`identity::identify`](crate::identity::identify) | verifies the token |
 //! | [`unit_of_work`] | gives the request a session and ends it |
 
 mod access_log;
@@ -24,6 +25,5 @@ pub use self::catch_unwind::catch_unwind;
 pub use self::error_response::error_response;
 pub use self::refuse_encoded_bodies::refuse_encoded_bodies;
 pub use self::request_metrics::request_metrics;
-pub(crate) use self::unit_of_work::Sessions;
-pub(crate) use self::unit_of_work::UnitOfWork;
 pub use self::unit_of_work::unit_of_work;
+pub(crate) use self::unit_of_work::{Rights, Sessions, UnitOfWork};

@@ -12,8 +12,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 pub use self::types::*;
-pub use crate::error::of_service;
 use crate::error::with_causes;
+pub use crate::error::{of_auth, of_service};
 
 /// The media type of a problem.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -48,6 +48,9 @@ pub struct Problem {
     /// Sent as the header `Retry-After`.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
+    /// Sent as the header `WWW-Authenticate`.
+    #[serde(skip)]
+    pub www_authenticate: Option<Cow<'static, str>>,
 }
 
 /// An invalid field.
@@ -108,6 +111,7 @@ impl Problem {
             request_id: String::new(),
             errors: Vec::new(),
             retry_after: None,
+            www_authenticate: None,
         }
     }
 
@@ -131,6 +135,15 @@ impl Problem {
     pub fn retry_after(self, after: Duration) -> Self {
         Self {
             retry_after: Some(after),
+            ..self
+        }
+    }
+
+    /// Sets how to authenticate, in the words of RFC 6750.
+    #[must_use]
+    pub fn www_authenticate(self, challenge: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            www_authenticate: Some(challenge.into()),
             ..self
         }
     }
@@ -162,6 +175,10 @@ pub fn response(error: &(dyn Error + 'static), problem: Problem) -> HttpResponse
     if let Some(after) = problem.retry_after {
         let seconds = header::HeaderValue::from(whole_seconds(after));
         response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    let challenge = problem.www_authenticate.as_deref();
+    if let Some(Ok(challenge)) = challenge.map(header::HeaderValue::from_str) {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
     }
     let mut extensions = response.extensions_mut();
     extensions.insert(Cause(with_causes(error)));

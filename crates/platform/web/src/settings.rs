@@ -24,6 +24,8 @@ pub struct Settings {
     pub server: Server,
     /// `[startup]`
     pub startup: Startup,
+    /// `[auth]`
+    pub auth: berth_auth::Settings,
     /// `[database]`
     pub database: berth_database::Settings,
     /// `[log]`
@@ -50,9 +52,12 @@ pub struct App {
     pub name: String,
     /// The environment, which decides which file is read.
     pub environment: Environment,
-    /// Secret used to sign tokens and cookies.
+    /// Secret used to sign access tokens.
     #[garde(custom(Secret::at_least(32)), custom(not_the_default_in(self.environment)))]
     pub secret: Secret,
+    /// The secret before the last rotation.
+    #[garde(custom(unset_or_long))]
+    pub previous_secret: Option<Secret>,
 }
 
 /// `[server]`: the HTTP server.
@@ -123,6 +128,7 @@ impl Settings {
             app: loaded.section("app")?,
             server: loaded.section("server")?,
             startup: loaded.section("startup")?,
+            auth: loaded.section("auth")?,
             database: loaded.section("database")?,
             log: loaded.section("log")?,
             health: loaded.section("health")?,
@@ -136,12 +142,21 @@ impl Settings {
             let rule = "must not be server.port: leave it out to serve /metrics there";
             return Err(loaded.violation("metrics.port", rule));
         }
-        Ok(settings)
+        match settings.auth.contradiction() {
+            Some((key, rule)) => Err(loaded.violation(key, rule)),
+            None => Ok(settings),
+        }
     }
 }
 
 /// The secret that `config/default.toml` contains, so that a first run needs none.
 const DEVELOPMENT_SECRET: &str = "development-only-secret-never-deploy-me";
+
+fn unset_or_long(secret: &Option<Secret>, (): &()) -> garde::Result {
+    secret
+        .as_ref()
+        .map_or(Ok(()), |secret| Secret::at_least(32)(secret, &()))
+}
 
 fn not_the_default_in(environment: Environment) -> impl FnOnce(&Secret, &()) -> garde::Result {
     move |secret, ()| {

@@ -64,6 +64,16 @@ pub enum StartError {
     Close(berth_database::StillHeld),
 }
 
+impl StartError {
+    /// Says which part of the service cannot be set up, for `map_err`.
+    pub fn service<E: Into<StartFailure>>(what: &'static str) -> impl FnOnce(E) -> Self {
+        move |source| Self::Service {
+            what,
+            source: source.into(),
+        }
+    }
+}
+
 /// Makes the pool and waits until the database answers, for at most `startup.database_timeout`.
 ///
 /// # Errors

@@ -88,15 +88,23 @@ impl<'a> Conversations<'a> {
         Ok(conversation.insert(self.session).await?)
     }
 
-    /// Finds a conversation that is the reader's own or public.
+    /// Finds a conversation that is public or the reader's own. Anybody reads public ones, without being a user too.
     ///
     /// # Errors
     ///
     /// [`Error::NotFound`] for any other conversation.
-    pub async fn find(&self, reader: Uuid, id: Uuid) -> Result<conversation::Model, Error> {
+    pub async fn find(
+        &self,
+        reader: impl Into<Option<Uuid>>,
+        id: Uuid,
+    ) -> Result<conversation::Model, Error> {
         let readable = Condition::any()
-            .add(conversation::Column::OwnerId.eq(reader))
-            .add(conversation::Column::IsPublic.eq(true));
+            .add(conversation::Column::IsPublic.eq(true))
+            .add_option(
+                reader
+                    .into()
+                    .map(|reader| conversation::Column::OwnerId.eq(reader)),
+            );
         let found = conversation::Entity::find_by_id(id)
             .filter(readable)
             .one(self.session)

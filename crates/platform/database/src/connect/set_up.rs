@@ -27,6 +27,11 @@ const KEEPALIVES: [(&str, &str); 4] = [
     ("tcp_user_timeout", "60000"),
 ];
 
+/// The setting with the claims of a session's role, as PostgREST and Supabase name it.
+pub(crate) const CLAIMS: &str = "request.jwt.claims";
+/// The claims of a session without a role: policies read the setting as JSON, which the empty text is not.
+pub(crate) const NO_CLAIMS: &str = "{}";
+
 /// How much of the set-up a server takes.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Extent {
@@ -190,5 +195,6 @@ fn session_settings(settings: &Settings, instance_name: Option<&InstanceName>, e
             "CASE WHEN current_setting({name}, true) IS NOT NULL THEN set_config({name}, {value}, false) END"
         )
     });
-    columns.collect::<Vec<_>>().join(", ")
+    let claims = format!("set_config('{CLAIMS}', '{NO_CLAIMS}', false)");
+    columns.chain([claims]).collect::<Vec<_>>().join(", ")
 }

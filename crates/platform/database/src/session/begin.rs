@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use berth_pool::Access;
 use sea_orm::{AccessMode, DbBackend, DbErr, IsolationLevel, TransactionOptions};
 
-use super::error::{Failure, RETRIES, Resend, Sent};
+use super::error::{Failure, RETRIES, Resend};
 use super::in_flight::{Level, TransactionState};
 use super::inner::SessionInner;
 use crate::connect::connector::{milliseconds, quoted};
+use crate::connect::set_up::{CLAIMS, NO_CLAIMS};
 use crate::error::Error;
 use crate::pool::lease::ConnectionState;
 
@@ -32,26 +33,46 @@ impl SessionInner {
         for attempt in 0.. {
             let lease = self.lease(access).await?;
             // Before the lease is the state's: an error here releases it.
-            let sql = begin(self, options, self.remaining()?)? + then;
+            let mut begin = Begin::new(self, options, self.remaining()?)?;
+            begin.push(then);
             state.lease = Some(lease);
-            match self.send(state, &sql, Sent::Begin).await {
+            match self.send_begin(state, &begin).await {
                 Ok(()) => break,
                 Err(Failure::Lost(resend)) if resend != Resend::Forbidden && attempt < RETRIES => {
                     self.start_again(state);
                 }
                 Err(failure) => {
-                    // Part of it may have taken effect: the connection is in an unknown state.
                     if let Some(lease) = state.lease.as_mut() {
-                        lease.finish(ConnectionState::Busy);
+                        lease.finish(self.after_refused_begin());
                     }
                     state.clear();
-                    return Err(failure.into());
+                    return Err(self.refused_begin(failure));
                 }
             }
         }
         state.levels.push(Level::Open);
         self.expire(state);
         Ok(())
+    }
+
+    /// The state of a connection on which a part of BEGIN's round trip may have taken effect. On PostgreSQL all of it is
+    /// the transaction's own, so that ROLLBACK undoes it and the connection is kept.
+    fn after_refused_begin(&self) -> ConnectionState {
+        match self.backend() {
+            DbBackend::Postgres => ConnectionState::Open,
+            _ => ConnectionState::Busy,
+        }
+    }
+
+    /// Tells a role that the server refuses from other errors of BEGIN's round trip.
+    fn refused_begin(&self, failure: Failure) -> DbErr {
+        let error = DbErr::from(failure);
+        let code = Error::from(error.clone()).sqlstate();
+        // Insufficient privilege, and a role that does not exist.
+        match code.as_deref() {
+            Some("42501" | "22023") if self.options.role.is_some() => Error::RoleRefused(Some(error)).into(),
+            _ => error,
+        }
     }
 
     /// Lets the transaction end at the session's deadline, also where the session does something else meanwhile.
@@ -72,48 +93,75 @@ async fn expire_at(deadline: Instant, state: Weak<tokio::sync::Mutex<Transaction
 }
 
 /// The SQL that begins a session's transaction.
-fn begin(
-    session: &SessionInner,
-    options: TransactionOptions,
-    remaining: Option<Duration>,
-) -> Result<String, Error> {
-    let read_only = session.options.read_only || options.access_mode == Some(AccessMode::ReadOnly);
-    if session.backend() != DbBackend::Postgres {
-        // Taking the write lock first, a transaction never fails half-way for want of it. What `query_only`
-        // says stays on the connection, so each transaction says it anew.
-        let sql = if read_only {
-            "PRAGMA query_only = ON; BEGIN"
-        } else {
-            "PRAGMA query_only = OFF; BEGIN IMMEDIATE"
+pub(super) struct Begin {
+    pub(super) sql: String,
+    /// The same for logs, spans and status pages: without the claims.
+    pub(super) shown: String,
+}
+
+impl Begin {
+    fn new(
+        session: &SessionInner,
+        options: TransactionOptions,
+        remaining: Option<Duration>,
+    ) -> Result<Self, Error> {
+        let read_only = session.options.read_only || options.access_mode == Some(AccessMode::ReadOnly);
+        if session.backend() != DbBackend::Postgres {
+            // Taking the write lock first, a transaction never fails half-way for want of it. What `query_only`
+            // says stays on the connection, so each transaction says it anew.
+            let sql = if read_only {
+                "PRAGMA query_only = ON; BEGIN"
+            } else {
+                "PRAGMA query_only = OFF; BEGIN IMMEDIATE"
+            };
+            return Ok(Self::shown_as_sent(sql.to_owned()));
+        }
+        let mut sql = "BEGIN".to_owned();
+        if let Some(level) = options.isolation_level.or(session.options.isolation) {
+            sql += " ISOLATION LEVEL ";
+            sql += level_sql(level);
+        }
+        if read_only {
+            sql += " READ ONLY";
+        }
+        for (name, value) in timeouts(session, remaining) {
+            sql += &format!("; SET LOCAL {name} = {}", milliseconds(value));
+        }
+        let Some(role) = &session.options.role else {
+            // A pooler's server connection keeps nothing, so that each transaction sets it.
+            if session.behind_transaction_pooler() {
+                sql += &format!("; SET LOCAL {CLAIMS} = '{NO_CLAIMS}'");
+            }
+            return Ok(Self::shown_as_sent(sql));
         };
-        return Ok(sql.to_owned());
+        sql += &format!(
+            "; SET LOCAL ROLE {}; SET LOCAL {CLAIMS} = ",
+            quoted_role(&role.name)?
+        );
+        Ok(Self {
+            shown: format!("{sql}..."),
+            sql: sql + &quoted(&role.claims),
+        })
     }
-    let mut sql = "BEGIN".to_owned();
-    if let Some(level) = options.isolation_level.or(session.options.isolation) {
-        sql += " ISOLATION LEVEL ";
-        sql += level_sql(level);
+
+    fn shown_as_sent(sql: String) -> Self {
+        Self {
+            shown: sql.clone(),
+            sql,
+        }
     }
-    if read_only {
-        sql += " READ ONLY";
+
+    fn push(&mut self, then: &str) {
+        self.sql += then;
+        self.shown += then;
     }
-    for (name, value) in timeouts(session, remaining) {
-        sql += &format!("; SET LOCAL {name} = {}", milliseconds(value));
-    }
-    if let Some((role, claims)) = &session.options.role {
-        let role = quoted_role(role)?;
-        let claims = quoted(&claims.to_string());
-        sql += &format!("; SET LOCAL ROLE {role}; SELECT set_config('request.jwt.claims', {claims}, true)");
-    }
-    Ok(sql)
 }
 
 /// A role's name as an identifier, where the server takes it for what it says: it reads `none` as no role
 /// at all, quoted or not, and cuts long names, perhaps to another role's.
 fn quoted_role(role: &str) -> Result<String, Error> {
-    if role == "none" || role.contains('\0') || role.len() > LONGEST_NAME {
-        return Err(Error::Unsupported(
-            "a role that is called `none`, has a NUL, or is longer than 63 bytes",
-        ));
+    if role.is_empty() || role == "none" || role.contains('\0') || role.len() > LONGEST_NAME {
+        return Err(Error::RoleRefused(None));
     }
     Ok(format!("\"{}\"", role.replace('"', "\"\"")))
 }

@@ -6,6 +6,7 @@ use sea_orm::{DbBackend, DbErr, RuntimeErr};
 use sqlx::Error as SqlxError;
 use tracing::Instrument;
 
+use super::begin::Begin;
 use super::classify;
 use super::error::{Failure, Meaning, Resend, Resends, Sent, is_termination, meaning, resend};
 use super::in_flight::{InFlight, TransactionState};
@@ -37,6 +38,10 @@ impl SessionInner {
             match self.step(&mut state, sql, sent, job).await {
                 Err(Failure::Lost(resend)) if resends.admit(resend) => self.start_again(&mut state),
                 outcome => {
+                    if first && kind.plain_read && self.options.reads_with_role() {
+                        // It has changed nothing: the pool rolls it back before the next lease.
+                        self.release(state.take());
+                    }
                     self.release_bare(&mut state);
                     return outcome.map_err(DbErr::from);
                 }
@@ -70,6 +75,16 @@ impl SessionInner {
     ) -> Result<(), Failure> {
         let attempt = Attempt::start(self, state, sql, sent, Counted::No)?;
         attempt.run(&query::Plain(sql)).await.map(drop)
+    }
+
+    /// Begins the transaction. What is shown of it lacks the claims.
+    pub(super) async fn send_begin(
+        &self,
+        state: &mut TransactionState,
+        begin: &Begin,
+    ) -> Result<(), Failure> {
+        let attempt = Attempt::start(self, state, &begin.shown, Sent::Begin, Counted::No)?;
+        attempt.run(&query::Plain(&begin.sql)).await.map(drop)
     }
 
     /// Runs one statement of the caller, and marks its level where it fails.

@@ -1,6 +1,7 @@
 //! What a session is for, and what travels with its transactions.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use berth_pool::Priority;
@@ -25,7 +26,23 @@ pub struct SessionOptions {
     pub(super) deadline: Option<Duration>,
     pub(super) isolation: Option<IsolationLevel>,
     pub(super) read_only: bool,
-    pub(super) role: Option<(String, serde_json::Value)>,
+    pub(super) role: Option<Role>,
+}
+
+/// A role and its claims. The claims are personal data, and often half of a credential: they are shown nowhere.
+#[derive(Clone)]
+pub(super) struct Role {
+    pub(super) name: String,
+    pub(super) claims: String,
+}
+
+impl fmt::Debug for Role {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_tuple("Role")
+            .field(&self.name)
+            .finish_non_exhaustive()
+    }
 }
 
 impl SessionOptions {
@@ -47,6 +64,7 @@ impl SessionOptions {
     pub(super) fn for_streaming(&self) -> Self {
         Self {
             request_id: self.request_id.clone(),
+            role: self.role.clone(),
             ..Self::new(self.label.clone()).autocommit_reads()
         }
     }
@@ -110,14 +128,21 @@ impl SessionOptions {
     }
 
     /// Takes a role and its claims for row-level security, as PostgREST and Supabase do: `set local
-    /// role` and the setting `request.jwt.claims`, in BEGIN's own round trip. PostgreSQL only.
+    /// role` and the setting `request.jwt.claims`, in BEGIN's own round trip. PostgreSQL only: SQLite ignores it.
     ///
-    /// Statements fail with [`Error::Unsupported`](crate::Error::Unsupported) for a role that the server would not take as written:
-    /// `none` means no role to it, quoted or not, and names are cut at 63 bytes.
+    /// Each plain read of a session with [`autocommit_reads`](Self::autocommit_reads) has a transaction of its own, whose
+    /// end is not waited for: two round trips, and nothing held between statements. The claims appear in no log, span,
+    /// status page or error.
+    ///
+    /// Statements fail with [`Error::RoleRefused`](crate::Error::RoleRefused) for a role that the server refuses, and for
+    /// one that it would not take as written: `none` means no role to it, quoted or not, and names are cut at 63 bytes.
     #[must_use]
     pub fn role(self, role: impl Into<String>, claims: serde_json::Value) -> Self {
         Self {
-            role: Some((role.into(), claims)),
+            role: Some(Role {
+                name: role.into(),
+                claims: claims.to_string(),
+            }),
             ..self
         }
     }
@@ -125,6 +150,11 @@ impl SessionOptions {
     /// The deadline as a moment; none where no clock reaches that far.
     pub(super) fn deadline_from(&self, now: Instant) -> Option<Instant> {
         self.deadline.and_then(|after| now.checked_add(after))
+    }
+
+    /// Whether each plain read has a transaction of its own, which carries the role.
+    pub(super) fn reads_with_role(&self) -> bool {
+        self.autocommit_reads && self.role.is_some() && self.isolation.is_none() && !self.read_only
     }
 
     /// Whether statements need a transaction to carry their settings.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use berth_database::{Error, Outcome, SessionOptions};
+use berth_database::{Error, Outcome, Session, SessionOptions};
 use sea_orm::{ConnectionTrait, IsolationLevel};
 use serde_json::json;
 
-use crate::fixture::{harbour, insert, number, text};
+use crate::fixture::{TestPool, harbour, harbour_with, insert, number, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deadline_isolation_and_access_mode_reach_the_server() {
@@ -93,4 +93,64 @@ async fn role_and_claims_hold_for_one_transaction_and_hostile_ones_are_data() {
         .execute(&mut admin)
         .await
         .unwrap();
+}
+
+const CLAIMS: &str = "SELECT current_setting('request.jwt.claims')::json::text";
+
+/// The role that the tests log in with, which may always take itself.
+async fn with_claims(harbour: &TestPool, label: &'static str) -> Session {
+    let options =
+        SessionOptions::new(label).role(harbour.server.role(), json!({ "sub": "a-secret-subject" }));
+    harbour.database.session(options.autocommit_reads())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_are_valid_json_in_every_session() {
+    let harbour = harbour(1).await;
+    assert_eq!(text(&harbour.reader(), CLAIMS).await.unwrap(), "{}");
+    let session = with_claims(&harbour, "claims").await;
+    assert!(text(&session, CLAIMS).await.unwrap().contains("a-secret-subject"));
+    insert(&session, 1).await.unwrap();
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(text(&harbour.reader(), CLAIMS).await.unwrap(), "{}");
+    assert_eq!(text(&harbour.session("next"), CLAIMS).await.unwrap(), "{}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_with_a_role_takes_two_round_trips_and_holds_nothing_afterwards() {
+    let harbour = harbour(1).await;
+    let session = with_claims(&harbour, "reads").await;
+    for reads in 1..=3 {
+        number(&session, "SELECT count(*) FROM notes").await.unwrap();
+        assert_eq!(session.usage().round_trips, 2 * reads);
+        // With a share of one, another session gets the connection.
+        harbour.notes().await;
+    }
+    let body = session.into_streaming().await.unwrap();
+    assert!(
+        text(&body, CLAIMS).await.unwrap().contains("a-secret-subject"),
+        "the body has the role too"
+    );
+    harbour.notes().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_are_shown_nowhere() {
+    crate::logging::listen();
+    let harbour = harbour_with(1, |settings| {
+        (settings.echo, settings.echo_parameters) = (true, true);
+    })
+    .await;
+    let session = with_claims(&harbour, "shows no claims").await;
+    assert!(!format!("{session:?}").contains("a-secret-subject"));
+    insert(&session, 1).await.unwrap();
+    let holders = format!("{:?}", harbour.database.holders());
+    assert!(
+        holders.contains("shows no claims") && !holders.contains("a-secret-subject"),
+        "{holders}"
+    );
+    session.end(Outcome::Commit).await.unwrap();
+    let begins = crate::logging::told(&["BEGIN", "SET LOCAL ROLE", "request.jwt.claims"]);
+    assert!(!begins.is_empty());
+    assert_eq!(crate::logging::told(&["a-secret-subject"]), [""; 0]);
 }

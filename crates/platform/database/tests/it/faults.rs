@@ -181,13 +181,23 @@ async fn a_server_that_stays_away_is_told_at_once_after_the_grace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_error_in_begins_own_round_trip_closes_the_connection() {
+async fn a_refused_role_is_an_error_of_its_own_and_keeps_the_connection() {
     let harbour = harbour(1).await;
-    let options =
-        berth_database::SessionOptions::new("role").role("nobody_has_this_role", serde_json::json!({}));
-    let session = harbour.database.session(options);
-    assert!(insert(&session, 1).await.is_err());
-    drop(session);
+    let pid = async || {
+        number(&harbour.reader(), "SELECT pg_backend_pid()")
+            .await
+            .unwrap()
+    };
+    let first = pid().await;
+    // One that does not exist, and one that the login role is not a member of.
+    for role in ["nobody_has_this_role", "postgres", "pg_monitor"] {
+        let options = berth_database::SessionOptions::new("role").role(role, serde_json::json!({}));
+        let session = harbour.database.session(options);
+        let error = Error::from(insert(&session, 1).await.unwrap_err());
+        assert!(matches!(error, Error::RoleRefused(Some(_))), "{role}: {error:?}");
+        drop(session);
+        assert_eq!(pid().await, first, "{role}");
+    }
     harbour.assert_whole().await;
     assert_eq!(harbour.notes().await, 0);
 }

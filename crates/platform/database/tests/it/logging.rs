@@ -27,7 +27,7 @@ impl Write for Lines {
 }
 
 /// Begins to listen; only the first call does something.
-fn listen() {
+pub(crate) fn listen() {
     static LISTENING: Once = Once::new();
     LISTENING.call_once(|| {
         tracing_subscriber::fmt()
@@ -39,7 +39,7 @@ fn listen() {
 }
 
 /// The lines so far that have all of these words.
-fn told(words: &[&str]) -> Vec<String> {
+pub(crate) fn told(words: &[&str]) -> Vec<String> {
     let lines = LINES.lock().unwrap();
     let text = String::from_utf8_lossy(&lines);
     let lines = text

@@ -205,7 +205,7 @@ async fn a_role_that_the_server_would_not_take_as_written_is_refused() {
         let options = SessionOptions::new("role").role(role, serde_json::json!({}));
         let session = harbour.database.session(options);
         let error = number(&session, "SELECT 1").await.unwrap_err();
-        assert!(matches!(error, Error::Unsupported(_)), "{error:?}");
+        assert!(matches!(error, Error::RoleRefused(None)), "{error:?}");
     }
     harbour.assert_whole().await;
 }

@@ -26,6 +26,7 @@ pub(super) fn problem(error: &Error) -> Problem {
             .detail("It refers to something that does not exist, or something refers to it."),
         Error::CheckViolation { .. } | Error::NotNullViolation => Problem::of(&problem::INVALID_INPUT),
         Error::NotFound => Problem::not_found(),
+        Error::RoleRefused(_) => Problem::of(&problem::FORBIDDEN),
         Error::TransactionFailed | Error::SessionBusy | Error::SessionClosed | Error::Unsupported(_) => {
             Problem::internal()
         }

@@ -7,7 +7,7 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage, HttpRequest};
 
 use crate::Error;
-use crate::middleware::UnitOfWork;
+use crate::middleware::{Rights, UnitOfWork};
 
 /// The request's database session: one for each request, however often it is extracted.
 ///
@@ -18,6 +18,11 @@ pub struct Session {
     session: berth_database::Session,
     unit: UnitOfWork,
 }
+
+/// The request's session with the rights of the service's own role, also where row-level security is on: for tables
+/// that policies hide from users, such as the users' own. A handler takes this or [`Session`], not both.
+#[derive(Clone, Debug)]
+pub struct ServiceSession(Session);
 
 /// The session that reads the body of an answer after the request's own has ended.
 ///
@@ -47,6 +52,14 @@ impl Deref for Session {
     }
 }
 
+impl Deref for ServiceSession {
+    type Target = berth_database::Session;
+
+    fn deref(&self) -> &berth_database::Session {
+        &self.0
+    }
+}
+
 impl Deref for StreamingSession {
     type Target = berth_database::Session;
 
@@ -55,17 +68,30 @@ impl Deref for StreamingSession {
     }
 }
 
+impl Session {
+    fn of(request: &HttpRequest, rights: Rights) -> Result<Self, Error> {
+        let unit = request.extensions().get::<UnitOfWork>().cloned();
+        // Only a route outside the middleware has none, and nothing would end its session.
+        let unit = unit.ok_or(berth_database::Error::SessionClosed)?;
+        let session = unit.session(rights)?.clone();
+        Ok(Self { session, unit })
+    }
+}
+
 impl FromRequest for Session {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let unit = request.extensions().get::<UnitOfWork>().cloned();
-        let session = unit.map(|unit| Self {
-            session: unit.session().clone(),
-            unit,
-        });
-        // Only a route outside the middleware has none, and nothing would end its session.
-        ready(session.ok_or(Error::Database(berth_database::Error::SessionClosed)))
+        ready(Self::of(request, Rights::User))
+    }
+}
+
+impl FromRequest for ServiceSession {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Session::of(request, Rights::Service).map(Self))
     }
 }

@@ -4,7 +4,10 @@ use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header::{ContentEncoding, ContentType};
 use actix_web::{HttpResponse, web};
-use utoipa::OpenApi;
+use utoipa::OpenApi as _;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Content, OpenApi, Ref, RefOr, ResponseBuilder};
 use utoipa_swagger_ui::Config;
 
 use super::{health, home};
@@ -14,22 +17,62 @@ use crate::Error;
 #[derive(Clone, Debug)]
 pub struct Document(String);
 
-#[derive(OpenApi)]
+#[derive(utoipa::OpenApi)]
 #[openapi(
     tags((name = "service", description = "The service itself")),
     paths(home::home, health::health, health::live, health::ready, health::pool)
 )]
 struct Platform;
 
-/// Adds the platform's own routes to a service's description.
-pub fn with_platform(mut api: utoipa::openapi::OpenApi) -> utoipa::openapi::OpenApi {
-    api.merge(Platform::openapi());
+/// Adds the platform's own routes and the security scheme to a service's description.
+///
+/// An operation needs a token unless it says `security(())`, and can then be answered with 401.
+pub fn with_platform(mut api: OpenApi) -> OpenApi {
+    for operation in operations(&mut api).filter(|operation| operation.security.is_none()) {
+        operation
+            .responses
+            .responses
+            .insert("401".to_owned(), RefOr::T(unauthenticated()));
+    }
+    let mut platform = Platform::openapi();
+    for operation in operations(&mut platform) {
+        operation.security = Some(Vec::new());
+    }
+    api.merge(platform);
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("JWT")
+        .build();
+    let components = api.components.get_or_insert_default();
+    components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+    api.security = Some(vec![SecurityRequirement::new("bearer", [""; 0])]);
     api
+}
+
+fn operations(api: &mut OpenApi) -> impl Iterator<Item = &mut Operation> {
+    api.paths.paths.values_mut().flat_map(|path| {
+        let operations = [
+            &mut path.get,
+            &mut path.post,
+            &mut path.put,
+            &mut path.patch,
+            &mut path.delete,
+        ];
+        operations.into_iter().flatten()
+    })
+}
+
+fn unauthenticated() -> utoipa::openapi::Response {
+    let problem = Content::new(Some(Ref::from_schema_name("Problem")));
+    ResponseBuilder::new()
+        .description("No valid access token")
+        .content(crate::problem::MEDIA_TYPE, problem)
+        .build()
 }
 
 impl Document {
     /// Writes a description; one that cannot be written is empty, which a service's tests notice.
-    pub fn new(api: &utoipa::openapi::OpenApi) -> Self {
+    pub fn new(api: &OpenApi) -> Self {
         Self(api.to_json().unwrap_or_default())
     }
 }

@@ -13,6 +13,7 @@ use actix_web::{HttpMessage, web};
 use berth_database::{Database, Outcome, Session, SessionOptions, Usage};
 
 use crate::Error;
+use crate::identity::{CurrentUser, Sender};
 use crate::request_id::RequestId;
 use crate::route_pattern::RoutePattern;
 
@@ -22,13 +23,24 @@ use crate::route_pattern::RoutePattern;
 pub struct Sessions {
     database: Database,
     request_timeout: Duration,
+    row_level_security: bool,
+}
+
+/// With whose rights the statements of a session run, where row-level security is on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Rights {
+    /// The role of the request's token.
+    User,
+    /// The role that the service logs in with.
+    Service,
 }
 
 impl Sessions {
-    pub(crate) fn new(database: Database, request_timeout: Duration) -> Self {
+    pub(crate) fn new(database: Database, request_timeout: Duration, row_level_security: bool) -> Self {
         Self {
             database,
             request_timeout,
+            row_level_security,
         }
     }
 }
@@ -70,32 +82,53 @@ struct Unit {
     request_id: Option<RequestId>,
     reads_only: bool,
     /// Empty until a handler asks: most addresses outside the API need no session at all.
-    session: OnceCell<Session>,
+    session: OnceCell<(Rights, Session)>,
+    /// The sender, where its role counts.
+    sender: Option<CurrentUser>,
     streaming: OnceCell<()>,
 }
 
 impl UnitOfWork {
     fn of(request: &ServiceRequest, sessions: &web::Data<Sessions>) -> Self {
+        let sender = request.extensions().get::<Sender>().cloned();
+        let sender = sender.and_then(Result::ok);
         Self(Rc::new(Unit {
             sessions: sessions.clone(),
             label: format!("{} {}", request.method(), RoutePattern::of(request).as_str()).into(),
             request_id: request.extensions().get::<RequestId>().cloned(),
             reads_only: is_safe(request.method()),
             session: OnceCell::new(),
+            sender: sender.filter(|_| sessions.row_level_security),
             streaming: OnceCell::new(),
         }))
     }
 
     /// The request's session, made when it is first needed. Its deadline is the request's.
-    pub(crate) fn session(&self) -> &Session {
-        self.0.session.get_or_init(|| {
+    ///
+    /// # Errors
+    ///
+    /// [`berth_database::Error::SessionBusy`] where a handler asks for both rights: one request has one session.
+    pub(crate) fn session(&self, rights: Rights) -> Result<&Session, berth_database::Error> {
+        let (of, session) = self.0.session.get_or_init(|| {
             let options = self.options().deadline(self.0.sessions.request_timeout);
             let options = match self.0.reads_only {
                 true => options.autocommit_reads(),
                 false => options,
             };
-            self.0.sessions.database.session(options)
-        })
+            let options = match self.0.sender.as_ref().filter(|_| rights == Rights::User) {
+                Some(user) => {
+                    let role = user.identity().role().unwrap_or_default();
+                    options.role(role, user.claims().to_json())
+                }
+                None => options,
+            };
+            (rights, self.0.sessions.database.session(options))
+        });
+        if *of == rights {
+            Ok(session)
+        } else {
+            Err(berth_database::Error::SessionBusy)
+        }
     }
 
     /// Commits and ends the request's session, and makes the one from which the body of the answer is read.
@@ -110,12 +143,13 @@ impl UnitOfWork {
             .streaming
             .set(())
             .map_err(|()| berth_database::Error::SessionClosed)?;
-        self.session().clone().into_streaming().await
+        let (_, session) = self.0.session.get().ok_or(berth_database::Error::SessionClosed)?;
+        session.clone().into_streaming().await
     }
 
     /// What it has cost in the database so far, if it used the database.
     pub(crate) fn usage(&self) -> Option<Usage> {
-        self.0.session.get().map(Session::usage)
+        self.0.session.get().map(|(_, session)| session.usage())
     }
 
     fn options(&self) -> SessionOptions {
@@ -128,7 +162,7 @@ impl UnitOfWork {
 
     async fn end(&self, outcome: Outcome) -> Result<(), berth_database::Error> {
         match self.0.session.get() {
-            Some(session) if self.0.streaming.get().is_none() => session.end(outcome).await,
+            Some((_, session)) if self.0.streaming.get().is_none() => session.end(outcome).await,
             _ => Ok(()),
         }
     }

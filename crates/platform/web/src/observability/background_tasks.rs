@@ -30,6 +30,14 @@ impl BackgroundTasks {
         metrics: Option<TcpListener>,
     ) -> io::Result<Self> {
         let mut tasks = JoinSet::new();
+        let auth = state.identities.auth().clone();
+        if auth.issuers().is_some() {
+            tasks.spawn(async move {
+                if let Some(issuers) = auth.issuers() {
+                    issuers.keep_fresh().await;
+                }
+            });
+        }
         if state.settings.monitor.enabled {
             let monitor = state.monitor.get_ref().clone();
             tasks.spawn(monitor.run(state.database.clone()));

@@ -63,6 +63,24 @@ pub static FORBIDDEN: ProblemType = ProblemType {
     explanation: "The caller may not read or change this. Nothing was stored.",
 };
 
+/// 403: the caller lacks a role.
+pub static INSUFFICIENT_ROLE: ProblemType = ProblemType {
+    name: "insufficient-role",
+    status: 403,
+    title: "Insufficient role",
+    detail: Some("You do not have the role that this requires."),
+    explanation: "The caller is known, and does not have the role that the route requires. Nothing was stored.",
+};
+
+/// 401: a login failed.
+pub static INVALID_CREDENTIALS: ProblemType = ProblemType {
+    name: "invalid-credentials",
+    status: 401,
+    title: "Invalid credentials",
+    detail: Some("The e-mail address or the password is wrong."),
+    explanation: "The account does not exist, or the password is another one: the answer does not say which.",
+};
+
 /// 422: the input breaks rules.
 pub static INVALID_INPUT: ProblemType = ProblemType {
     name: "invalid-input",
@@ -80,6 +98,26 @@ pub static INVALID_PATH: ProblemType = ProblemType {
     title: "Invalid path",
     detail: None,
     explanation: "A variable part of the path has the wrong form, for example an id that is not a UUID.",
+};
+
+/// 503: the keys of an identity provider cannot be read.
+pub static ISSUER_UNAVAILABLE: ProblemType = ProblemType {
+    name: "issuer-unavailable",
+    status: 503,
+    title: "Identity provider unavailable",
+    detail: None,
+    explanation: "The service cannot read the keys with which the identity provider signs tokens, so it cannot tell \
+        whether the token is valid. Send the request again after the seconds in the Retry-After header.",
+};
+
+/// 503: too many logins at once.
+pub static LOGINS_BUSY: ProblemType = ProblemType {
+    name: "logins-busy",
+    status: 503,
+    title: "Too many logins at once",
+    detail: None,
+    explanation: "Checking a password takes time, and too many wait for it. Send the request again after the seconds \
+        in the Retry-After header. Requests with a token are not affected.",
 };
 
 /// 400: the body is not JSON.
@@ -138,6 +176,26 @@ pub static UPSTREAM_FAILED: ProblemType = ProblemType {
     explanation: "This service depends on another one, which failed. The detail says what was stored all the same.",
 };
 
+/// 429: too many failed logins.
+pub static TOO_MANY_ATTEMPTS: ProblemType = ProblemType {
+    name: "too-many-attempts",
+    status: 429,
+    title: "Too many attempts",
+    detail: Some("Too many logins have failed."),
+    explanation: "Too many logins of this account, or from this address, have failed. Wait for the seconds in the \
+        Retry-After header.",
+};
+
+/// 401: no valid token.
+pub static UNAUTHENTICATED: ProblemType = ProblemType {
+    name: "unauthenticated",
+    status: 401,
+    title: "Unauthenticated",
+    detail: Some("Send a valid access token as `Authorization: Bearer`."),
+    explanation: "The request has no access token, or one that is not valid. The header WWW-Authenticate says why. Log \
+        in, or exchange the refresh token, and send the request again with the new token.",
+};
+
 /// 503: the request took longer than allowed.
 pub static TIMEOUT: ProblemType = ProblemType {
     name: "timeout",
@@ -147,19 +205,25 @@ pub static TIMEOUT: ProblemType = ProblemType {
     explanation: "The request took longer than the service allows. It was stopped and rolled back.",
 };
 
-const PLATFORM: [&ProblemType; 13] = [
+const PLATFORM: [&ProblemType; 19] = [
     &CONCURRENT_CHANGE,
     &CONFLICT,
     &DATABASE_UNAVAILABLE,
     &FORBIDDEN,
+    &INSUFFICIENT_ROLE,
+    &INVALID_CREDENTIALS,
     &INVALID_INPUT,
     &INVALID_PATH,
+    &ISSUER_UNAVAILABLE,
+    &LOGINS_BUSY,
     &MALFORMED_JSON,
     &NOT_FOUND,
     &OUTCOME_UNKNOWN,
     &SATURATED,
     &SHUTTING_DOWN,
     &TIMEOUT,
+    &TOO_MANY_ATTEMPTS,
+    &UNAUTHENTICATED,
     &UPSTREAM_FAILED,
 ];
 

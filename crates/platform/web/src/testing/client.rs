@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
 
@@ -12,6 +12,8 @@ use serde_json::Value;
 pub struct Client {
     http: reqwest::Client,
     base: String,
+    /// The value of `Authorization`.
+    authorization: Option<String>,
 }
 
 /// The answer of the server. A test that does not check it tests nothing.
@@ -32,7 +34,28 @@ impl Client {
         Self {
             http: http(),
             base: format!("http://{address}"),
+            authorization: None,
         }
+    }
+
+    /// The same client, which sends this header, as in `Authorization: Bearer ...`, with each request.
+    #[must_use]
+    pub fn with_authorization(mut self, header: Option<&str>) -> Self {
+        let value = header.map(|header| header.trim_start_matches("Authorization: "));
+        self.authorization = value.map(str::to_owned);
+        self
+    }
+
+    /// The same client with this access token.
+    #[must_use]
+    pub fn with_token(self, token: &str) -> Self {
+        self.with_authorization(Some(&format!("Bearer {token}")))
+    }
+
+    /// The same client without a token.
+    #[must_use]
+    pub fn anonymous(&self) -> Self {
+        self.clone().with_authorization(None)
     }
 
     /// The same client, which does not decompress bodies.
@@ -42,10 +65,7 @@ impl Client {
             .no_brotli()
             .build()
             .expect("the client can be built");
-        Self {
-            http,
-            base: self.base.clone(),
-        }
+        Self { http, ..self.clone() }
     }
 
     /// The address of the server, as `host:port`.
@@ -55,7 +75,11 @@ impl Client {
 
     /// A request of any method.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("{}{path}", self.base))
+        let request = self.http.request(method, format!("{}{path}", self.base));
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value),
+            None => request,
+        }
     }
 
     /// GET

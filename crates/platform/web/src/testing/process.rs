@@ -47,31 +47,39 @@ impl Process {
     /// Reads the log up to the line with this text.
     #[track_caller]
     pub fn logs(&mut self, text: &str) -> impl Future<Output = String> {
-        let place = std::panic::Location::caller();
-        async move {
-            let line = tokio::time::timeout(Duration::from_secs(30), self.next_with(text)).await;
-            line.ok()
-                .flatten()
-                .unwrap_or_else(|| panic!("no line with {text:?}, at {place}: {:#?}", self.seen))
-        }
+        self.logs_at(text, std::panic::Location::caller())
     }
 
-    /// Waits until it listens, and returns a client of it.
+    async fn logs_at(&mut self, text: &str, place: &'static std::panic::Location<'static>) -> String {
+        let line = tokio::time::timeout(Duration::from_secs(30), self.next_with(text)).await;
+        line.ok()
+            .flatten()
+            .unwrap_or_else(|| panic!("no line with {text:?}, at {place}: {:#?}", self.seen))
+    }
+
+    /// Waits until it listens, and returns a client of it, with the token that it has logged for developers.
     #[track_caller]
     pub fn listening(&mut self) -> impl Future<Output = Client> {
-        let line = self.logs("listening on http://");
+        let place = std::panic::Location::caller();
         async move {
-            let line = line.await;
+            let line = self.logs_at("listening on http://", place).await;
+            let token = self
+                .seen
+                .iter()
+                .find_map(|line| line.split_once("Authorization: Bearer "));
+            let token = token
+                .and_then(|(_, rest)| rest.split(['`', '"', ' ']).next())
+                .map(str::to_owned);
             let address = line
                 .split("http://")
                 .nth(1)
                 .and_then(|rest| rest.split([',', '"', '/']).next());
-            Client::new(
-                address
-                    .expect("the line has an address")
-                    .parse()
-                    .expect("the address can be read"),
-            )
+            let address = address.expect("the line has an address").parse();
+            let client = Client::new(address.expect("the address can be read"));
+            match token {
+                Some(token) => client.with_token(&token),
+                None => client,
+            }
         }
     }
 

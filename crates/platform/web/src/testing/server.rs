@@ -23,6 +23,7 @@ pub struct TestServer {
     address: SocketAddr,
     metrics: Option<SocketAddr>,
     database: Database,
+    authorization: Option<String>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<Result<(), StartError>>,
     _kept: Box<dyn Any + Send + Sync>,
@@ -54,10 +55,18 @@ impl TestServer {
             address,
             metrics,
             database,
+            authorization: None,
             stop: Some(stop),
             running: tokio::spawn(run(bound, stopped)),
             _kept: Box::new(kept),
         }
+    }
+
+    /// Lets its clients send this header, as in `Authorization: Bearer ...`.
+    #[must_use]
+    pub fn with_authorization(mut self, header: String) -> Self {
+        self.authorization = Some(header);
+        self
     }
 
     /// Where it listens.
@@ -72,7 +81,7 @@ impl TestServer {
 
     /// A client of it.
     pub fn client(&self) -> Client {
-        Client::new(self.address)
+        Client::new(self.address).with_authorization(self.authorization.as_deref())
     }
 
     /// Its pool.

@@ -12,7 +12,7 @@ use berth_web::handlers::{debug, docs, health, home, not_found, openapi, problem
 use berth_web::problem::ProblemTypes;
 use berth_web::routing::{self, get};
 use berth_web::testing::{Store, TestServer};
-use berth_web::{AppState, Migrations, Server, Settings, middleware, startup, telemetry};
+use berth_web::{AppState, Migrations, Server, Settings, identity, middleware, startup, telemetry};
 use sea_orm::ConnectionTrait;
 use utoipa::openapi::OpenApiBuilder;
 
@@ -72,7 +72,8 @@ pub(crate) async fn serve(
     routes: fn(&mut ServiceConfig),
 ) -> TestServer {
     let database = startup::database(&settings).await.expect("the database answers");
-    let state = AppState::new(settings, &database, env!("CARGO_PKG_VERSION"));
+    let state =
+        AppState::new(settings, &database, env!("CARGO_PKG_VERSION")).expect("the settings are valid");
     let server = Server::bind(state.clone(), MIGRATIONS).expect("a port is free");
     let run = |server: Server, stop| server.run(move || app(&state, routes), stop);
     TestServer::spawn(server, |server| server, database, kept, run)
@@ -98,6 +99,7 @@ fn app(
         .configure(routes)
         .configure(|table| table_of(table, state))
         .wrap(from_fn(middleware::unit_of_work))
+        .wrap(from_fn(identity::identify))
         .wrap(from_fn(middleware::catch_unwind))
         .wrap(from_fn(middleware::refuse_encoded_bodies))
         .wrap(Compress::default())

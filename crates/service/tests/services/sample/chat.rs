@@ -40,9 +40,11 @@ impl Fixture {
         let user = user::ActiveModel {
             id: Set(id),
             name: Set("Stranger".to_owned()),
-            email: Set(format!("{id}@example.com")),
+            email: Set(Some(format!("{id}@example.com"))),
+            role: Set("authenticated".to_owned()),
             created_at: Set(Utc::now()),
             updated_at: Set(Utc::now()),
+            ..Default::default()
         };
         self.work(async |_, session| Ok(user.insert(session).await?))
             .await

@@ -1,0 +1,36 @@
+//! All users, for administrators.
+
+use actix_web::web;
+use berth_web::Problem;
+use berth_web::extract::{Query, ServiceSession};
+use berth_web::identity::{RequireRole, Role};
+use berth_web::response::{Listing, PageQuery};
+use service::Services;
+
+use super::me::User;
+use crate::error::ApiResult;
+
+/// The role of administrators, given by `UPDATE users SET role = 'admin'`.
+pub(crate) struct Admin;
+
+impl Role for Admin {
+    const NAME: &'static str = "admin";
+}
+
+/// Lists all users, newest first
+#[utoipa::path(get, path = "/api/v1/users", tag = "users", params(PageQuery),
+    responses(
+        (status = 200, body = Listing<User>),
+        (status = 403, body = Problem, content_type = "application/problem+json", description = "Not an administrator"),
+        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
+    ))]
+pub(crate) async fn list(
+    session: ServiceSession,
+    services: web::Data<Services>,
+    _: RequireRole<Admin>,
+    Query(query): Query<PageQuery>,
+) -> ApiResult<web::Json<Listing<User>>> {
+    let limit = query.limit;
+    let page = services.users(&session).list(query.into()).await?;
+    Ok(web::Json(Listing::new(page, "/api/v1/users", limit)))
+}

@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+pub mod access_token;
+mod attempts;
+mod auth;
+mod claims;
+mod crypto;
+mod error;
+mod issuers;
+mod local;
+mod migration;
+mod password;
+pub mod refresh_token;
+mod settings;
+mod subjects;
+
+pub use self::attempts::{Attempt, Attempts};
+pub use self::auth::Auth;
+pub use self::claims::{Claims, Identity};
+pub use self::error::{Error, TokenError};
+pub use self::issuers::Issuers;
+pub use self::local::{Account, Accounts, Credentials, Local, Tokens};
+pub use self::migration::migrations;
+pub use self::password::{Checked, Passwords};
+pub use self::settings::{Application, Mode, Settings};
+pub use self::subjects::{Subject, SubjectError, Subjects};

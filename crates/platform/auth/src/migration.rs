@@ -1,0 +1,48 @@
+//! The tables of this crate.
+
+use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{text, timestamp_with_time_zone, timestamp_with_time_zone_null, uuid};
+
+/// The migrations of this crate, for a service to list before its own.
+pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+    vec![Box::new(RefreshTokens)]
+}
+
+struct RefreshTokens;
+
+impl MigrationName for RefreshTokens {
+    fn name(&self) -> &'static str {
+        "platform_auth_000001_refresh_tokens"
+    }
+}
+
+#[async_trait::async_trait]
+impl MigrationTrait for RefreshTokens {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = Table::create()
+            .table("refresh_tokens")
+            .col(text("token_hash"))
+            .col(uuid("family_id"))
+            .col(uuid("user_id"))
+            .col(timestamp_with_time_zone("expires_at"))
+            .col(timestamp_with_time_zone_null("spent_at"))
+            .primary_key(Index::create().name("pk_refresh_tokens").col("token_hash"))
+            .take();
+        manager.create_table(table).await?;
+        for column in ["family_id", "user_id"] {
+            let index = Index::create()
+                .name(format!("ix_refresh_tokens_{column}"))
+                .table("refresh_tokens")
+                .col(column)
+                .take();
+            manager.create_index(index).await?;
+        }
+        Ok(())
+    }
+
+    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        manager
+            .drop_table(Table::drop().table("refresh_tokens").take())
+            .await
+    }
+}

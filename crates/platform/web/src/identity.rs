@@ -1,0 +1,12 @@
+//! Who sends a request: the extractors for handlers, and the middleware that verifies the token.
+//!
+//! A token is verified once a request and without any statement, so that an authenticated read costs one.
+
+mod development;
+mod extract;
+mod middleware;
+
+pub use self::development::authorization;
+pub use self::extract::{CurrentUser, OptionalUser, RequireRole, Role};
+pub(crate) use self::middleware::Sender;
+pub use self::middleware::{Identities, identify};
