@@ -2,11 +2,13 @@
 
 use std::process::{Command, Output};
 
-use crate::fixture::Folder;
+use tempfile::TempDir;
+
+use crate::fixture::folder;
 
 #[test]
 fn up_applies_status_tells_and_a_second_up_has_nothing_to_do() {
-    let folder = Folder::new();
+    let folder = folder();
     let before = migration(&folder, &[]).args(["status"]).output().unwrap();
     let all = String::from_utf8_lossy(&before.stdout).lines().count();
     let pending = if all == 0 { 0 } else { 3 };
@@ -40,7 +42,7 @@ const PRODUCTION: [(&str, &str); 2] = [
 
 #[test]
 fn what_destroys_data_wants_to_be_confirmed_in_production_only() {
-    let folder = Folder::new();
+    let folder = folder();
     ok(migration(&folder, &[]).args(["up"]));
     for verb in ["down", "fresh", "refresh", "reset"] {
         let refused = migration(&folder, &PRODUCTION).arg(verb).output().unwrap();
@@ -61,7 +63,7 @@ fn what_destroys_data_wants_to_be_confirmed_in_production_only() {
 
 #[test]
 fn the_environment_goes_before_the_file() {
-    let folder = Folder::new();
+    let folder = folder();
     let dotenv = "DATABASE_URL=sqlite://from-file.sqlite?mode=rwc\nDB_POOLER=session\n";
     std::fs::write(folder.path().join(".env"), dotenv).unwrap();
     ok(migration(&folder, &[("DATABASE_URL", "")]).args(["up"]));
@@ -79,7 +81,7 @@ fn the_environment_goes_before_the_file() {
 
 #[test]
 fn two_names_for_one_thing_must_not_say_two_things() {
-    let folder = Folder::new();
+    let folder = folder();
     let variables = [
         ("DATABASE_URL", "sqlite://a.sqlite?mode=rwc"),
         ("APP__DATABASE__URL", "sqlite://b.sqlite?mode=rwc"),
@@ -97,7 +99,7 @@ fn two_names_for_one_thing_must_not_say_two_things() {
 
 #[test]
 fn a_url_that_is_none_is_refused_without_repeating_it() {
-    let folder = Folder::new();
+    let folder = folder();
     let refused = migration(&folder, &[("DATABASE_URL", "mysql://me:secret@host/name")])
         .output()
         .unwrap();
@@ -108,7 +110,7 @@ fn a_url_that_is_none_is_refused_without_repeating_it() {
 
 #[test]
 fn generate_makes_a_migration_and_lists_it() {
-    let folder = Folder::new();
+    let folder = folder();
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/src/lib.rs");
     std::fs::create_dir_all(folder.path().join("migration/src")).unwrap();
     std::fs::copy(source, folder.path().join("migration/src/lib.rs")).unwrap();
@@ -133,7 +135,7 @@ fn generate_makes_a_migration_and_lists_it() {
 }
 
 /// The command in the folder, with these variables and no others of ours.
-fn migration(folder: &Folder, variables: &[(&str, &str)]) -> Command {
+fn migration(folder: &TempDir, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_migration"));
     command
         .current_dir(folder.path())

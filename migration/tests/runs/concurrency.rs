@@ -5,7 +5,7 @@ use berth_testkit::eventually;
 use migration::Migrator;
 use sqlx::Executor;
 
-use crate::fixture::{Folder, postgres};
+use crate::fixture::{folder, postgres, sqlite};
 use crate::up_and_down::{applied, names};
 
 /// The migrations' advisory lock, taken by somebody else.
@@ -20,8 +20,8 @@ async fn ten_runs_at_once_on_a_nearly_full_server_apply_each_migration_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_runs_at_once_apply_each_migration_of_a_sqlite_file_once() {
-    let folder = Folder::new();
-    ten_runs_apply_each_migration_once(&folder.sqlite()).await;
+    let folder = folder();
+    ten_runs_apply_each_migration_once(&sqlite(&folder)).await;
 }
 
 async fn ten_runs_apply_each_migration_once(settings: &Settings) {

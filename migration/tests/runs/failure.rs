@@ -4,7 +4,7 @@ use berth_migrate::{Change, Command, Error, Settings, run};
 use berth_testkit::eventually;
 use sqlx::Executor;
 
-use crate::fixture::{Folder, Step, Steps, has_table, postgres};
+use crate::fixture::{Step, Steps, folder, has_table, postgres, sqlite};
 
 #[tokio::test]
 async fn a_failing_migration_leaves_no_half_state_on_postgres() {
@@ -14,8 +14,8 @@ async fn a_failing_migration_leaves_no_half_state_on_postgres() {
 
 #[tokio::test]
 async fn a_failing_migration_leaves_no_half_state_on_sqlite() {
-    let folder = Folder::new();
-    a_failing_migration_leaves_no_half_state(&folder.sqlite()).await;
+    let folder = folder();
+    a_failing_migration_leaves_no_half_state(&sqlite(&folder)).await;
 }
 
 async fn a_failing_migration_leaves_no_half_state(settings: &Settings) {

@@ -5,7 +5,6 @@
     reason = "a test looks at what was made over a connection of its own"
 )]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,35 +13,15 @@ use berth_testkit::{Cluster, TestDatabase};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTraitSelf};
+use tempfile::TempDir;
 
-/// A folder that is removed with this value.
-pub(crate) struct Folder(PathBuf);
-
-impl Folder {
-    pub(crate) fn new() -> Self {
-        use std::hash::{BuildHasher, RandomState};
-        let name = format!("berth-migration-{:016x}", RandomState::new().hash_one(()));
-        let path = std::env::temp_dir().join(name);
-        std::fs::create_dir(&path).expect("the directory for temporary files can be written");
-        Folder(path)
-    }
-
-    pub(crate) fn path(&self) -> &std::path::Path {
-        &self.0
-    }
-
-    pub(crate) fn sqlite(&self) -> Settings {
-        impatient(&format!(
-            "sqlite://{}/data/test.sqlite?mode=rwc",
-            self.0.display()
-        ))
-    }
+pub(crate) fn folder() -> TempDir {
+    tempfile::tempdir().expect("the directory for temporary files can be written")
 }
 
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
+pub(crate) fn sqlite(folder: &TempDir) -> Settings {
+    let folder = folder.path().display();
+    impatient(&format!("sqlite://{folder}/data/test.sqlite?mode=rwc"))
 }
 
 pub(crate) async fn postgres() -> (TestDatabase, Settings) {

@@ -8,7 +8,7 @@ use sea_orm::ConnectionTrait;
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTraitSelf};
 
-use crate::fixture::{Folder, Step, Steps, look, postgres};
+use crate::fixture::{Step, Steps, folder, look, postgres};
 
 /// Builds an index of table `busy` without blocking its writers.
 struct Concurrently;
@@ -75,7 +75,7 @@ async fn an_invalid_index_is_named() {
 
 #[tokio::test]
 async fn a_path_with_a_percent_sign_is_the_file_of_that_name() {
-    let folder = Folder::new();
+    let folder = folder();
     let url = format!("sqlite://{}/a%20b.sqlite?mode=rwc", folder.path().display());
     let settings = crate::fixture::impatient(&url);
     run(Steps(vec![Step::table("first")]), &settings, Command::Up(None))

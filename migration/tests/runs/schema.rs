@@ -8,7 +8,7 @@ use sea_orm::sea_query::{IndexCreateStatement, TableCreateStatement};
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, Schema, Statement};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
-use crate::fixture::{Folder, look, postgres};
+use crate::fixture::{folder, look, postgres, sqlite};
 
 /// Every entity, those that others refer to first. A new one belongs here.
 const TABLES: &[fn(&Schema) -> Described] = &[
@@ -33,7 +33,7 @@ async fn entities_and_migrated_schema_agree_on_postgres() {
 
 #[tokio::test]
 async fn entities_and_migrated_schema_agree_on_sqlite() {
-    let (migrated, built) = (Folder::new(), Folder::new());
+    let (migrated, built) = (folder(), folder());
     let tables = "(select name as t from sqlite_master where type = 'table')";
     let columns = format!(
         "select t || '.' || name || ' ' || type || ' not null ' || \"notnull\" || ' key ' || pk \
@@ -47,7 +47,7 @@ async fn entities_and_migrated_schema_agree_on_sqlite() {
         "select t || ' unique ' || (select group_concat(c.name) from pragma_index_info(i.name) c) \
          from {tables}, pragma_index_list(t) i where i.\"unique\""
     );
-    agree(&migrated.sqlite(), &built.sqlite(), &[&columns, &keys, &unique]).await;
+    agree(&sqlite(&migrated), &sqlite(&built), &[&columns, &keys, &unique]).await;
 }
 
 #[tokio::test]

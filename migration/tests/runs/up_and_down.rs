@@ -2,7 +2,7 @@ use berth_migrate::{Change, Command, Settings, pending, run, status};
 use migration::Migrator;
 use sea_orm::ConnectionTrait;
 
-use crate::fixture::{Folder, has_table, look, postgres};
+use crate::fixture::{folder, has_table, look, postgres, sqlite};
 
 #[tokio::test]
 async fn postgres_goes_up_down_and_up_again() {
@@ -12,8 +12,8 @@ async fn postgres_goes_up_down_and_up_again() {
 
 #[tokio::test]
 async fn sqlite_goes_up_down_and_up_again() {
-    let folder = Folder::new();
-    goes_up_down_and_up_again(&folder.sqlite()).await;
+    let folder = folder();
+    goes_up_down_and_up_again(&sqlite(&folder)).await;
 }
 
 async fn goes_up_down_and_up_again(settings: &Settings) {

@@ -37,7 +37,8 @@ use crate::stats::activity::SessionActivity;
 use crate::stats::counters::{Event, reason};
 use crate::stats::statement_stats::StatementStats;
 use berth_pool::{
-    Action, CloseMode, CloseReason, Lane, ReleaseOutcome, Scheduler, SchedulerConfig, SlotId, Timestamp,
+    Action, CloseMode, CloseReason, Lane, ReleaseOutcome, Reuse, Scheduler, SchedulerConfig, SlotId,
+    Timestamp, Writers,
 };
 
 /// How long background work waits behind requests before it is served once.
@@ -380,8 +381,14 @@ fn config(settings: &Settings) -> SchedulerConfig {
     let size = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
     SchedulerConfig {
         pool_size: size(settings.pool_size),
-        fresh: settings.strategy == Strategy::Fresh,
-        single_writer: !settings.url.is_postgres(),
+        reuse: match settings.strategy {
+            Strategy::Pooled => Reuse::Pooled,
+            Strategy::Fresh => Reuse::Fresh,
+        },
+        writers: match settings.url.is_postgres() {
+            true => Writers::Many,
+            false => Writers::One,
+        },
         max_waiting: size(settings.max_waiting),
         max_lifetime: settings.pool_recycle,
         idle_timeout: settings.pool_idle,

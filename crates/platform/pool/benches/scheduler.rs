@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use berth_pool::{Action, Lane, ReleaseOutcome, Scheduler, SchedulerConfig, SlotId, Timestamp, WaiterId};
+use berth_pool::{
+    Action, Lane, ReleaseOutcome, Reuse, Scheduler, SchedulerConfig, SlotId, Timestamp, WaiterId, Writers,
+};
 
 const BATCHES: usize = 200;
 const BATCH: u32 = 1_000;
@@ -67,8 +69,8 @@ impl Pool {
     fn new(share: usize) -> Self {
         let config = SchedulerConfig {
             pool_size: 3,
-            fresh: false,
-            single_writer: false,
+            reuse: Reuse::Pooled,
+            writers: Writers::Many,
             max_waiting: 100_000,
             max_lifetime: Duration::from_secs(1800),
             idle_timeout: Duration::from_secs(240),

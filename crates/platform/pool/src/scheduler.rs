@@ -38,8 +38,8 @@ use std::time::Duration;
 
 use crate::circuit_breaker::CircuitBreaker;
 use crate::types::{
-    Access, AcquireError, Action, CloseMode, CloseReason, ConnectErrorKind, Lane, ReleaseOutcome,
-    SchedulerConfig, SlotCounts, SlotId, Timestamp, Validation, WaiterId,
+    Access, AcquireError, Action, CloseMode, CloseReason, ConnectErrorKind, Lane, ReleaseOutcome, Rotation,
+    SchedulerConfig, SlotCounts, SlotId, Timestamp, Validation, WaiterId, Writers,
 };
 use crate::wait_queue::{WaitQueue, Waiter};
 
@@ -50,7 +50,7 @@ use slots::{Slot, Slots};
 pub struct Scheduler {
     config: SchedulerConfig,
     share: usize,
-    rotating: bool,
+    rotation: Rotation,
     draining: bool,
     slots: Slots,
     queue: WaitQueue,
@@ -68,7 +68,7 @@ impl Scheduler {
             queue: WaitQueue::new(config.background_timeout),
             config,
             share: share.max(1),
-            rotating: false,
+            rotation: Rotation::Off,
             draining: false,
             slots: Slots::default(),
             advanced_to: Timestamp::ZERO,
@@ -192,11 +192,10 @@ impl Scheduler {
         self.advance(now);
     }
 
-    /// Closes every connection when it is released, so that other instances without one get a turn.
-    ///
-    /// Idle connections are closed with the next event, which is the change of the share that follows.
-    pub fn set_rotating(&mut self, rotating: bool) {
-        self.rotating = rotating;
+    /// Starts or ends rotation. Idle connections are closed with the next event, which is the change of the share that
+    /// follows.
+    pub fn set_rotation(&mut self, rotation: Rotation) {
+        self.rotation = rotation;
     }
 
     /// Leases an idle connection to the pool's own maintenance, unless a caller waits for one.
@@ -275,9 +274,9 @@ impl Scheduler {
 
     /// The lane in the queue: access matters only where there is a single writer.
     fn queued_lane(&self, lane: Lane) -> Lane {
-        match self.config.single_writer {
-            true => lane,
-            false => Lane {
+        match self.config.writers {
+            Writers::One => lane,
+            Writers::Many => Lane {
                 access: Access::Read,
                 ..lane
             },

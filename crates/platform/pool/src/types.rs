@@ -18,10 +18,10 @@ pub struct WaiterId(pub u64);
 pub struct SchedulerConfig {
     /// Connections that are kept when idle.
     pub pool_size: usize,
-    /// Closes each connection after one lease.
-    pub fresh: bool,
-    /// Leases to one writer at a time (SQLite).
-    pub single_writer: bool,
+    /// Whether a connection serves more than one lease.
+    pub reuse: Reuse,
+    /// How many leases may write at once.
+    pub writers: Writers,
     /// Callers that may wait at once.
     pub max_waiting: usize,
     /// Age at which a connection is replaced; the shell adds jitter and reports the result with `connected`.
@@ -38,6 +38,36 @@ pub struct SchedulerConfig {
     pub grace: Duration,
     /// The wait after which background work is served once before requests.
     pub background_timeout: Duration,
+}
+
+/// Whether a connection serves more than one lease.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Reuse {
+    /// Connections are kept.
+    #[default]
+    Pooled,
+    /// Each connection is closed after one lease.
+    Fresh,
+}
+
+/// How many leases may write at once.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Writers {
+    /// As many as there are connections.
+    #[default]
+    Many,
+    /// One (SQLite).
+    One,
+}
+
+/// Whether instances take turns, because there are more of them than slots.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+pub enum Rotation {
+    /// Each instance keeps its connections.
+    #[default]
+    Off,
+    /// Each connection is closed when it is released, so that other instances get a turn.
+    On,
 }
 
 /// The part of the queue that a caller waits in.

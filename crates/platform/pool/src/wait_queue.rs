@@ -103,9 +103,9 @@ impl WaitQueue {
     }
 
     /// How many waiters could use a connection now.
-    pub(crate) fn usable(&self, background_room: usize, writer_busy: bool) -> usize {
+    pub(crate) fn usable(&self, background_room: usize, writers_leased: usize) -> usize {
         // Writers have queues of their own only where there is a single writer.
-        let writers = |queue: &BTreeMap<_, _>| usize::from(!queue.is_empty() && !writer_busy);
+        let writers = |queue: &BTreeMap<_, _>| usize::from(!queue.is_empty() && writers_leased == 0);
         let requests = self.queues[0].len();
         let background = (self.queues[2].len() + writers(&self.queues[3])).min(background_room);
         requests + writers(&self.queues[1]) + background

@@ -75,10 +75,9 @@ async fn an_invalid_limit_or_cursor_is_reported_by_name() {
 
 /// Runs a test on SQLite and on PostgreSQL, with a table that holds a tag of each name.
 async fn on_both_databases(names: &[&str], test: impl AsyncFn(Database, Vec<Uuid>)) {
-    let folder = std::env::temp_dir().join(format!("berth-service-{}", Uuid::now_v7().simple()));
-    let file = format!("sqlite://{}/test.sqlite?mode=rwc", folder.display());
+    let folder = tempfile::tempdir().unwrap();
+    let file = format!("sqlite://{}/test.sqlite?mode=rwc", folder.path().display());
     run(&file, names, &test).await;
-    std::fs::remove_dir_all(&folder).unwrap();
     let postgres = Cluster::shared().await.database().await;
     run(&postgres.url(), names, &test).await;
 }

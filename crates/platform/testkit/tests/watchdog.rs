@@ -165,8 +165,7 @@ async fn servers_are_gone_when_their_values_are_dropped() {
 
 #[tokio::test]
 async fn a_run_that_is_killed_while_it_starts_leaves_nothing() {
-    let temporary = std::env::temp_dir().join(format!("testkit-{}", std::process::id()));
-    fs::create_dir(&temporary).unwrap();
+    let temporary = tempfile::tempdir().unwrap();
     for milestone in [
         "log",
         "data/PG_VERSION",
@@ -177,14 +176,13 @@ async fn a_run_that_is_killed_while_it_starts_leaves_nothing() {
         command
             .arg("cat")
             .env_remove(CLUSTER_VARIABLE)
-            .env("TMPDIR", &temporary);
+            .env("TMPDIR", temporary.path());
         let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
-        eventually(async || entries(&temporary).any(|entry| entry.join(milestone).exists())).await;
+        eventually(async || entries(temporary.path()).any(|entry| entry.join(milestone).exists())).await;
         child.kill().unwrap();
         child.wait().unwrap();
-        eventually(async || entries(&temporary).next().is_none()).await;
+        eventually(async || entries(temporary.path()).next().is_none()).await;
     }
-    fs::remove_dir(&temporary).unwrap();
 }
 
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {

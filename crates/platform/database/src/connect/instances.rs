@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::connect::connector::quoted;
 use crate::settings::{Instances, Pooler, PoolerMode, Settings, Strategy};
+use berth_pool::Rotation;
 
 /// How often an instance counts the others.
 pub(crate) const COUNT_INTERVAL: Duration = Duration::from_secs(2);
@@ -80,9 +81,12 @@ impl ShareBudget {
         usize::try_from(part).unwrap_or(usize::MAX)
     }
 
-    /// Whether there are more instances than slots, so that they take turns.
-    pub(crate) fn crowded(self, instances: u32) -> bool {
-        instances > self.usable
+    /// Instances take turns where there are more of them than slots.
+    pub(crate) fn rotation(self, instances: u32) -> Rotation {
+        match instances > self.usable {
+            true => Rotation::On,
+            false => Rotation::Off,
+        }
     }
 }
 

@@ -62,7 +62,9 @@ impl Pool {
         }
         state.instances = instances;
         state.counted_at = Some(now);
-        state.scheduler.set_rotating(self.share_budget.crowded(instances));
+        state
+            .scheduler
+            .set_rotation(self.share_budget.rotation(instances));
         state.scheduler.set_share(now, self.share_budget.share(instances));
     }
 

@@ -164,7 +164,7 @@ async fn commit(
     let ending = lease.end_transaction(TransactionEnd::Commit);
     let (state, outcome) = match tokio::time::timeout(limit, ending).await {
         Ok(Ok(state)) => (state, Ok(())),
-        Ok(Err(error)) => match meaning(&error, true) {
+        Ok(Err(error)) => match meaning(&error) {
             // The server ended the session before it read COMMIT: nothing was stored.
             Meaning::Lost(Loss::ThisConnection) => (ConnectionState::Gone, Err(Error::ConnectionLost)),
             Meaning::Lost(Loss::MaybeAll) => (ConnectionState::Dead, Err(Error::CommitUnknown)),

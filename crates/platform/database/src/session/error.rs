@@ -95,12 +95,13 @@ pub(super) enum Meaning {
     StalePlan,
     /// A named statement of the driver is missing on the server, or already there.
     WrongStatements,
-    /// The server takes no writes: it was failed over or is full. Connections as old lead to the same server.
-    ReadOnlyServer,
+    /// The session or the server is read-only. A server that is, without the session being so, was failed over or is
+    /// full, and connections as old lead to the same server.
+    ReadOnly,
 }
 
-/// Returns what an error means. `read_only` sessions expect 25006.
-pub(super) fn meaning(error: &SqlxError, read_only: bool) -> Meaning {
+/// Returns what an error means.
+pub(super) fn meaning(error: &SqlxError) -> Meaning {
     let database = error.as_database_error();
     let code = database.and_then(|error| error.code());
     if matches!(error, SqlxError::Protocol(_)) || code.as_deref() == Some("25P04") {
@@ -115,7 +116,7 @@ pub(super) fn meaning(error: &SqlxError, read_only: bool) -> Meaning {
         Some("26000" | "42P05") if database.is_some_and(|error| error.message().contains("\"sqlx_s_")) => {
             Meaning::WrongStatements
         }
-        Some("25006") if !read_only => Meaning::ReadOnlyServer,
+        Some("25006") => Meaning::ReadOnly,
         _ => Meaning::Statement,
     }
 }
@@ -144,13 +145,14 @@ pub(super) enum Sent {
 /// Returns whether a statement that was lost with its connection may be sent again.
 ///
 /// A statement that takes its backend down must not be multiplied: a crash of the server (57P02) is never answered with
-/// another attempt, and a first statement gets one only where the connection had probably been lost before.
-pub(super) fn resend(error: &SqlxError, sent: Sent, was_idle: bool, took: Duration) -> Resend {
+/// another attempt, and a first statement gets one only where the connection had probably been lost before: `after_idle`
+/// is how long it took, on a connection that had been idle.
+pub(super) fn resend(error: &SqlxError, sent: Sent, after_idle: Option<Duration>) -> Resend {
     let code = error.as_database_error().and_then(|error| error.code());
     let allowed = match sent {
         _ if code.as_deref() == Some("57P02") => sent == Sent::Begin,
         Sent::Begin | Sent::PlainRead => true,
-        Sent::First => was_idle && took < LOST_BEFORE,
+        Sent::First => after_idle.is_some_and(|took| took < LOST_BEFORE),
         Sent::Later => false,
     };
     if allowed {

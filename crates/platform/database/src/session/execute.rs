@@ -11,7 +11,7 @@ use super::classify;
 use super::error::{Failure, Meaning, Resend, Resends, Sent, is_termination, meaning, resend};
 use super::in_flight::{InFlight, TransactionState};
 use super::inner::SessionInner;
-use super::query::{self, Job};
+use super::query::{self, Operation};
 use crate::connect::connect_error::{Loss, Reason};
 use crate::connect::connector::Connection;
 use crate::error::Error;
@@ -27,7 +27,12 @@ const IDLE_WARNING: Duration = Duration::from_millis(50);
 
 impl SessionInner {
     /// Runs one statement of the caller: bare, or in the transaction, which it begins if there is none.
-    pub(super) async fn run<J: Job>(&self, depth: usize, sql: &str, job: &J) -> Result<J::Output, DbErr> {
+    pub(super) async fn run<J: Operation>(
+        &self,
+        depth: usize,
+        sql: &str,
+        operation: &J,
+    ) -> Result<J::Output, DbErr> {
         let kind = self.admit(depth, sql)?;
         let mut state = self.enter(depth).await?;
         let mut resends = Resends::default();
@@ -35,7 +40,7 @@ impl SessionInner {
             let first = state.is_bare();
             self.prepare(&mut state, kind).await?;
             let sent = self.sent(&state, first);
-            match self.step(&mut state, sql, sent, job).await {
+            match self.step(&mut state, sql, sent, operation).await {
                 Err(Failure::Lost(resend)) if resends.admit(resend) => self.start_again(&mut state),
                 outcome => {
                     if first && kind.plain_read && self.options.reads_with_role() {
@@ -88,15 +93,15 @@ impl SessionInner {
     }
 
     /// Runs one statement of the caller, and marks its level where it fails.
-    pub(super) async fn step<J: Job>(
+    pub(super) async fn step<J: Operation>(
         &self,
         state: &mut TransactionState,
         sql: &str,
         sent: Sent,
-        job: &J,
+        operation: &J,
     ) -> Result<J::Output, Failure> {
         let attempt = Attempt::start(self, state, sql, sent, Counted::Yes)?;
-        let outcome = attempt.run(job).await;
+        let outcome = attempt.run(operation).await;
         if matches!(outcome, Err(Failure::Error(_))) {
             state.mark_failed();
         }
@@ -188,12 +193,12 @@ impl<'s> Attempt<'s> {
         })
     }
 
-    async fn run<J: Job>(mut self, job: &J) -> Result<J::Output, Failure> {
+    async fn run<J: Operation>(mut self, operation: &J) -> Result<J::Output, Failure> {
         let span = self.span();
         let limit = self.limit;
-        let running = job.run(self.connection()?).instrument(span);
+        let running = operation.run(self.connection()?).instrument(span);
         let outcome = limit.apply(running).await;
-        self.log(job);
+        self.log(operation);
         self.finish(outcome)
     }
 
@@ -241,11 +246,7 @@ impl<'s> Attempt<'s> {
         };
         let session = self.session;
         let was_idle = self.in_flight.state.lease.as_ref().is_some_and(Lease::was_idle);
-        match meaning(&error, session.options.read_only) {
-            Meaning::Statement => {
-                self.in_flight.finish();
-                Err(Failure::Error(statement_error(error)))
-            }
+        match meaning(&error) {
             Meaning::Unusable => {
                 self.in_flight.lose(ConnectionState::Busy, Error::ConnectionLost);
                 Err(Failure::Error(statement_error(error)))
@@ -255,7 +256,7 @@ impl<'s> Attempt<'s> {
                     Loss::ThisConnection => ConnectionState::Gone,
                     Loss::MaybeAll => ConnectionState::Dead,
                 };
-                let mut again = resend(&error, self.sent, was_idle, took);
+                let mut again = resend(&error, self.sent, was_idle.then_some(took));
                 if is_termination(&error)
                     && session.pool.note_termination(session)
                     && self.sent != Sent::Later
@@ -270,23 +271,23 @@ impl<'s> Attempt<'s> {
                 Err(self.renew())
             }
             // A caller's own DEALLOCATE does that too, and marks the lease.
-            Meaning::WrongStatements if self.in_flight.is_tainted() => {
-                self.in_flight.finish();
-                Err(Failure::Error(statement_error(error)))
-            }
-            Meaning::WrongStatements => {
+            Meaning::WrongStatements if !self.in_flight.is_tainted() => {
                 session
                     .pool
                     .switch_to_transaction("a named statement was missing or already there");
                 Err(self.renew())
             }
-            Meaning::ReadOnlyServer => {
+            Meaning::ReadOnly if !session.options.read_only => {
                 session.pool.replace_connections();
                 let error = Error::Unreachable {
                     reason: Reason::ReadOnlyServer,
                 };
                 self.in_flight.lose(ConnectionState::Outdated, error.clone());
                 Err(error.into())
+            }
+            Meaning::Statement | Meaning::WrongStatements | Meaning::ReadOnly => {
+                self.in_flight.finish();
+                Err(Failure::Error(statement_error(error)))
             }
         }
     }
@@ -319,10 +320,10 @@ impl<'s> Attempt<'s> {
         }
     }
 
-    fn log<J: Job>(&self, job: &J) {
+    fn log<J: Operation>(&self, operation: &J) {
         let settings = &self.session.pool.settings;
         if settings.echo {
-            let values = job.values().filter(|_| settings.echo_parameters);
+            let values = operation.values().filter(|_| settings.echo_parameters);
             let values = values.map(tracing::field::debug);
             let took_us = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
             tracing::info!(label = %self.session.options.label, sql = self.sql, values, took_us, "statement");

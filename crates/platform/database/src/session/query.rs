@@ -19,8 +19,8 @@ type Answer<'c, T> = BoxFuture<'c, Result<T, Error>>;
 
 /// Something to run on a connection, perhaps again on another one.
 ///
-/// A trait rather than a closure, because its future borrows from both the job and the connection.
-pub(crate) trait Job: Sync {
+/// A trait rather than a closure, because its future borrows from both the operation and the connection.
+pub(crate) trait Operation: Sync {
     type Output;
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, Self::Output>;
@@ -48,7 +48,7 @@ impl<T, F> Raw<T, F> {
     }
 }
 
-impl Job for Execute<'_> {
+impl Operation for Execute<'_> {
     type Output = ExecResult;
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, ExecResult> {
@@ -67,7 +67,7 @@ impl Job for Execute<'_> {
     }
 }
 
-impl Job for One<'_> {
+impl Operation for One<'_> {
     type Output = Option<QueryResult>;
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, Option<QueryResult>> {
@@ -88,7 +88,7 @@ impl Job for One<'_> {
     }
 }
 
-impl Job for All<'_> {
+impl Operation for All<'_> {
     type Output = Vec<QueryResult>;
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, Vec<QueryResult>> {
@@ -100,7 +100,7 @@ impl Job for All<'_> {
     }
 }
 
-impl Job for Plain<'_> {
+impl Operation for Plain<'_> {
     type Output = ExecResult;
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, ExecResult> {
@@ -112,7 +112,7 @@ impl Job for Plain<'_> {
     }
 }
 
-impl<T, F> Job for Raw<T, F>
+impl<T, F> Operation for Raw<T, F>
 where
     T: Send + 'static,
     F: for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T> + Send,

@@ -228,8 +228,8 @@ async fn a_stream_over_a_plan_that_a_migration_made_stale_goes_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undo_that_fails_at_commit_gives_the_connection_back() {
-    let folder = std::env::temp_dir().join(format!("pooled-undo-{}", std::process::id()));
-    let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.display());
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.path().display());
     let database = Database::new(Settings::for_url(&url).unwrap()).unwrap();
     let session = database.session(SessionOptions::new("undo"));
     session
@@ -248,13 +248,12 @@ async fn an_undo_that_fails_at_commit_gives_the_connection_back() {
     session.execute_unprepared(add).await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
     database.close(Duration::from_secs(5)).await.unwrap();
-    let _ = std::fs::remove_dir_all(folder);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_session_writes_nothing_on_sqlite_either() {
-    let folder = std::env::temp_dir().join(format!("pooled-reads-{}", std::process::id()));
-    let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.display());
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.path().display());
     let mut settings = Settings::for_url(&url).unwrap();
     (settings.pool_size, settings.max_overflow) = (1, 0);
     let database = Database::new(settings).unwrap();
@@ -276,7 +275,6 @@ async fn a_read_only_session_writes_nothing_on_sqlite_either() {
         .unwrap();
     writes.end(Outcome::Commit).await.unwrap();
     database.close(Duration::from_secs(5)).await.unwrap();
-    let _ = std::fs::remove_dir_all(folder);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,8 +336,8 @@ async fn a_job_that_lifts_the_servers_limit_takes_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sqlites_writer_stops_when_its_caller_leaves() {
-    let folder = std::env::temp_dir().join(format!("pooled-stops-{}", std::process::id()));
-    let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.display());
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.path().display());
     let database = Database::new(Settings::for_url(&url).unwrap()).unwrap();
     let writes = database.session(SessionOptions::new("endless"));
     let endless = writes.execute_unprepared(
@@ -360,5 +358,4 @@ async fn sqlites_writer_stops_when_its_caller_leaves() {
     next.end(Outcome::Commit).await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
     database.close(Duration::from_secs(4)).await.unwrap();
-    let _ = std::fs::remove_dir_all(folder);
 }

@@ -5,18 +5,11 @@ use std::time::Duration;
 use berth_database::{Database, Error, Outcome, SessionOptions, Settings};
 use futures_util::future::join_all;
 use sea_orm::{ConnectionTrait, DbErr, TransactionSession, TransactionTrait};
+use tempfile::TempDir;
 
-struct Folder(std::path::PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-async fn sqlite(name: &str) -> (Database, Folder) {
-    let folder = Folder(std::env::temp_dir().join(format!("pooled-{name}-{}", std::process::id())));
-    let url = format!("sqlite://{}/deep/test.sqlite?mode=rwc", folder.0.display());
+async fn sqlite() -> (Database, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/deep/test.sqlite?mode=rwc", folder.path().display());
     let database = Database::new(Settings::for_url(&url).unwrap()).unwrap();
     let session = database.session(SessionOptions::new("tables"));
     session
@@ -47,7 +40,7 @@ async fn notes(database: &Database) -> i64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fifty_writers_queue_in_the_ledger_and_none_meets_a_locked_database() {
-    let (database, _folder) = sqlite("writers").await;
+    let (database, _folder) = sqlite().await;
     join_all((0..50).map(|id| {
         let database = database.clone();
         async move {
@@ -65,7 +58,7 @@ async fn fifty_writers_queue_in_the_ledger_and_none_meets_a_locked_database() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commits_rollbacks_savepoints_and_failed_levels_are_as_on_postgresql() {
-    let (database, _folder) = sqlite("levels").await;
+    let (database, _folder) = sqlite().await;
     let session = database.session(SessionOptions::new("write"));
     add(&session, 1).await.unwrap();
     let inner = session.begin().await.unwrap();
@@ -94,7 +87,7 @@ async fn commits_rollbacks_savepoints_and_failed_levels_are_as_on_postgresql() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_dropped_half_way_leaves_the_database_to_the_next() {
-    let (database, _folder) = sqlite("dropped").await;
+    let (database, _folder) = sqlite().await;
     for round in 0..10 {
         let session = database.session(SessionOptions::new("write"));
         add(&session, 1).await.unwrap();
@@ -115,9 +108,9 @@ async fn a_writer_dropped_half_way_leaves_the_database_to_the_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_file_and_a_missing_one_are_plain_errors() {
-    let (database, folder) = sqlite("missing").await;
+    let (database, folder) = sqlite().await;
     database.close(Duration::from_secs(5)).await.unwrap();
-    let missing = format!("sqlite://{}/none.sqlite", folder.0.display());
+    let missing = format!("sqlite://{}/none.sqlite", folder.path().display());
     let mut settings = Settings::for_url(&missing).unwrap();
     settings.unreachable_grace = Duration::from_millis(50);
     let error = Database::new(settings)
@@ -129,7 +122,7 @@ async fn a_read_only_file_and_a_missing_one_are_plain_errors() {
         matches!(error, Error::Unreachable { .. } | Error::Permanent { .. }),
         "{error:?}"
     );
-    let read_only = format!("sqlite://{}/deep/test.sqlite?mode=ro", folder.0.display());
+    let read_only = format!("sqlite://{}/deep/test.sqlite?mode=ro", folder.path().display());
     let database = Database::new(Settings::for_url(&read_only).unwrap()).unwrap();
     assert_eq!(notes(&database).await, 0);
     assert!(
@@ -141,11 +134,10 @@ async fn a_read_only_file_and_a_missing_one_are_plain_errors() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_opened_is_told_at_once() {
-    let folder = Folder(std::env::temp_dir().join(format!("pooled-unopenable-{}", std::process::id())));
-    std::fs::create_dir_all(&folder.0).unwrap();
-    std::fs::write(folder.0.join("file"), "no folder").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("file"), "not a folder").unwrap();
     for path in ["file/deep/test.sqlite", ""] {
-        let url = format!("sqlite://{}/{path}?mode=rwc", folder.0.display());
+        let url = format!("sqlite://{}/{path}?mode=rwc", folder.path().display());
         let database = Database::new(Settings::for_url(&url).unwrap()).unwrap();
         let error = database.ready(Duration::from_secs(20)).await.unwrap_err();
         assert!(

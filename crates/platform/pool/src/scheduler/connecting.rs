@@ -42,8 +42,9 @@ impl Scheduler {
     }
 
     fn wants_connection(&self, under_way: usize) -> bool {
-        let writer_busy = self.slots.writers_leased > 0;
-        let usable = self.queue.usable(self.background_room(), writer_busy);
+        let usable = self
+            .queue
+            .usable(self.background_room(), self.slots.writers_leased);
         // During an outage attempts overlap even before they hang.
         let probe = self.breaker.probing() || (self.breaker.is_unreachable() && usable > 0);
         !self.draining && (probe || usable > under_way)

@@ -2,7 +2,7 @@
 
 use super::Scheduler;
 use super::slots::Slot;
-use crate::types::{CloseMode, CloseReason, SlotId, Timestamp};
+use crate::types::{CloseMode, CloseReason, Reuse, Rotation, SlotId, Timestamp};
 
 impl Scheduler {
     /// Closes idle connections that are too many or too old, the least recently used first.
@@ -27,7 +27,7 @@ impl Scheduler {
     fn surplus(&self) -> Option<CloseReason> {
         match () {
             () if self.draining => Some(CloseReason::Draining),
-            () if self.rotating => Some(CloseReason::Rotated),
+            () if self.rotation == Rotation::On => Some(CloseReason::Rotated),
             () if self.slots.in_use() > self.share => Some(CloseReason::OverShare),
             () => None,
         }
@@ -35,17 +35,16 @@ impl Scheduler {
 
     /// Why a connection that is released in good order is closed, if it is.
     pub(super) fn close_reason(&self, now: Timestamp, expires: Timestamp) -> Option<CloseReason> {
-        let rotated = self.config.fresh.then_some(CloseReason::Rotated);
+        let rotated = (self.config.reuse == Reuse::Fresh).then_some(CloseReason::Rotated);
         let expired = (expires <= now).then_some(CloseReason::Expired);
         self.surplus().or(rotated).or(expired)
     }
 
     /// When each idle connection is closed, and why; those beyond `pool_size` after `overflow_linger`.
     pub(super) fn idle_dues(&self) -> impl Iterator<Item = (SlotId, Timestamp, CloseReason)> {
-        let kept = if self.config.fresh {
-            0
-        } else {
-            self.config.pool_size
+        let kept = match self.config.reuse {
+            Reuse::Fresh => 0,
+            Reuse::Pooled => self.config.pool_size,
         };
         let overflow = self.slots.count.idle + self.slots.count.leased > kept;
         // The least recently used is due first; without it, the others may not be overflow any more.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_pool::{AcquireError, Action, CloseReason, Lane, SlotId, Validation, WaiterId};
+use berth_pool::{AcquireError, Action, CloseReason, Lane, Reuse, Rotation, SlotId, Validation, WaiterId};
 
 use crate::simulation::{Answer, Found, Held, World, rule};
 
@@ -107,7 +107,7 @@ impl World {
                 unused >= self.config.idle_timeout || (over && unused >= self.config.overflow_linger)
             }
             CloseReason::OverShare => count.connecting + count.idle + count.leased > self.share,
-            CloseReason::Rotated => self.config.fresh || self.rotating,
+            CloseReason::Rotated => self.config.reuse == Reuse::Fresh || self.rotation == Rotation::On,
             CloseReason::Suspect => since < self.now,
             CloseReason::Draining => self.draining,
         };

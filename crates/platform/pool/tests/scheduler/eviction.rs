@@ -1,6 +1,9 @@
 //! Which connections stay, and why the others are closed.
 
-use berth_pool::{AcquireError, Action, CloseMode, CloseReason, ReleaseOutcome, SchedulerConfig, Validation};
+use berth_pool::{
+    AcquireError, Action, CloseMode, CloseReason, ReleaseOutcome, Reuse, Rotation, SchedulerConfig,
+    Validation,
+};
 
 use crate::helpers::*;
 use crate::simulation::{Answer, Event, World};
@@ -114,7 +117,7 @@ fn a_dead_connection_makes_those_suspect_that_were_idle_before() {
 fn fresh_closes_each_connection_after_its_lease() {
     let mut pool = World::new(
         SchedulerConfig {
-            fresh: true,
+            reuse: Reuse::Fresh,
             ..config()
         },
         2,
@@ -130,7 +133,7 @@ fn fresh_closes_each_connection_after_its_lease() {
 fn fresh_keeps_an_unclaimed_connection_for_the_linger_only() {
     let mut pool = World::new(
         SchedulerConfig {
-            fresh: true,
+            reuse: Reuse::Fresh,
             ..config()
         },
         2,
@@ -150,7 +153,7 @@ fn rotation_closes_idle_connections_and_each_one_after_its_lease() {
     pool.give(slots[0], ReleaseOutcome::Clean);
     let actions = pool.event(Event::Share {
         share: 2,
-        rotating: true,
+        rotation: Rotation::On,
     });
     assert_eq!(closed(&actions), [(slots[0], CloseReason::Rotated)]);
     pool.ask(REQUEST);
@@ -165,7 +168,7 @@ fn a_share_that_shrinks_closes_idle_connections_now_and_leased_ones_on_release()
     pool.give(slots[0], ReleaseOutcome::Clean);
     let actions = pool.event(Event::Share {
         share: 2,
-        rotating: false,
+        rotation: Rotation::Off,
     });
     assert_eq!(closed(&actions), [(slots[0], CloseReason::OverShare)]);
     let caller = pool.ask(REQUEST);

@@ -5,7 +5,9 @@ use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
 
-use berth_pool::{Access, ConnectErrorKind, Lane, Priority, ReleaseOutcome, SchedulerConfig};
+use berth_pool::{
+    Access, ConnectErrorKind, Lane, Priority, ReleaseOutcome, Reuse, Rotation, SchedulerConfig, Writers,
+};
 
 use crate::simulation::{Event, Found, Held, World};
 
@@ -27,12 +29,12 @@ struct Budget {
 struct Scenario {
     name: &'static str,
     share: usize,
-    fresh: bool,
-    single_writer: bool,
+    reuse: Reuse,
+    writers: Writers,
     lanes: Vec<Lane>,
     failures: Vec<ConnectErrorKind>,
     losses: Vec<ReleaseOutcome>,
-    shares: Vec<(usize, bool)>,
+    shares: Vec<(usize, Rotation)>,
     budget: Budget,
 }
 
@@ -85,12 +87,12 @@ fn small() -> Vec<Scenario> {
         },
         Scenario {
             name: "fresh",
-            fresh: true,
+            reuse: Reuse::Fresh,
             ..pooled(1)
         },
         Scenario {
             name: "fresh",
-            fresh: true,
+            reuse: Reuse::Fresh,
             budget: Budget {
                 callers: 3,
                 cancels: 1,
@@ -140,7 +142,7 @@ fn small() -> Vec<Scenario> {
         },
         Scenario {
             name: "a share that changes",
-            shares: vec![(1, false), (3, false), (1, true)],
+            shares: vec![(1, Rotation::Off), (3, Rotation::Off), (1, Rotation::On)],
             failures: vec![ConnectErrorKind::Full],
             budget: Budget {
                 callers: 3,
@@ -165,7 +167,7 @@ fn small() -> Vec<Scenario> {
         },
         Scenario {
             name: "a single writer",
-            single_writer: true,
+            writers: Writers::One,
             lanes: vec![REQUEST, WRITER],
             budget: Budget {
                 callers: 3,
@@ -209,8 +211,8 @@ impl Scenario {
     fn world(&self) -> World {
         let config = SchedulerConfig {
             pool_size: 1,
-            fresh: self.fresh,
-            single_writer: self.single_writer,
+            reuse: self.reuse,
+            writers: self.writers,
             max_waiting: 2,
             max_lifetime: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(20),
@@ -296,8 +298,8 @@ impl Scenario {
                 Held::Idle { .. } => {}
             }
         }
-        for (share, rotating) in self.shares.iter().copied() {
-            may(budget.changes, Event::Share { share, rotating }, |left| {
+        for (share, rotation) in self.shares.iter().copied() {
+            may(budget.changes, Event::Share { share, rotation }, |left| {
                 left.changes -= 1
             });
         }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use berth_pool::{
-    Access, AcquireError, Action, CloseReason, ConnectErrorKind, Lane, Priority, ReleaseOutcome,
-    SchedulerConfig, SlotId, WaiterId,
+    Access, AcquireError, Action, CloseReason, ConnectErrorKind, Lane, Priority, ReleaseOutcome, Reuse,
+    SchedulerConfig, SlotId, WaiterId, Writers,
 };
 
 use crate::simulation::{Answer, Event, Held, World};
@@ -26,8 +26,8 @@ pub(crate) const WRITER: Lane = Lane {
 pub(crate) fn config() -> SchedulerConfig {
     SchedulerConfig {
         pool_size: 3,
-        fresh: false,
-        single_writer: false,
+        reuse: Reuse::Pooled,
+        writers: Writers::Many,
         max_waiting: 1000,
         max_lifetime: seconds(1800),
         idle_timeout: seconds(240),

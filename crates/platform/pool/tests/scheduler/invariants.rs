@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_pool::{AcquireError, ConnectErrorKind, Lane, ReleaseOutcome, SlotId, WaiterId};
+use berth_pool::{AcquireError, ConnectErrorKind, Lane, ReleaseOutcome, Rotation, SlotId, WaiterId, Writers};
 
 use crate::simulation::{Answer, Event, Found, Held, World, rule};
 
@@ -39,7 +39,7 @@ fn no_connection_is_kept_too_long(world: &World) -> Found {
         let over = count.idle + count.leased > world.kept();
         rule(!over || unused < world.config.overflow_linger, "overflow is idle")?;
         rule(
-            !world.draining && !world.rotating,
+            !world.draining && world.rotation == Rotation::Off,
             "a connection is idle that had to go",
         )?;
     }
@@ -89,13 +89,16 @@ impl World {
         };
         let room = (self.share - 1).max(1);
         let background = !lane.is_background() || leased(|lane| lane.is_background()) < room;
-        let writer = self.config.single_writer && lane.writes();
+        let writer = self.config.writers == Writers::One && lane.writes();
         background && !(writer && leased(|lane| lane.writes()) > 0)
     }
 
     /// The queue of a lane, which is served in order; writers have their own where only one may write.
     pub(crate) fn line(&self, lane: Lane) -> (bool, bool) {
-        (lane.is_background(), lane.writes() && self.config.single_writer)
+        (
+            lane.is_background(),
+            lane.writes() && self.config.writers == Writers::One,
+        )
     }
 
     /// The first caller of a queue.

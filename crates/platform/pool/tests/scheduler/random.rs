@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use berth_pool::{Access, ConnectErrorKind, Lane, Outage, Priority, ReleaseOutcome, SchedulerConfig};
+use berth_pool::{
+    Access, ConnectErrorKind, Lane, Outage, Priority, ReleaseOutcome, Reuse, Rotation, SchedulerConfig,
+    Writers,
+};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::TestCaseError;
@@ -20,7 +23,7 @@ enum Step {
     Failed(Index, ConnectErrorKind),
     Released(Index, ReleaseOutcome),
     Closed(Index),
-    Share { share: usize, rotating: bool },
+    Share { share: usize, rotation: Rotation },
     Borrow,
     Pass(Duration),
 }
@@ -53,9 +56,9 @@ impl Step {
             Self::Failed(index, failure) => Event::Failed(slot(index, attempt)?, *failure),
             Self::Released(index, how) => Event::Released(slot(index, leased)?, *how),
             Self::Closed(index) => Event::Closed(slot(index, closing)?),
-            Self::Share { share, rotating } => Event::Share {
+            Self::Share { share, rotation } => Event::Share {
                 share: *share,
-                rotating: *rotating,
+                rotation: *rotation,
             },
             Self::Borrow => Event::Borrow,
             Self::Pass(time) => Event::Pass(*time),
@@ -74,8 +77,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (index(), failure()).prop_map(|(index, failure)| Step::Failed(index, failure)),
         6 => (index(), how()).prop_map(|(index, how)| Step::Released(index, how)),
         4 => index().prop_map(Step::Closed),
-        1 => (1_usize..=6, prop::bool::weighted(0.2))
-            .prop_map(|(share, rotating)| Step::Share { share, rotating }),
+        1 => (1_usize..=6, weighted(0.2, Rotation::On))
+            .prop_map(|(share, rotation)| Step::Share { share, rotation }),
         1 => Just(Step::Borrow),
         5 => time().prop_map(Step::Pass),
     ]
@@ -116,14 +119,19 @@ fn time() -> impl Strategy<Value = Duration> {
     (0_u32..6, 1_u64..10).prop_map(|(magnitude, times)| Duration::from_millis(times * 10_u64.pow(magnitude)))
 }
 
+/// A value's default, or `other` with a probability.
+fn weighted<T: Clone + std::fmt::Debug + Default>(probability: f64, other: T) -> impl Strategy<Value = T> {
+    prop::bool::weighted(probability).prop_map(move |yes| if yes { other.clone() } else { T::default() })
+}
+
 fn config() -> impl Strategy<Value = SchedulerConfig> {
-    let flags = (prop::bool::weighted(0.2), prop::bool::weighted(0.3));
+    let flags = (weighted(0.2, Reuse::Fresh), weighted(0.3, Writers::One));
     let linger = prop::sample::select(vec![0, 5]);
-    (flags, 1_usize..4, 1_usize..8, linger).prop_map(
-        |((fresh, single_writer), pool_size, max_waiting, linger)| SchedulerConfig {
+    (flags, 1_usize..4, 1_usize..8, linger).prop_map(|((reuse, writers), pool_size, max_waiting, linger)| {
+        SchedulerConfig {
             pool_size,
-            fresh,
-            single_writer,
+            reuse,
+            writers,
             max_waiting,
             max_lifetime: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(20),
@@ -132,8 +140,8 @@ fn config() -> impl Strategy<Value = SchedulerConfig> {
             connect_timeout: Duration::from_secs(15),
             grace: Duration::from_secs(3),
             background_timeout: Duration::from_secs(5),
-        },
-    )
+        }
+    })
 }
 
 /// A pool's config, share and seed, and what happens to it.

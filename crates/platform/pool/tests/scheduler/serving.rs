@@ -1,6 +1,6 @@
 //! Who gets a connection, and when: order, lanes, bounds.
 
-use berth_pool::{AcquireError, ReleaseOutcome, SchedulerConfig};
+use berth_pool::{AcquireError, ReleaseOutcome, SchedulerConfig, Writers};
 
 use crate::helpers::*;
 use crate::simulation::{Event, World};
@@ -89,7 +89,7 @@ fn background_work_past_its_timeout_is_served_once_before_requests() {
 #[test]
 fn one_writer_at_a_time_and_readers_overtake_waiting_writers() {
     let single_writer = SchedulerConfig {
-        single_writer: true,
+        writers: Writers::One,
         ..config()
     };
     let mut pool = World::new(single_writer, 2, 7);
@@ -122,7 +122,7 @@ fn a_caller_is_denied_at_once_when_the_queue_is_full() {
 fn a_queue_full_of_writers_does_not_keep_a_reader_from_an_idle_connection() {
     let config = SchedulerConfig {
         max_waiting: 2,
-        single_writer: true,
+        writers: Writers::One,
         ..config()
     };
     let mut pool = World::new(config, 3, 7);

@@ -7,11 +7,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use berth_pool::Outage;
 use berth_pool::{
     AcquireError, Action, ConnectErrorKind, Lane, ReleaseOutcome, Scheduler, SchedulerConfig, SlotCounts,
     SlotId, Timestamp, WaiterId,
 };
+use berth_pool::{Outage, Reuse, Rotation};
 
 /// What a broken rule is reported as.
 pub(crate) type Found<T = ()> = Result<T, String>;
@@ -27,7 +27,7 @@ pub(crate) enum Event {
     Failed(SlotId, ConnectErrorKind),
     Released(SlotId, ReleaseOutcome),
     Closed(SlotId),
-    Share { share: usize, rotating: bool },
+    Share { share: usize, rotation: Rotation },
     Borrow,
     Drain,
     Pass(Duration),
@@ -87,7 +87,7 @@ pub(crate) struct World {
     /// Callers that requested again after they had been served.
     pub(crate) again: BTreeSet<WaiterId>,
     pub(crate) share: usize,
-    pub(crate) rotating: bool,
+    pub(crate) rotation: Rotation,
     pub(crate) draining: bool,
     pub(crate) last_alive: Option<Timestamp>,
     /// Attempts before this provoke a pooler that bans for failed logins.
@@ -114,7 +114,7 @@ impl World {
             answers: BTreeMap::new(),
             again: BTreeSet::new(),
             share,
-            rotating: false,
+            rotation: Rotation::Off,
             draining: false,
             last_alive: None,
             shut_until: Timestamp::ZERO,
@@ -192,9 +192,9 @@ impl World {
                 self.held.remove(&slot);
                 self.scheduler.closed(now, slot);
             }
-            Event::Share { share, rotating } => {
-                (self.share, self.rotating) = (share, rotating);
-                self.scheduler.set_rotating(rotating);
+            Event::Share { share, rotation } => {
+                (self.share, self.rotation) = (share, rotation);
+                self.scheduler.set_rotation(rotation);
                 self.scheduler.set_share(now, share);
             }
             Event::Borrow => self.borrow()?,
@@ -384,7 +384,7 @@ impl World {
 
     /// Connections that stay when idle.
     pub(crate) fn kept(&self) -> usize {
-        if self.config.fresh {
+        if self.config.reuse == Reuse::Fresh {
             0
         } else {
             self.config.pool_size
