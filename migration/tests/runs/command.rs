@@ -25,7 +25,7 @@ fn up_applies_status_tells_and_a_second_up_has_nothing_to_do() {
     );
     assert_eq!(
         ok(&mut migration(&folder, &[])),
-        "nothing to do\n",
+        "no changes\n",
         "up is what it does unless told otherwise"
     );
     assert!(!ok(migration(&folder, &[]).args(["status"])).contains("pending"));

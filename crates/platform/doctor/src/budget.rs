@@ -1,28 +1,28 @@
-//! The connection budget: whether all instances together stay within the limit.
+//! Checks that all instances together stay within the limit.
 
 use berth_database::{Instances, Pooler, Settings, Strategy, diagnostics};
 
 use crate::Finding;
 
-/// Whether what the instances may hold, and the reserve, fit the limit.
+/// Compares the instances' shares and the reserve with the limit.
 pub(crate) fn finding(settings: &Settings) -> Finding {
     match settings.instances {
         Instances::Fixed(instances) => fixed(settings, instances),
         Instances::Auto if counts(settings) => counted(settings),
         Instances::Auto => Finding::warn(
             "budget",
-            "the number of instances is auto, but instances cannot count each other here: each uses the whole share",
-            "set DB_INSTANCES to the most that run at once, deploys included",
+            "DB_INSTANCES is auto, but instances cannot count each other here, so each uses the whole share",
+            "set DB_INSTANCES to the largest number that runs at once, deploys included",
         ),
     }
 }
 
-/// What happens during a deploy, when one instance more runs for a while.
+/// Checks the limit for a deploy, while one more instance runs.
 pub(crate) fn overlap(settings: &Settings) -> Finding {
     let Instances::Fixed(instances) = settings.instances else {
         return Finding::pass(
             "deploy",
-            "during a deploy each new instance connects through the reserve, and the others release connections",
+            "during a deploy a new instance uses the reserve until the others have released connections",
         );
     };
     let most = taken(settings, instances, instances.saturating_add(1));
@@ -35,9 +35,11 @@ pub(crate) fn overlap(settings: &Settings) -> Finding {
     } else {
         Finding::warn(
             "deploy",
-            format!("{says}: the new instance is refused until an old one stops, and its requests wait"),
             format!(
-                "set DB_INSTANCES={}, or let the old instance stop before the new one starts",
+                "{says}: the new instance gets no connection until an old one stops, and its requests wait"
+            ),
+            format!(
+                "set DB_INSTANCES={}, or stop an old instance before the new one starts",
                 instances + 1
             ),
         )
@@ -83,9 +85,9 @@ fn counted(settings: &Settings) -> Finding {
     )
 }
 
-/// The connections that so many running instances take when each was told that there are `told`.
-fn taken(settings: &Settings, told: u32, running: u32) -> u64 {
-    diagnostics::share(settings, told) as u64 * u64::from(running)
+/// The connections of `running` instances that are configured for `configured`.
+fn taken(settings: &Settings, configured: u32, running: u32) -> u64 {
+    diagnostics::share(settings, configured) as u64 * u64::from(running)
 }
 
 fn counts(settings: &Settings) -> bool {

@@ -7,9 +7,9 @@ use sqlx::{Error, Row, raw_sql};
 use crate::Finding;
 use crate::run::or_unknown;
 
-/// Counts the other connections of our role to our database, which is what a pooler's limit counts.
+/// Counts the other connections of the role to the database: a pooler's limit is for a role and database.
 ///
-/// A session pooler's parked server connections are among them: the server cannot tell who is behind one.
+/// They include idle server connections of a session pooler, which look the same to the server.
 pub(crate) async fn finding(settings: &Settings, connection: &mut PgConnection) -> Finding {
     or_unknown("connected", look(settings, connection).await)
 }
@@ -18,7 +18,7 @@ async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Find
     let clients = clients(connection).await?;
     let total: i64 = clients.iter().map(|(_, number)| number).sum();
     let named = clients.iter().map(|(name, number)| match name.as_str() {
-        "nameless" => format!("{number} without a name (a pooler keeps some connections open)"),
+        "nameless" => format!("{number} without a name (a pooler keeps idle connections open)"),
         name => format!("{number} {name}"),
     });
     let named = named.collect::<Vec<_>>().join(", ");
@@ -36,17 +36,17 @@ async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Find
         Finding::warn(
             "connected",
             format!(
-                "{says}: {strangers} of them are other programs, and only {} connections are reserved for those",
+                "{says}: {strangers} belong to other programs, but the reserve is {}",
                 settings.reserve
             ),
-            format!("set DB_RESERVE={strangers} or more, or close them"),
+            format!("set DB_RESERVE={strangers} or more, or close these connections"),
         )
     } else {
         Finding::pass("connected", says)
     })
 }
 
-/// The number of connections by name, the most first, ourselves left out.
+/// The number of connections by name, in descending order, without the doctor's own.
 pub(crate) async fn clients(connection: &mut PgConnection) -> Result<Vec<(String, i64)>, Error> {
     let sql = "SELECT coalesce(nullif(application_name, ''), 'nameless'), count(*) FROM pg_stat_activity \
                WHERE usename = current_user AND datname = current_database() AND pid <> pg_backend_pid() \

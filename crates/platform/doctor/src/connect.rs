@@ -6,17 +6,17 @@ use berth_database::diagnostics::{self, ConnectFailure};
 use berth_database::{ConnectError, Settings};
 use sqlx::postgres::PgConnection;
 
-/// How long refusals are waited out: a connection that was just closed is often free only a moment later.
+/// How long to retry after refusals: poolers release a closed connection with a delay.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that serves statements.
+/// A connection that has answered a statement.
 pub(crate) struct Connected {
     pub(crate) connection: PgConnection,
     /// The last refusal before it, and how long refusals lasted.
     pub(crate) refused: Option<(String, Duration)>,
 }
 
-/// Opens a connection, and waits out refusals.
+/// Opens a connection; retries while it is refused because the server is full.
 pub(crate) async fn connect(settings: &Settings) -> Result<Connected, ConnectFailure> {
     let start = Instant::now();
     let mut refused = None;
@@ -32,7 +32,8 @@ pub(crate) async fn connect(settings: &Settings) -> Result<Connected, ConnectFai
     }
 }
 
-/// One attempt, with a first statement, which is what a full PgBouncer lets wait. No answer to it counts as a refusal.
+/// Makes one attempt, and runs a first statement: a full PgBouncer accepts the login and lets the statement wait, which
+/// counts as a refusal.
 pub(crate) async fn once(settings: &Settings, within: Duration) -> Result<PgConnection, ConnectFailure> {
     let mut connection = diagnostics::connect(settings).await?;
     let statement = sqlx::raw_sql("SELECT 1").execute(&mut connection);

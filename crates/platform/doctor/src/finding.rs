@@ -4,44 +4,44 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// How bad a finding is. A report is as bad as its worst.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
-    /// Nothing to do.
+    /// Nothing needs to change.
     Pass,
-    /// Works, and something should change.
+    /// It works, but something should change.
     Warn,
-    /// Does not work, or will fail under load.
+    /// It does not work, or will fail under load.
     Fail,
 }
 
-/// One line of the checklist.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
 pub struct Finding {
-    /// What was looked at: the same word in every release, for programs.
+    /// The name of the check, for programs: it stays the same in all releases.
     pub check: &'static str,
-    /// How bad it is.
+    /// The severity.
     pub level: Level,
     /// What was found.
     pub says: String,
-    /// What to change, where something is to be changed.
+    /// The remedy, unless the check passed.
     pub change: Option<String>,
 }
 
-/// The checklist of one database.
+/// The findings about one database.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The database's URL, its password hidden.
     pub database: String,
     /// The level of the worst finding.
     pub worst: Level,
-    /// The findings, in the order in which they were looked for.
+    /// The findings, in the order of the checks.
     pub findings: Vec<Finding>,
 }
 
 impl Finding {
-    /// Creates a finding that asks for nothing.
+    /// Creates a finding of a check that passed.
     pub fn pass(check: &'static str, says: impl Into<String>) -> Self {
         Self {
             check,
@@ -51,7 +51,7 @@ impl Finding {
         }
     }
 
-    /// Creates a finding that asks for a change.
+    /// Creates a warning with its remedy.
     pub fn warn(check: &'static str, says: impl Into<String>, change: impl Into<String>) -> Self {
         Self {
             level: Level::Warn,
@@ -60,7 +60,7 @@ impl Finding {
         }
     }
 
-    /// Creates a finding that has to be mended.
+    /// Creates a failure with its remedy.
     pub fn fail(check: &'static str, says: impl Into<String>, change: impl Into<String>) -> Self {
         Self {
             level: Level::Fail,
@@ -83,16 +83,16 @@ impl Report {
         self.findings.push(finding);
     }
 
-    /// 0 where everything passed, 1 for a warning, 2 for a failure.
+    /// Returns 0 if all checks passed, 1 if the worst finding is a warning, 2 if it is a failure.
     pub fn exit_code(&self) -> u8 {
         self.worst as u8
     }
 
-    /// The report as JSON, one object.
+    /// Returns the report as a JSON object.
     ///
     /// # Errors
     ///
-    /// None that texts and words could cause.
+    /// None in practice: the report consists of text and numbers.
     pub fn json(&self) -> serde_json::Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
@@ -127,7 +127,7 @@ impl fmt::Display for Report {
         let [passed, warned, failed] = [Level::Pass, Level::Warn, Level::Fail].map(|level| self.count(level));
         let verdict = match self.worst {
             Level::Pass => "ready for production",
-            Level::Warn => "it works; read the warnings before production",
+            Level::Warn => "works; read the warnings before production",
             Level::Fail => "not ready for production",
         };
         writeln!(

@@ -1,4 +1,4 @@
-//! Whether a failed `CREATE INDEX CONCURRENTLY` has left an index behind.
+//! Finds indexes that a failed `CREATE INDEX CONCURRENTLY` left behind.
 
 use berth_database::diagnostics::invalid_indexes;
 use sqlx::postgres::PgConnection;
@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use crate::Finding;
 use crate::run::or_unknown;
 
-/// Names the invalid indexes, which slow down writes, serve no query and enforce nothing.
+/// Names the invalid indexes, which slow down writes and are not used by queries.
 pub(crate) async fn finding(connection: &mut PgConnection) -> Finding {
     let names = invalid_indexes(connection).await;
     or_unknown(
@@ -16,7 +16,7 @@ pub(crate) async fn finding(connection: &mut PgConnection) -> Finding {
             false => Finding::warn(
                 "indexes",
                 format!("invalid: {}", names.join(", ")),
-                "drop each of them, or run REINDEX INDEX CONCURRENTLY",
+                "drop it, or rebuild it with REINDEX INDEX CONCURRENTLY",
             ),
         }),
     )

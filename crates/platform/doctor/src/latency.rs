@@ -10,12 +10,12 @@ use sqlx::{Connection, Error, raw_sql};
 use crate::Finding;
 use crate::run::or_unknown;
 
-/// From here on the link, not the work, decides how many requests a connection serves.
+/// Above this, the round trip dominates the time of most statements.
 const FAR: Duration = Duration::from_millis(20);
-/// A handshake for each request that takes longer is felt.
-const DEAR: Duration = Duration::from_millis(50);
+/// Above this, a handshake for each request is too slow.
+const SLOW_HANDSHAKE: Duration = Duration::from_millis(50);
 
-/// The time of a round trip, and the statements that it lets this many connections serve.
+/// Measures the round trip, and computes how many statements a second the share serves at most.
 pub(crate) async fn round_trip(settings: &Settings, connection: &mut PgConnection) -> Finding {
     let found = async {
         let mut times = Vec::new();
@@ -41,14 +41,15 @@ fn judge_round_trip(settings: &Settings, time: Duration) -> Finding {
         in_ms(time)
     );
     if time > FAR {
-        let change = "run the service in the database's region: each statement takes at least one round trip";
+        let change =
+            "run the service in the region of the database: each statement takes at least one round trip";
         Finding::warn("round trip", says, change)
     } else {
         Finding::pass("round trip", says)
     }
 }
 
-/// The time from nothing to a connection that is set up, three times.
+/// Measures the time to open and set up a connection; takes the median of three.
 pub(crate) async fn fresh(settings: &Settings) -> Finding {
     let mut times = Vec::new();
     for _ in 0..3 {
@@ -64,9 +65,9 @@ pub(crate) async fn fresh(settings: &Settings) -> Finding {
     let time = median(times);
     let says = format!("a new connection takes {}", in_ms(time));
     match settings.strategy {
-        Strategy::Fresh if time > DEAR => Finding::warn(
+        Strategy::Fresh if time > SLOW_HANDSHAKE => Finding::warn(
             "handshake",
-            format!("{says}, and with the strategy fresh each lease takes that long"),
+            format!("{says}, and with DB_STRATEGY=fresh each lease opens one"),
             "set DB_STRATEGY=pooled",
         ),
         _ => Finding::pass("handshake", says),
@@ -80,6 +81,6 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 fn in_ms(time: Duration) -> String {
     let ms = time.as_secs_f64() * 1e3;
-    // Next door a tenth of a millisecond is all there is.
+    // On the same host a round trip takes about a tenth of a millisecond.
     format!("{ms:.*} ms", if ms < 1.0 { 2 } else { 1 })
 }

@@ -23,13 +23,13 @@ use berth_settings::Environment;
 
 pub use self::finding::{Finding, Level, Report};
 
-/// What the doctor is asked to do.
+/// Options of the doctor.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Arguments {
-    /// Print JSON, for programs
+    /// Prints the report as JSON
     #[arg(long)]
     pub json: bool,
-    /// Count how many clients are really admitted. It takes all free connections for a moment: not under load
+    /// Counts the clients that are admitted, by taking all free connections for a moment; not for use under load
     #[arg(long)]
     pub probe_limit: bool,
 }
@@ -37,17 +37,17 @@ pub struct Arguments {
 /// The deployment to examine.
 #[derive(Clone, Debug)]
 pub struct Deployment {
-    /// How the service reaches its database.
+    /// The service's settings of the database.
     pub database: Settings,
-    /// The environment that it is for.
+    /// The environment of the deployment.
     pub environment: Environment,
 }
 
-/// Examines a deployment's database and returns what was found.
+/// Examines the database of a deployment and returns the findings.
 ///
-/// `pending` names the migrations that a database lacks; it is called when no other connection of the doctor is open.
-/// Uses two connections at once at most, the count of [`Arguments::probe_limit`] aside, under a name of its own, so that
-/// instances that count each other do not count it.
+/// `pending` returns the names of the pending migrations; the doctor calls it while it has no connection open. At most two
+/// connections are open at once, except for [`Arguments::probe_limit`]. They have an `application_name` that instances of
+/// the service do not count.
 pub async fn examine(
     deployment: &Deployment,
     arguments: Arguments,

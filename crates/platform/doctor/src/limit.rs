@@ -9,21 +9,21 @@ use sqlx::postgres::PgConnection;
 
 use crate::{Finding, clients, connect};
 
-/// A first statement that gets no answer for so long waits for a place.
+/// A first statement that is not answered within this time waits for a connection.
 const WAITS: Duration = Duration::from_secs(2);
 
-/// What the counting ended with.
+/// How the count ended.
 #[derive(Clone, Debug)]
 enum End {
     Full,
-    /// There is no telling how many more there would be.
+    /// The doctor's own bound was reached.
     Bound,
-    Broken(ConnectFailure),
+    Failed(ConnectFailure),
 }
 
-/// Compares the number that were admitted with `database.limit`.
+/// Compares the number of admitted clients with `database.limit`.
 pub(crate) async fn finding(settings: &Settings, plain: &Settings) -> Finding {
-    // Enough to see a limit that was set too low, and not so many that a whole server is taken.
+    // Enough to notice that `database.limit` is too low, without taking all connections of a large server.
     let bound = settings.limit.saturating_mul(2).saturating_add(5).min(200);
     let mut connected = Vec::new();
     let end = fill(plain, bound as usize, &mut connected).await;
@@ -43,18 +43,18 @@ async fn fill(settings: &Settings, bound: usize, connected: &mut Vec<PgConnectio
         match connect::once(settings, WAITS).await {
             Ok(connection) => connected.push(connection),
             Err(failure) if failure.error.is_full() => return End::Full,
-            Err(failure) => return End::Broken(failure),
+            Err(failure) => return End::Failed(failure),
         }
     }
     End::Bound
 }
 
-/// Instances of ours and others that are connected besides; the doctor's own are not counted twice.
+/// The number of other clients that are connected.
 async fn others(connection: &mut PgConnection) -> usize {
     let Ok(clients) = clients::clients(connection).await else {
         return 0;
     };
-    // Bare connections have no name, and neither have those that a pooler parks.
+    // The doctor's own connections have no name, and neither have idle ones of a pooler.
     let named = clients.iter().filter(|(name, _)| name != "nameless");
     named
         .map(|(_, number)| usize::try_from(*number).unwrap_or(0))
@@ -70,7 +70,7 @@ fn judge(limit: usize, admitted: usize, others: usize, end: End) -> Finding {
         ),
     };
     match end {
-        End::Broken(failure) => Finding::warn(
+        End::Failed(failure) => Finding::warn(
             "admits",
             format!("{says}; the count ended with: {failure}"),
             "run the doctor again when the server is healthy",
@@ -81,7 +81,7 @@ fn judge(limit: usize, admitted: usize, others: usize, end: End) -> Finding {
             format!("set DB_LIMIT={room}, or raise the pooler's own limit"),
         ),
         End::Full => Finding::pass("admits", says),
-        End::Bound => Finding::pass("admits", format!("{says}; the doctor tries no more than that")),
+        End::Bound => Finding::pass("admits", format!("{says}; the doctor did not try more")),
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
     use crate::Level;
 
     #[test]
-    fn those_who_were_there_before_count_as_admitted() {
+    fn clients_that_were_connected_before_count_as_admitted() {
         assert_eq!(judge(15, 10, 5, End::Full).level, Level::Pass);
         let finding = judge(15, 8, 2, End::Full);
         assert_eq!(finding.level, Level::Fail);

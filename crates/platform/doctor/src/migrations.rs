@@ -1,8 +1,8 @@
-//! Whether all migrations of this release are applied.
+//! Checks that all migrations of this release are applied.
 
 use crate::Finding;
 
-/// Judges the names of the migrations that the database lacks.
+/// Reports the pending migrations.
 pub(crate) fn finding(pending: Result<Vec<String>, String>) -> Finding {
     match pending.as_deref() {
         Ok([]) => Finding::pass("migrations", "all migrations are applied"),
@@ -14,7 +14,7 @@ pub(crate) fn finding(pending: Result<Vec<String>, String>) -> Finding {
         Err(error) => Finding::warn(
             "migrations",
             format!("unknown: {error}"),
-            "run `migration status` with a DATABASE_URL of its own",
+            "run `migration status` with a DATABASE_URL that is not a transaction pooler's",
         ),
     }
 }

@@ -10,7 +10,7 @@ use crate::Finding;
 /// How long the experiment may take. At a full pooler its connections wait.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Finds out the mode over a connection that is of no more use afterwards.
+/// Finds out the mode over a connection that is closed afterwards.
 pub(crate) async fn experiment(settings: &Settings, connection: &mut PgConnection) -> PoolerMode {
     match tokio::time::timeout(LIMIT, diagnostics::pooler_mode(settings, connection)).await {
         Ok(Ok(mode)) => mode,

@@ -1,4 +1,4 @@
-//! Runs the checks of a PostgreSQL, in order.
+//! Runs the checks of a PostgreSQL database.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     pooler, server, tls,
 };
 
-/// Adds every finding that can be had. What cannot be looked at is not guessed.
+/// Runs all checks that are possible, and adds their findings.
 pub(crate) async fn examine(
     settings: &Settings,
     arguments: Arguments,
@@ -22,7 +22,7 @@ pub(crate) async fn examine(
     let mut first = match connect::connect(&plain).await {
         Ok(connected) => connected,
         Err(failure) => {
-            report.add(advice::no_entry(&failure));
+            report.add(advice::failed_attempt(&failure));
             report.add(budget::finding(settings));
             return;
         }
@@ -37,7 +37,7 @@ pub(crate) async fn examine(
     }
     match diagnostics::open(&plain).await {
         Ok(connection) => inside(settings, &plain, connection, report).await,
-        Err(failure) => report.add(advice::no_entry(&failure)),
+        Err(failure) => report.add(advice::failed_attempt(&failure)),
     }
     report.add(latency::fresh(&plain).await);
     report.add(migrations::finding(pending(plain.clone()).await));
@@ -46,7 +46,7 @@ pub(crate) async fn examine(
     }
 }
 
-/// What one connection, set up as the pool's, has to tell.
+/// Runs the checks that need a connection as the pool sets it up.
 async fn inside(settings: &Settings, plain: &Settings, mut connection: PgConnection, report: &mut Report) {
     let here = &mut connection;
     let looks = [
@@ -67,12 +67,12 @@ async fn inside(settings: &Settings, plain: &Settings, mut connection: PgConnect
     leave(connection).await;
 }
 
-/// Closes politely, which frees the place at once; a server that does not answer is left to notice by itself.
+/// Closes the connection gracefully, so that the server or pooler releases it at once.
 async fn leave(connection: PgConnection) {
     let _gone = tokio::time::timeout(Duration::from_secs(2), connection.close()).await;
 }
 
-/// The settings under a name that instances do not count.
+/// The settings with an application name that instances do not count.
 fn under_own_name(settings: &Settings) -> Settings {
     let name: String = settings.application_name.chars().take(20).collect();
     Settings {
@@ -81,13 +81,13 @@ fn under_own_name(settings: &Settings) -> Settings {
     }
 }
 
-/// A finding for a look that failed by itself, which says something too.
+/// Turns the error of a check into a warning.
 pub(crate) fn or_unknown(check: &'static str, look: Result<Finding, sqlx::Error>) -> Finding {
     look.unwrap_or_else(|error| {
         Finding::warn(
             check,
             format!("unknown: {error}"),
-            "run the doctor again; if it stays unknown, ask the database's owner for the privilege to read it",
+            "run the doctor again; if the error remains, the role may lack a privilege",
         )
     })
 }

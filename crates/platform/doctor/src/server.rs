@@ -10,12 +10,12 @@ use crate::Finding;
 use crate::connect::Connected;
 use crate::run::or_unknown;
 
-/// The oldest version that still gets fixes.
+/// The oldest supported version.
 const OLDEST: i32 = 14;
-/// A clock that is further off confuses expiry dates and logs.
+/// The largest difference of the clocks, in seconds, that does no harm to expiry dates and logs.
 const SKEW: f64 = 2.0;
 
-/// Who answered, and whether there was a wait at the door.
+/// Reports the user and database, and refusals before the connection.
 pub(crate) async fn connectivity(connected: &mut Connected) -> Finding {
     let sql = "SELECT current_user::text, current_database()::text";
     let found = async {
@@ -29,14 +29,14 @@ pub(crate) async fn connectivity(connected: &mut Connected) -> Finding {
                     "full: {user} could connect after {:.1} s of refusals ({answer})",
                     waited.as_secs_f64()
                 ),
-                "raise DB_RESERVE, so that deploys, migrations and people can connect while the service is busy",
+                "raise DB_RESERVE, so that deploys, migrations and operators can connect while the service is busy",
             ),
         })
     };
     or_unknown("reach", found.await)
 }
 
-/// The server's version.
+/// Checks the server's version.
 pub(crate) async fn version(connection: &mut PgConnection) -> Finding {
     let sql = "SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000";
     let found = async {
@@ -47,7 +47,7 @@ pub(crate) async fn version(connection: &mut PgConnection) -> Finding {
             true => Finding::pass("version", says),
             false => Finding::warn(
                 "version",
-                format!("{says}, which gets no fixes and does not detect disconnected clients"),
+                format!("{says}, which is no longer supported and does not detect disconnected clients"),
                 format!("upgrade to PostgreSQL {OLDEST} or later"),
             ),
         })
@@ -55,7 +55,7 @@ pub(crate) async fn version(connection: &mut PgConnection) -> Finding {
     or_unknown("version", found.await)
 }
 
-/// Whether the server could serve as many as the limit says.
+/// Compares `database.limit` with the server's own limits.
 pub(crate) async fn capacity(settings: &Settings, connection: &mut PgConnection) -> Finding {
     let sql = "SELECT current_setting('max_connections')::int, \
                current_setting('superuser_reserved_connections')::int, \
@@ -81,7 +81,7 @@ pub(crate) async fn capacity(settings: &Settings, connection: &mut PgConnection)
     or_unknown("capacity", look.await)
 }
 
-/// Whether the server ends what runs too long: what it says of the settings, and what it does.
+/// Checks that the server applies the timeouts, by their values and by an experiment.
 pub(crate) async fn timeouts(settings: &Settings, connection: &mut PgConnection) -> Finding {
     or_unknown("timeouts", look_at_timeouts(settings, connection).await)
 }
@@ -92,7 +92,7 @@ async fn look_at_timeouts(settings: &Settings, connection: &mut PgConnection) ->
         return Ok(Finding::fail(
             "timeouts",
             "a statement ran longer than its statement_timeout",
-            "find what overrides it: a pooler that drops SET, or the role's own settings",
+            "find out what overrides it: a pooler that drops SET, or settings of the role",
         ));
     }
     let wanted = [
@@ -105,8 +105,8 @@ async fn look_at_timeouts(settings: &Settings, connection: &mut PgConnection) ->
     if let Some((name, _)) = wanted.iter().find(|(_, wanted)| wanted.is_zero()) {
         return Ok(Finding::fail(
             "timeouts",
-            format!("{name} is 0, so the server never ends what holds a connection too long"),
-            "set database.statement_timeout and database.idle_in_transaction_timeout to some seconds",
+            format!("{name} is 0, so a statement or transaction can hold a connection without limit"),
+            "set database.statement_timeout and database.idle_in_transaction_timeout to a number of seconds",
         ));
     }
     if settings.pooler == Pooler::Transaction {
@@ -143,7 +143,7 @@ fn not_kept(name: &str, setting: &str, wanted: Duration) -> Finding {
     )
 }
 
-/// Tries it: 20 ms for a statement that takes 2 s.
+/// Runs a statement of 2 s with a timeout of 20 ms.
 async fn obeys_timeout(connection: &mut PgConnection) -> Result<bool, Error> {
     let sql = "BEGIN; SET LOCAL statement_timeout = 20; SELECT pg_sleep(2)";
     let ended = raw_sql(sql).execute(&mut *connection).await;
@@ -155,7 +155,7 @@ async fn obeys_timeout(connection: &mut PgConnection) -> Result<bool, Error> {
     }
 }
 
-/// Whether instances that count each other by name would be seen.
+/// Checks that instances can count each other by name.
 pub(crate) async fn name(settings: &Settings, plain: &Settings, connection: &mut PgConnection) -> Finding {
     let sql = "SELECT application_name FROM pg_stat_activity WHERE pid = pg_backend_pid()";
     let found = async {
@@ -167,7 +167,7 @@ pub(crate) async fn name(settings: &Settings, plain: &Settings, connection: &mut
         } else if matches!(settings.instances, berth_database::Instances::Fixed(_)) {
             Finding::pass(
                 "name",
-                "instances do not see each other here, but their number is set",
+                "instances cannot count each other here, but DB_INSTANCES is a number",
             )
         } else {
             Finding::warn(
@@ -175,20 +175,20 @@ pub(crate) async fn name(settings: &Settings, plain: &Settings, connection: &mut
                 format!(
                     "the server shows {shown:?} instead of the instance's name: instances cannot count each other"
                 ),
-                "set DB_INSTANCES to the most that run at once, deploys included",
+                "set DB_INSTANCES to the largest number that runs at once, deploys included",
             )
         })
     };
     or_unknown("name", found.await)
 }
 
-/// How far the server's clock is from ours.
+/// Compares the server's clock with this machine's.
 pub(crate) async fn clock(connection: &mut PgConnection) -> Finding {
     let sql = "SELECT extract(epoch FROM clock_timestamp())::float8";
     let found = async {
         let before = now();
         let there: f64 = one(connection, sql).await?.try_get(0)?;
-        // The answer was true somewhere between sending and receiving.
+        // The server read its clock between sending and receiving.
         let skew = there - f64::midpoint(before, now());
         let says = format!(
             "the server's clock is {:.3} s {} this machine's",

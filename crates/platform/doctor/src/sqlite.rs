@@ -8,7 +8,7 @@ use berth_database::{Database, Server, Settings};
 use crate::{Deployment, Finding, Report, migrations};
 use berth_settings::Environment;
 
-/// Adds what there is to say of a file.
+/// Runs the checks, and adds their findings.
 pub(crate) async fn examine(
     settings: &Deployment,
     pending: impl AsyncFnOnce(Settings) -> Result<Vec<String>, String>,
@@ -17,7 +17,7 @@ pub(crate) async fn examine(
     report.add(place(settings));
     let file = settings.database.url.sqlite_file().unwrap_or(Path::new(""));
     if !file.exists() {
-        // Looking must not make it.
+        // Opening it would create it.
         let says = format!(
             "{} does not exist yet; the first start creates it",
             file.display()
@@ -33,7 +33,7 @@ pub(crate) async fn examine(
         Ok(server) => {
             report.add(Finding::pass(
                 "reach",
-                format!("{server} reads {}", file.display()),
+                format!("{server} opens {}", file.display()),
             ));
             report.add(migrations::finding(pending(settings.database.clone()).await));
         }
@@ -46,12 +46,12 @@ pub(crate) async fn examine(
 }
 
 fn place(settings: &Deployment) -> Finding {
-    let says = "SQLite: one process on one machine, without a connection limit";
+    let says = "SQLite: one process on one machine, no connection limit";
     match settings.environment {
         Environment::Production => Finding::warn(
             "pooler",
             format!("{says}; in a container the file must be on a volume"),
-            "set DATABASE_URL to a PostgreSQL to run more than one instance",
+            "to run more than one instance, set DATABASE_URL to a PostgreSQL database",
         ),
         _ => Finding::pass("pooler", says),
     }

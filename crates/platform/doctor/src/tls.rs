@@ -1,11 +1,11 @@
-//! Whether the connection is encrypted and the server verified.
+//! Checks that the connection is encrypted and the server verified.
 
 use berth_database::Settings;
 use berth_database::diagnostics::{Tls, tls};
 
 use crate::Finding;
 
-/// Says what the settings ask for; the connection stands, so they got it.
+/// Reports the TLS mode of the settings, which applies because a connection has been opened with them.
 pub(crate) fn finding(settings: &Settings) -> Finding {
     match tls(settings) {
         Ok(Tls::Verified) => Finding::pass("tls", "encrypted, and the server's certificate is verified"),
@@ -20,11 +20,11 @@ pub(crate) fn finding(settings: &Settings) -> Finding {
             "encrypted only if the server offers it, without a warning if it does not",
             "set sslmode=verify-full, or at least require, in DATABASE_URL",
         ),
-        Ok(Tls::Local) => Finding::pass("tls", "none: the database is on this machine"),
+        Ok(Tls::Local) => Finding::pass("tls", "not encrypted: the database is on this machine"),
         Ok(Tls::Off) => Finding::warn(
             "tls",
-            "none: the password and the data can be read on the network",
-            "set sslmode=verify-full in DATABASE_URL; do without TLS only in a trusted private network",
+            "not encrypted: the data can be read on the network",
+            "set sslmode=verify-full in DATABASE_URL; use no TLS only in a trusted private network",
         ),
         Err(failure) => Finding::fail("tls", failure.message, "correct DATABASE_URL"),
     }

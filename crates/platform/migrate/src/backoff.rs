@@ -1,11 +1,11 @@
-//! How long to keep trying, and how long to pause between two tries.
+//! Backoff between attempts: exponential, with jitter.
 
 use std::time::{Duration, Instant};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Counts the time since its start; pauses double, with jitter, so that waiting runs do not march in step.
+/// Pauses that double from 50 ms to 2 s, with jitter so that waiting runs do not retry at the same moment.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     start: Instant,
@@ -20,11 +20,12 @@ impl Backoff {
         }
     }
 
+    /// The time since the first attempt.
     pub(crate) fn waited(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// Whether another pause still fits into `limit`.
+    /// Whether the time for attempts is not over yet.
     pub(crate) fn fits(&self, limit: Duration) -> bool {
         self.waited() < limit
     }

@@ -1,9 +1,5 @@
 //! The command line of a service's migrations.
-#![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is a command: what it prints is its result"
-)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the command's output")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,23 +12,23 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{Change, Command, Settings};
 
-/// Applies and reverts the schema's migrations, one run at a time however many are started.
+/// Applies and reverts migrations, one run at a time.
 ///
-/// The database is that of the service: its settings come from the same files, .env and environment.
+/// Reads the database's settings as the service does: from the configuration files, .env and the environment.
 #[derive(Parser)]
 #[command(name = "migration", version)]
 struct Cli {
-    /// Seconds to wait for another run and for a full server.
+    /// Seconds to wait for another run, and for a connection while the server is full.
     #[arg(long, global = true, default_value_t = 600.0, value_parser = seconds)]
     wait: f64,
-    /// Seconds that a change waits for a table that is in use, before it fails. Migrations without a transaction wait
-    /// without end.
+    /// Seconds that a statement waits for a lock on a table before it fails. Migrations without a transaction have no
+    /// such limit.
     #[arg(long, global = true, default_value_t = 5.0, value_parser = seconds)]
     lock_timeout: f64,
     /// Seconds that one statement may run.
     #[arg(long, global = true, default_value_t = 900.0, value_parser = seconds)]
     statement_timeout: f64,
-    /// Confirms what can destroy data in production: down, fresh, refresh and reset.
+    /// Confirms a command that can destroy data in production: down, fresh, refresh or reset.
     #[arg(long, global = true)]
     yes: bool,
     /// Folder whose files override the built-in default.toml and {environment}.toml.
@@ -46,13 +42,13 @@ struct Cli {
 enum CliCommand {
     /// Applies pending migrations (the default).
     Up {
-        /// No more than so many.
+        /// The number of migrations; all if not given.
         #[arg(short = 'n', long)]
         number: Option<u32>,
     },
     /// Reverts the last migrations.
     Down {
-        /// How many.
+        /// The number of migrations.
         #[arg(short = 'n', long, default_value_t = 1)]
         number: u32,
     },
@@ -64,19 +60,19 @@ enum CliCommand {
     Refresh,
     /// Reverts all migrations.
     Reset,
-    /// Makes the file of a new migration.
+    /// Creates the file of a new migration.
     Generate {
-        /// In lower case, such as create_tags.
+        /// The migration's name in lower case, such as create_tags.
         name: String,
-        /// The folder of the crate.
+        /// The folder of the migration crate.
         #[arg(long, default_value = "migration")]
         folder: PathBuf,
     },
 }
 
-/// Runs the command of the command line with a service's migrations and returns the exit code.
+/// Parses the command line, runs the command with a service's migrations, and returns the exit code.
 ///
-/// The settings come from where the service's own come from: the built-in files, `config/`, `.env` and the environment.
+/// Reads the settings as the service does: from the built-in files, `config/`, `.env` and the environment.
 pub async fn main(migrator: impl MigratorTraitSelf, built_in: BuiltIn) -> ExitCode {
     let cli = Cli::parse();
     let filter =
@@ -106,13 +102,15 @@ async fn run(cli: &Cli, migrator: impl MigratorTraitSelf, built_in: BuiltIn) -> 
         Some(CliCommand::Reset) => Command::Reset,
     };
     if command.destroys() && !cli.yes && environment == Environment::Production {
-        return Err("this can destroy data and APP_ENV is production: confirm it with --yes".to_owned());
+        return Err(
+            "this command can destroy data, and APP_ENV is production: confirm it with --yes".to_owned(),
+        );
     }
     print_changes(&crate::run(migrator, &settings, command).await.map_err(text)?);
     Ok(ExitCode::SUCCESS)
 }
 
-/// The settings of a run, and the environment that they are for.
+/// Loads the settings of a run, and the environment.
 fn settings(cli: &Cli, built_in: BuiltIn) -> Result<(Settings, Environment), berth_settings::ConfigError> {
     let mut loaded = Sources::of_process(built_in, cli.config_dir.clone(), Vec::new())?.load()?;
     let mut settings = Settings::new(loaded.section("database")?);
@@ -130,7 +128,7 @@ fn print_changes(changes: &[Change]) {
         }
     }
     if changes.is_empty() {
-        println!("nothing to do");
+        println!("no changes");
     }
 }
 
@@ -145,7 +143,7 @@ async fn print_status(migrator: impl MigratorTraitSelf, settings: &Settings) -> 
     }
     let invalid = crate::invalid_indexes(settings).await.map_err(text)?;
     for index in &invalid {
-        println!("invalid  index {index}: drop it, or run REINDEX INDEX CONCURRENTLY");
+        println!("invalid  index {index}: drop it, or rebuild it with REINDEX INDEX CONCURRENTLY");
     }
     let pending = entries.iter().any(|entry| !entry.applied);
     Ok(if pending || !invalid.is_empty() {
@@ -158,7 +156,7 @@ async fn print_status(migrator: impl MigratorTraitSelf, settings: &Settings) -> 
 fn generate(folder: &Path, name: &str) -> Result<ExitCode, String> {
     let path = crate::generate::generate(folder, name, chrono::Utc::now()).map_err(text)?;
     println!(
-        "made {}; its table needs a file in crates/entity as well",
+        "created {}; a new table also needs a file in crates/entity",
         path.display()
     );
     Ok(ExitCode::SUCCESS)

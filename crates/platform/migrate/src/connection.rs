@@ -22,7 +22,7 @@ pub(crate) struct Postgres {
 }
 
 impl Postgres {
-    /// Connects, waiting out refusals for long and silence for a while.
+    /// Connects; retries while the server is full or does not answer.
     pub(crate) async fn reach(settings: &Settings, backoff: &mut Backoff) -> Result<Self, Error> {
         if settings.database.pooler == Pooler::Transaction {
             return Err(Error::TransactionPooler);

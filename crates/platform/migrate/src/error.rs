@@ -1,18 +1,18 @@
-//! The ways in which a run fails.
+//! Errors of a run.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use sea_orm_migration::DbErr;
 
-/// Why a run did not do all of its work. What was applied before it stays applied.
+/// Why a run failed. Migrations that it had applied before stay applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nobody answered for as long as [`Settings::reach`](crate::Settings::reach) says, or the answer was no.
+    /// The server did not answer within [`Settings::reach`](crate::Settings::reach), or refused the login.
     #[error("cannot connect to the database: {0}")]
     Connect(#[source] sqlx::Error),
-    /// The server or pooler stayed full.
-    #[error("the database stayed full for {} s: {last}", waited.as_secs())]
+    /// The server or pooler was full for the whole waiting time.
+    #[error("no connection was free for {} s: {last}", waited.as_secs())]
     Full {
         /// How long the run waited.
         waited: Duration,
@@ -20,35 +20,35 @@ pub enum Error {
         #[source]
         last: sqlx::Error,
     },
-    /// Another run did not end in time.
+    /// Another run held the lock for the whole waiting time.
     #[error("another migration run still holds the lock after {} s: {holder}", waited.as_secs())]
     Locked {
         /// How long this run waited.
         waited: Duration,
-        /// Who holds the lock, as far as the database tells.
+        /// The holder of the lock, as far as it is known.
         holder: String,
     },
-    /// The lock's file beside the SQLite database cannot be used.
+    /// The lock file beside the SQLite database cannot be used.
     #[error("cannot use the lock file {}: {source}", path.display())]
     LockFile {
         /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: std::io::Error,
     },
-    /// What answers hands each transaction to another backend, so that no lock would hold.
+    /// The URL leads to a pooler in transaction mode, where the lock of a session does not last.
     #[error(
-        "the URL leads to a transaction pooler, where a lock does not last and migrations cannot run: \
-         use a session pooler (Supabase's own listens on port 5432) or the database's own address"
+        "migrations cannot run through a transaction pooler, because their lock needs a session: \
+         use a session pooler (Supabase: port 5432) or the database's own address"
     )]
     TransactionPooler,
-    /// The connection that held the lock is gone; another run may have begun.
+    /// The connection that held the lock was lost; another run may have begun.
     #[error(
-        "the connection that held the migration lock was lost, so nothing more was applied; \
-         see `status` for what is, then run again"
+        "the connection that held the migration lock was lost, and the run was stopped: \
+         `migration status` lists what is applied; then run the command again"
     )]
     LockLost,
-    /// A migration failed, or the books do not fit the files.
+    /// A migration failed, or the database lists a migration that has no file.
     #[error(transparent)]
     Failed(#[from] DbErr),
 }

@@ -1,11 +1,11 @@
-//! Makes the file of a new migration and enters it in the list.
+//! Creates the file of a new migration and adds it to the list.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 
-/// What a new file says, with the table's name for `things`.
+/// The content of a new file; `things` is replaced by the table's name.
 const TEMPLATE: &str = "//! What this changes, and why.
 
 use sea_orm_migration::prelude::*;
@@ -30,22 +30,22 @@ impl MigrationTrait for Migration {
 }
 ";
 
-/// Writes `src/m<date>_<time>_<name>.rs` in the crate's folder, enters it in `src/lib.rs`, and returns its path.
+/// Writes `src/m<date>_<time>_<name>.rs` in the crate's folder, adds it to `src/lib.rs`, and returns its path.
 ///
 /// # Errors
 ///
-/// The name is not a module's, the folder is not this crate's, or a file cannot be written.
+/// The name cannot be the name of a module, the folder is not that of the migration crate, or a file cannot be written.
 pub fn generate(folder: &Path, name: &str, now: DateTime<Utc>) -> io::Result<PathBuf> {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || !name.chars().all(letters) {
         return Err(unusable(
-            "a migration's name has lower-case letters, digits and underscores only",
+            "the name may contain only lower-case letters, digits and underscores",
         ));
     }
     let module = format!("m{}_{name}", now.format("%Y%m%d_%H%M%S"));
     let list = folder.join("src/lib.rs");
     let listed = enter(&std::fs::read_to_string(&list)?, &module)
-        .ok_or_else(|| unusable("src/lib.rs does not list migrations in the usual way"))?;
+        .ok_or_else(|| unusable("src/lib.rs does not list migrations in the expected form"))?;
     let path = folder.join("src").join(&module).with_extension("rs");
     let table = name.strip_prefix("create_").unwrap_or("things");
     std::fs::write(&path, TEMPLATE.replace("things", table))?;
@@ -53,11 +53,11 @@ pub fn generate(folder: &Path, name: &str, now: DateTime<Utc>) -> io::Result<Pat
     Ok(path)
 }
 
-/// Declares the module before the first `use`, where the other migrations are, and puts it at the list's end.
+/// Declares the module after the other migrations, before the first `use`, and adds it to the end of the list.
 fn enter(list: &str, module: &str) -> Option<String> {
     let (modules, rest) = list.split_once("\n\nuse ")?;
     let (before, after) = rest.split_once("\n        ]")?;
-    // The first one of all begins a paragraph of its own.
+    // The first migration begins a new paragraph.
     let gap = match modules.lines().last()?.starts_with("mod m") {
         true => "\n",
         false => "\n\n",

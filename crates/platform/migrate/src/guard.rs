@@ -12,21 +12,21 @@ use crate::connection::milliseconds;
 use crate::lock::{Lock, is_held};
 use crate::run::Change;
 
-/// A migrator whose every migration is guarded.
+/// Wraps each migration of a migrator in checks of the lock.
 ///
-/// The check after a migration runs in the migration's own transaction, so that a lock lost
-/// half-way takes what was done without it along.
+/// The check after a migration runs in the migration's own transaction, so that a migration that lost the lock is
+/// rolled back.
 pub(crate) struct LockedMigrator<M> {
     migrator: M,
     guard: Arc<LockGuard>,
 }
 
-/// What is known of the lock, and what was done under it.
+/// The state of the lock, and the changes made under it.
 #[derive(Debug)]
 pub(crate) struct LockGuard {
     /// On PostgreSQL, the backend whose session holds the lock. SQLite's lock cannot be lost.
     backend: Option<i32>,
-    /// How long a statement in a migration's transaction waits for a table's lock.
+    /// How long a statement in a migration's transaction waits for a lock on a table.
     lock_timeout: Duration,
     lost: AtomicBool,
     changes: Mutex<Vec<Change>>,
@@ -67,7 +67,7 @@ impl LockGuard {
         }
     }
 
-    /// Fails unless this very session is the one that holds the lock.
+    /// Fails unless this session holds the lock.
     pub(crate) async fn check<C: ConnectionTrait>(&self, connection: &C) -> Result<(), DbErr> {
         let Some(backend) = self.backend else {
             return Ok(());
@@ -89,32 +89,11 @@ impl LockGuard {
         Ok(())
     }
 
-    /// Sets how long the next statements wait for a table's lock: without end where the migration has no transaction.
-    ///
-    /// Such a migration is there for CREATE INDEX CONCURRENTLY, which waits for every older transaction without
-    /// blocking anyone, and leaves an invalid index behind when its wait is cut short.
-    async fn set_lock_timeout<C: ConnectionTrait>(
-        &self,
-        connection: &C,
-        in_transaction: bool,
-    ) -> Result<(), DbErr> {
-        if self.backend.is_none() {
-            return Ok(());
-        }
-        let timeout = match in_transaction {
-            true => milliseconds(self.lock_timeout),
-            false => 0,
-        };
-        let sql = format!("set lock_timeout = {timeout}");
-        connection.execute_unprepared(&sql).await?;
-        Ok(())
-    }
-
     pub(crate) fn lost(&self) -> bool {
         self.lost.load(Ordering::Relaxed)
     }
 
-    /// What was done so far, in order.
+    /// The changes so far, in order.
     pub(crate) fn changes(&self) -> Vec<Change> {
         self.changes
             .lock()
@@ -136,12 +115,23 @@ struct GuardedMigration {
 }
 
 impl GuardedMigration {
-    /// Checks the lock and sets the timeout that fits the migration.
+    /// Checks the lock, and sets how long statements wait for a lock on a table: without limit where the migration has no
+    /// transaction.
+    ///
+    /// Such a migration runs CREATE INDEX CONCURRENTLY, which waits for every older transaction without blocking other
+    /// sessions, and leaves an invalid index behind if it is interrupted.
     async fn prepare(&self, manager: &SchemaManager<'_>) -> Result<(), DbErr> {
         let connection = manager.get_connection();
         self.guard.check(connection).await?;
-        let in_transaction = self.use_transaction() != Some(false);
-        self.guard.set_lock_timeout(connection, in_transaction).await
+        if self.guard.backend.is_none() {
+            return Ok(());
+        }
+        let timeout = match self.use_transaction() {
+            Some(false) => 0,
+            _ => milliseconds(self.guard.lock_timeout),
+        };
+        let sql = format!("set lock_timeout = {timeout}");
+        connection.execute_unprepared(&sql).await.map(drop)
     }
 }
 
@@ -169,7 +159,7 @@ impl MigrationTrait for GuardedMigration {
         Ok(())
     }
 
-    /// SQLite can change its schema in a transaction as well as PostgreSQL can.
+    /// By default in a transaction, on SQLite too, which can change its schema in one.
     fn use_transaction(&self) -> Option<bool> {
         self.migration.use_transaction().or(Some(true))
     }

@@ -6,10 +6,10 @@ use crate::backoff::Backoff;
 use crate::connection::Postgres;
 use crate::{Error, Settings};
 
-/// Names the indexes that PostgreSQL keeps up to date and never reads.
+/// Names the invalid indexes, which PostgreSQL updates with each write and never reads.
 ///
-/// `CREATE INDEX CONCURRENTLY IF NOT EXISTS` passes over such an index; it must be dropped, or rebuilt with
-/// `REINDEX INDEX CONCURRENTLY`. Uses one connection; on SQLite none, and the list is empty.
+/// `CREATE INDEX CONCURRENTLY IF NOT EXISTS` skips such an index, so drop it, or rebuild it with
+/// `REINDEX INDEX CONCURRENTLY`. Uses one connection. On SQLite the list is empty.
 ///
 /// # Errors
 ///

@@ -27,7 +27,7 @@ pub(crate) fn is_held() -> String {
 pub(crate) enum Lock {
     /// The session holds an advisory lock.
     Postgres(Postgres),
-    /// This process holds the file beside the database; the system frees it whatever happens.
+    /// This process holds a lock on the file beside the database; the system releases it when the process ends.
     Sqlite {
         connection: DatabaseConnection,
         _file: File,
@@ -37,8 +37,8 @@ pub(crate) enum Lock {
 impl Lock {
     /// Waits for the lock.
     ///
-    /// Between two tries nothing is held. A session that waited inside PostgreSQL would be one
-    /// that CREATE INDEX CONCURRENTLY in turn waits for, and would use up a connection of the reserve.
+    /// Between two attempts no connection is open. CREATE INDEX CONCURRENTLY would wait for a session that waits in
+    /// PostgreSQL, and such a session would use a connection of the reserve.
     pub(crate) async fn acquire(settings: &Settings) -> Result<Self, Error> {
         match settings.database.url.sqlite_file() {
             None => Ok(Lock::Postgres(advisory(settings).await?)),
@@ -61,12 +61,12 @@ impl Lock {
         }
     }
 
-    /// Gives the lock back and closes the connection.
+    /// Releases the lock and closes the connection.
     pub(crate) async fn release(self) {
         match self {
             Lock::Postgres(Postgres { pool, .. }) => {
-                // A pooler without a reset query would keep the lock with its server's connection.
-                // Where this fails the session is gone, and its lock with it.
+                // A pooler without a reset query would keep the lock on its server connection. If this fails, the
+                // session has ended, and its lock with it.
                 let _gone = sqlx::raw_sql("select pg_advisory_unlock_all()")
                     .execute(&pool)
                     .await;
@@ -79,7 +79,7 @@ impl Lock {
     }
 }
 
-/// Connects until the lock is ours, disconnecting between two tries.
+/// Connects and tries to take the lock until it succeeds; disconnects between two attempts.
 async fn advisory(settings: &Settings) -> Result<Postgres, Error> {
     let mut backoff = Backoff::new();
     let mut ruled_out = false;
@@ -114,7 +114,7 @@ async fn try_lock(pool: &PgPool) -> Result<bool, sqlx::Error> {
         .try_get(0)
 }
 
-/// Describes the holder of the lock, so that an operator can find out why it does not end.
+/// Describes the holder of the lock for the operator.
 async fn holder(pool: &PgPool) -> String {
     let sql = format!(
         "select pid, coalesce(application_name, '') from pg_locks left join pg_stat_activity using (pid) where {}",
@@ -126,20 +126,22 @@ async fn holder(pool: &PgPool) -> String {
             let name = row.try_get::<String, _>(1).unwrap_or_default();
             format!("backend {pid} ({name})")
         }
-        Ok(None) => "it has just ended".to_owned(),
-        Err(_) => "unknown".to_owned(),
+        Ok(None) => "a run that has just ended".to_owned(),
+        Err(_) => "an unknown session".to_owned(),
     }
 }
 
 /// Locks a file beside the database. Not the database itself: closing another handle of a file
 /// frees SQLite's own locks on it (see "How To Corrupt An SQLite Database File").
 async fn beside(database: &Path, settings: &Settings) -> Result<Lock, Error> {
-    let connection = connection::sqlite(settings).await?;
     let path = lock_file(database);
     let unusable = |source| Error::LockFile {
         path: path.clone(),
         source,
     };
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(unusable)?;
+    }
     let file = File::options()
         .create(true)
         .append(true)
@@ -150,13 +152,13 @@ async fn beside(database: &Path, settings: &Settings) -> Result<Lock, Error> {
         match file.try_lock() {
             Ok(()) => {
                 return Ok(Lock::Sqlite {
-                    connection,
+                    connection: connection::sqlite(settings).await?,
                     _file: file,
                 });
             }
             Err(TryLockError::Error(error)) => return Err(unusable(error)),
             Err(TryLockError::WouldBlock) if !backoff.fits(settings.wait) => {
-                let holder = format!("the program that has {} open", path.display());
+                let holder = format!("the process that holds a lock on {}", path.display());
                 return Err(Error::Locked {
                     waited: backoff.waited(),
                     holder,

@@ -17,38 +17,38 @@ use crate::{Error, Settings};
 /// What a run does to the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Applies the first so many pending migrations, or all.
+    /// Applies this many pending migrations, or all of them.
     Up(Option<u32>),
-    /// Reverts the last so many applied migrations.
+    /// Reverts this many of the last applied migrations.
     Down(u32),
     /// Drops every table, then applies all migrations.
     Fresh,
     /// Reverts all applied migrations, then applies all.
     Refresh,
-    /// Reverts all applied migrations and forgets that there were any.
+    /// Reverts all applied migrations and drops the table that lists them.
     Reset,
 }
 
-/// Something a run did, with the migration's name.
+/// A change that a run made, with the migration's name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// The migration is in force now.
+    /// The migration was applied.
     Applied(String),
-    /// The migration is undone.
+    /// The migration was reverted.
     Reverted(String),
 }
 
-/// A migration and whether it is applied.
+/// A migration, and whether it is applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// The migration's name, which is its file's.
+    /// The migration's name, which is the name of its file.
     pub name: String,
-    /// Whether the database has it.
+    /// Whether it is applied to the database.
     pub applied: bool,
 }
 
 impl Command {
-    /// Whether it can destroy data, and therefore wants to be confirmed in production.
+    /// Returns whether the command can destroy data; in production it then needs a confirmation.
     pub fn destroys(self) -> bool {
         !matches!(self, Command::Up(_))
     }
@@ -70,19 +70,18 @@ pub async fn apply(
     Ok(applied.collect())
 }
 
-/// Changes the schema as `command` says, while no other run can, and returns what was done.
+/// Runs a command under the lock and returns the changes.
 ///
-/// Uses one connection, and for a moment a second one to rule out a transaction pooler. While
-/// another run holds the lock it holds none, and looks again every two seconds at the latest.
+/// Uses one connection; behind a pooler a second one for a moment, to rule out transaction mode. While another run holds
+/// the lock, no connection is open between two attempts, which are at most two seconds apart.
 ///
 /// # Errors
 ///
-/// See [`Error`]. A migration that fails is rolled back; those before it stay.
+/// See [`Error`]. A migration that fails is rolled back; earlier ones stay applied.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future drops the connection: the server rolls back the migration under way and
-/// frees the lock.
+/// Dropping the future drops the connection: the server rolls back the current migration and releases the lock.
 pub async fn run(
     migrator: impl MigratorTraitSelf,
     settings: &Settings,
@@ -92,8 +91,7 @@ pub async fn run(
     let guard = Arc::new(LockGuard::new(&lock, settings.lock));
     let connection = lock.connection();
     let done = execute(LockedMigrator::new(migrator, &guard), &connection, command).await;
-    // A statement that fails because its connection died looks like any other failure; asking once
-    // more tells the two apart.
+    // The error does not show whether the connection was lost; another check does.
     let lost = guard.lost() || (done.is_err() && guard.check(&connection).await.is_err());
     lock.release().await;
     match done {
@@ -117,11 +115,11 @@ async fn execute<M: MigratorTraitSelf>(
     }
 }
 
-/// Lists the migrations and whether each is applied. Changes nothing and needs no lock.
+/// Lists the migrations and whether each is applied. Changes nothing and takes no lock.
 ///
 /// # Errors
 ///
-/// As [`run`], but for those of the lock.
+/// As [`run`], except those of the lock.
 pub async fn status(migrator: impl MigratorTraitSelf, settings: &Settings) -> Result<Vec<Entry>, Error> {
     let connection = match settings.database.url.is_postgres() {
         true => {
@@ -136,7 +134,7 @@ pub async fn status(migrator: impl MigratorTraitSelf, settings: &Settings) -> Re
     Ok(entries?)
 }
 
-/// Returns the names of the pending migrations, or why they are unknown: for checks that wait five seconds at most.
+/// Returns the names of the pending migrations, or why they are unknown. Waits at most five seconds for a connection.
 pub async fn pending_names(
     migrator: impl MigratorTraitSelf,
     database: berth_database::Settings,
@@ -150,12 +148,12 @@ pub async fn pending_names(
     Ok(pending.map(|entry| entry.name).collect())
 }
 
-/// Names the migrations that the database lacks; those that only the database knows do not matter,
-/// so an older release that still runs during a deploy stays ready.
+/// Names the pending migrations. Migrations that only the database lists are ignored, so that an older release stays ready
+/// during a deploy.
 ///
 /// # Errors
 ///
-/// What the connection answers.
+/// The errors of the connection.
 pub async fn pending<C: ConnectionTrait>(
     migrator: impl MigratorTraitSelf,
     connection: &C,
@@ -183,7 +181,7 @@ async fn entries<C: ConnectionTrait>(
     Ok(migrator.migrations().into_iter().map(entry).collect())
 }
 
-/// Whether the table of applied migrations is there: asking it outright would spoil a transaction.
+/// Whether the table of applied migrations exists. A query of a missing table would fail the caller's transaction.
 async fn has_migration_table<C: ConnectionTrait>(connection: &C) -> Result<bool, DbErr> {
     let backend = connection.get_database_backend();
     let sql = match backend {

@@ -2,27 +2,27 @@
 
 use std::time::Duration;
 
-/// Where the database is, and how long a run waits for what.
+/// The database, and the timeouts of a run.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
-    /// The service's own settings, of which a run takes the address, the pooler, the name and how to connect.
+    /// The service's own settings; a run uses those of the connection.
     pub database: berth_database::Settings,
-    /// How long to wait for another run and for a server that is full. Default: 10 min.
+    /// How long to wait for another run, and for a connection while the server is full. Default: 10 min.
     pub wait: Duration,
-    /// How long to try to reach a server that does not answer. Default: 30 s.
+    /// How long to retry while the server does not answer. Default: 30 s.
     pub reach: Duration,
-    /// How long a statement waits for a table's lock. Default: 5 s. Migrations without a transaction wait without end.
+    /// How long a statement waits for a lock on a table. Default: 5 s. Migrations without a transaction have no limit.
     ///
-    /// A change of a table queues before everybody who comes after it. Without a limit, one long
-    /// query that delays the change delays the whole service; failing and trying later is cheaper.
+    /// All later queries of the table wait behind a change that waits for its lock. So one long query would block the
+    /// whole service; it is better that the migration fails and is run again later.
     pub lock: Duration,
     /// How long one statement may run. Default: 15 min.
     pub statement: Duration,
 }
 
 impl Settings {
-    /// Takes the defaults for everything but the database.
+    /// Creates settings with the default timeouts.
     pub fn new(database: berth_database::Settings) -> Self {
         Settings {
             database,
