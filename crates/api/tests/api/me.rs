@@ -25,3 +25,26 @@ on_each_database! {
         refused.problem(StatusCode::UNAUTHORIZED, "/problems/unauthenticated");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_users_quota_is_counted_by_the_token_and_not_by_the_address() {
+    let strict = |settings: &mut api::settings::Settings| {
+        settings.rate_limit.enabled = true;
+        settings.rate_limit.per_user = 2;
+    };
+    let server = crate::server::start_with(berth_web::testing::Store::sqlite(), strict, |_| {}).await;
+    for left in [1, 0] {
+        let answer = server.client().get("/api/v1/me").await;
+        let header = answer.header("ratelimit");
+        assert!(header.starts_with(&format!("\"user\";r={left};")), "{header}");
+        answer.ok();
+    }
+    let refused = server.client().get("/api/v1/me").await;
+    refused.problem(reqwest::StatusCode::TOO_MANY_REQUESTS, "/problems/rate-limited");
+    let invented = server.client().with_token("invented").get("/").await;
+    assert!(
+        invented.header("ratelimit").starts_with("\"address\";"),
+        "{invented:?}"
+    );
+    invented.ok();
+}

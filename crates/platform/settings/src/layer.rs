@@ -173,12 +173,19 @@ fn typed(text: &str, key: &str, origin: String, reference: &Reference) -> Value 
     let kind = match like {
         Some(ValueKind::I64(_) | ValueKind::Float(_)) => number(text),
         Some(ValueKind::Boolean(_)) => text.to_ascii_lowercase().parse().ok().map(ValueKind::Boolean),
+        Some(ValueKind::Array(_)) => Some(list(text)),
         _ => None,
     };
     Value::new(
         Some(&origin),
         kind.unwrap_or_else(|| ValueKind::String(text.to_owned())),
     )
+}
+
+/// A variable and an argument have the parts of a list with commas between them.
+fn list(text: &str) -> ValueKind {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    ValueKind::Array(parts.map(|part| Value::new(None, part.to_owned())).collect())
 }
 
 fn number(text: &str) -> Option<ValueKind> {

@@ -6,8 +6,9 @@ use actix_web::web::{Data, PayloadConfig, ServiceConfig};
 use berth_auth::{Application, Auth, Subjects};
 use berth_database::{Database, StatusHandle};
 
+use crate::client_address::TrustedProxies;
 use crate::identity::Identities;
-use crate::middleware::Sessions;
+use crate::middleware::{RateLimits, RequestLimits, SecurityHeaders, Sessions};
 use crate::observability::{ConnectedClients, Metrics, Monitor, Readiness};
 use crate::settings::{Debug, Environment, Settings};
 use crate::startup::StartError;
@@ -21,6 +22,10 @@ pub struct AppState {
     pub(crate) database: Database,
     info: Data<AppInfo>,
     body_limits: Data<BodyLimits>,
+    request_limits: Data<RequestLimits>,
+    rate_limits: Data<RateLimits>,
+    trusted_proxies: Data<TrustedProxies>,
+    security_headers: Data<SecurityHeaders>,
     sessions: Data<Sessions>,
     pub(crate) identities: Data<Identities>,
     pool: Data<StatusHandle>,
@@ -68,6 +73,10 @@ impl AppState {
                 bytes: settings.server.body_limit,
                 json_depth: settings.server.json_depth,
             }),
+            request_limits: Data::new(RequestLimits::new(&settings.server)),
+            rate_limits: Data::new(RateLimits::new(&settings.rate_limit)),
+            trusted_proxies: Data::new(TrustedProxies::new(settings.server.trusted_proxies.clone())),
+            security_headers: Data::new(SecurityHeaders::new(&settings.security_headers)),
             sessions: Data::new(Sessions::new(
                 database.clone(),
                 request_timeout,
@@ -99,6 +108,10 @@ impl AppState {
         app.app_data(PayloadConfig::new(self.settings.server.body_limit))
             .app_data(self.info.clone())
             .app_data(self.body_limits.clone())
+            .app_data(self.request_limits.clone())
+            .app_data(self.rate_limits.clone())
+            .app_data(self.trusted_proxies.clone())
+            .app_data(self.security_headers.clone())
             .app_data(self.sessions.clone())
             .app_data(self.identities.clone())
             .app_data(self.pool.clone())

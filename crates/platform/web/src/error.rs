@@ -47,6 +47,15 @@ pub enum Error {
     /// The request ran longer than `server.request_timeout`.
     #[error("the request took longer than {0:?}")]
     Timeout(Duration),
+    /// `server.max_requests` run already.
+    #[error("too many requests run at once")]
+    Overloaded,
+    /// The client has used its quota of `[rate_limit]`.
+    #[error("the client sent too many requests")]
+    RateLimited {
+        /// Until the next request is admitted.
+        retry_after: Duration,
+    },
     /// The handler panicked; the panic itself is logged where it happens.
     #[error("the handler panicked")]
     Panic,
@@ -66,6 +75,10 @@ impl Error {
             Self::NoRoute => Problem::of_status(StatusCode::NOT_FOUND)
                 .detail("`GET /` lists the addresses of this service."),
             Self::Timeout(_) => Problem::timeout(),
+            Self::Overloaded => Problem::of(&problem::OVERLOADED).retry_after(Duration::from_secs(1)),
+            Self::RateLimited { retry_after } => {
+                Problem::of(&problem::RATE_LIMITED).retry_after(*retry_after)
+            }
             Self::Panic => Problem::internal(),
         }
     }

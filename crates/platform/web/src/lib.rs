@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod app_state;
+mod client_address;
 pub mod command_line;
 mod error;
 pub mod extract;

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 
 use actix_http::{Request, Response};
 use actix_service::IntoServiceFactory;
@@ -125,11 +126,17 @@ where
 {
     let mut server = HttpServer::new(app)
         .h1_allow_half_closed(false)
+        .keep_alive(settings.keep_alive)
+        .client_request_timeout(settings.header_timeout)
         .shutdown_timeout(settings.shutdown_timeout.as_secs_f64().ceil() as u64)
         .shutdown_signal(stop);
-    if settings.workers > 0 {
-        server = server.workers(settings.workers);
-    }
+    let workers = match settings.workers {
+        0 => std::thread::available_parallelism().map_or(2, NonZero::get),
+        workers => workers,
+    };
+    server = server
+        .workers(workers)
+        .max_connections(settings.max_connections.div_ceil(workers));
     Ok(server.listen(listener)?.run())
 }
 

@@ -1,5 +1,6 @@
 //! Sections of the configuration that belong to the platform. `config/default.toml` documents every key.
 
+mod edge;
 mod log;
 mod observability;
 
@@ -8,8 +9,10 @@ use std::time::Duration;
 
 use berth_settings::{ConfigError, Loaded, between, characters, require, seconds};
 use garde::Validate;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+pub use self::edge::{Cors, RateLimit, SecurityHeaders};
 pub(crate) use self::log::levels;
 pub use self::log::{Log, LogFormat};
 pub use self::observability::{Debug, Health, Metrics, Monitor, Telemetry};
@@ -22,6 +25,12 @@ pub struct Settings {
     pub app: App,
     /// `[server]`
     pub server: Server,
+    /// `[cors]`
+    pub cors: Cors,
+    /// `[security_headers]`
+    pub security_headers: SecurityHeaders,
+    /// `[rate_limit]`
+    pub rate_limit: RateLimit,
     /// `[startup]`
     pub startup: Startup,
     /// `[auth]`
@@ -86,6 +95,32 @@ pub struct Server {
     /// Levels of arrays and objects in a body of JSON.
     #[garde(custom(between(1, 100)))]
     pub json_depth: usize,
+    /// Bytes of the request's address.
+    #[garde(custom(between(256, 65_536)))]
+    pub url_limit: usize,
+    /// Bytes of the request's headers.
+    #[garde(custom(between(1024, 131_072)))]
+    pub header_limit: usize,
+    /// Time for the head of the first request of a connection.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.1, 300.0)))]
+    pub header_timeout: Duration,
+    /// Time for the body of a request.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(0.1, 3600.0)))]
+    pub body_timeout: Duration,
+    /// Time that an idle connection is kept open.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(1.0, 3600.0)))]
+    pub keep_alive: Duration,
+    /// Connections of clients at the same time.
+    #[garde(custom(between(1, 1_000_000)))]
+    pub max_connections: usize,
+    /// Requests at the same time.
+    #[garde(custom(between(1, 1_000_000)))]
+    pub max_requests: usize,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Time between SIGTERM and the moment from which no connections are accepted.
     #[serde(with = "seconds")]
     #[garde(custom(seconds::between(0.0, 300.0)))]
@@ -127,6 +162,9 @@ impl Settings {
         let settings = Self {
             app: loaded.section("app")?,
             server: loaded.section("server")?,
+            cors: loaded.section("cors")?,
+            security_headers: loaded.section("security_headers")?,
+            rate_limit: loaded.section("rate_limit")?,
             startup: loaded.section("startup")?,
             auth: loaded.section("auth")?,
             database: loaded.section("database")?,

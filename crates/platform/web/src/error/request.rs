@@ -35,6 +35,21 @@ pub enum RequestError {
         /// The largest allowed body, in bytes.
         limit: usize,
     },
+    /// The address is longer than `server.url_limit`.
+    #[error("the address has more than {limit} bytes")]
+    UrlTooLong {
+        /// The longest allowed address, in bytes.
+        limit: usize,
+    },
+    /// The headers are larger than `server.header_limit`.
+    #[error("the headers have more than {limit} bytes")]
+    HeadersTooLarge {
+        /// The largest allowed headers, in bytes.
+        limit: usize,
+    },
+    /// The body took longer than `server.body_timeout`.
+    #[error("the body did not arrive in time")]
+    TooSlow,
     /// The body ended early.
     #[error("the body could not be read: {0}")]
     Unreadable(String),
@@ -56,6 +71,14 @@ impl RequestError {
                 .detail("Send the body uncompressed, without `content-encoding`."),
             Self::TooLarge { limit } => Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE)
                 .detail(format!("The body may have at most {limit} bytes.")),
+            Self::UrlTooLong { limit } => Problem::of_status(StatusCode::URI_TOO_LONG)
+                .detail(format!("The address may have at most {limit} bytes.")),
+            Self::HeadersTooLarge { limit } => {
+                Problem::of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+                    .detail(format!("The headers may have at most {limit} bytes."))
+            }
+            Self::TooSlow => Problem::of_status(StatusCode::REQUEST_TIMEOUT)
+                .detail("The body did not arrive in time. Send the request again."),
             Self::Unreadable(_) => {
                 Problem::of_status(StatusCode::BAD_REQUEST).detail("The body could not be read to its end.")
             }

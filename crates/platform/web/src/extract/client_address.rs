@@ -5,9 +5,11 @@ use std::future::{Ready, ready};
 use std::net::IpAddr;
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::{FromRequest, HttpRequest, web};
 
-/// The address of the client, as far as the connection tells it.
+use crate::client_address::TrustedProxies;
+
+/// The address of the client: of the connection, or what the proxies of `server.trusted_proxies` say.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub Option<IpAddr>);
 
@@ -16,6 +18,9 @@ impl FromRequest for ClientAddress {
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self(request.peer_addr().map(|address| address.ip()))))
+        let proxies = request.app_data::<web::Data<TrustedProxies>>();
+        ready(Ok(Self(
+            proxies.and_then(|proxies| proxies.client_of(request.head())),
+        )))
     }
 }

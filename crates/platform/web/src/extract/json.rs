@@ -1,5 +1,7 @@
 //! The body as JSON.
 
+use std::io::ErrorKind;
+
 use actix_web::dev::Payload;
 use actix_web::error::PayloadError;
 use actix_web::http::header::CONTENT_TYPE;
@@ -85,6 +87,7 @@ fn is_json(request: &HttpRequest) -> bool {
 fn unread(error: &actix_web::Error, limit: usize) -> RequestError {
     match error.as_error::<PayloadError>() {
         Some(PayloadError::Overflow) => RequestError::TooLarge { limit },
+        Some(PayloadError::Io(error)) if error.kind() == ErrorKind::TimedOut => RequestError::TooSlow,
         _ => RequestError::Unreadable(error.to_string()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix_web::body::{BodySize, BoxBody, MessageBody};
@@ -11,8 +12,10 @@ use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::Bytes;
-use actix_web::{HttpMessage, HttpResponse};
+use actix_web::{HttpMessage, HttpResponse, web};
 
+use super::SecurityHeaders;
+use super::request_body::RequestBody;
 use crate::problem::{Cause, MEDIA_TYPE, Problem};
 use crate::request_id::{self, RequestId};
 
@@ -28,6 +31,8 @@ pub async fn error_response(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let security = request.app_data::<web::Data<SecurityHeaders>>().cloned();
+    let body = RequestBody::of(&request);
     let known = request.extensions().get::<RequestId>().cloned();
     let id = known.unwrap_or_else(|| RequestId::of(request.headers()));
     let path = request.path().to_owned();
@@ -35,20 +40,34 @@ pub async fn error_response(
     match next.call(request).await {
         Ok(response) => {
             let (request, response) = response.into_parts();
-            let mut response = finish(response.map_into_boxed_body(), &id, &path);
+            let mut response = finish(response.map_into_boxed_body(), &id, &path, security.as_deref());
             if is_head && response.body().size() == BodySize::Stream {
                 response = response.set_body(BoxBody::new(UnreadStream));
             }
+            let response = response.map_body(|_, answer| body.kept_by(answer));
             Ok(ServiceResponse::new(request, response))
         }
         Err(error) => {
-            let response = finish(HttpResponse::from_error(error), &id, &path);
+            let headers = error.error_response().headers().clone();
+            let mut response = HttpResponse::from_error(error);
+            // Those that inner middleware added to the error.
+            *response.headers_mut() = headers;
+            let response = finish(response, &id, &path, security.as_deref());
+            let response = response.map_body(|_, answer| body.kept_by(answer));
             Err(InternalError::from_response(cause(&response).unwrap_or_default(), response).into())
         }
     }
 }
 
-fn finish(mut response: HttpResponse, id: &RequestId, path: &str) -> HttpResponse {
+fn finish(
+    mut response: HttpResponse,
+    id: &RequestId,
+    path: &str,
+    security: Option<&Arc<SecurityHeaders>>,
+) -> HttpResponse {
+    if let Some(security) = security {
+        security.add_to(response.headers_mut());
+    }
     if let Some(mut problem) = problem(&response) {
         path.clone_into(&mut problem.instance);
         id.as_str().clone_into(&mut problem.request_id);

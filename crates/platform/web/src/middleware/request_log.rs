@@ -74,7 +74,7 @@ fn shortened(path: &str) -> String {
 }
 
 /// Probes and scrapes arrive every few seconds: a line each would bury the others.
-fn is_routine(path: &str) -> bool {
+pub(super) fn is_routine(path: &str) -> bool {
     let prefixes = ["/health", "/debug/"];
     path == "/metrics" || prefixes.iter().any(|prefix| path.starts_with(prefix))
 }

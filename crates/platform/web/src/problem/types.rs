@@ -148,6 +148,27 @@ pub static OUTCOME_UNKNOWN: ProblemType = ProblemType {
         stored. Read the data before you send the request again.",
 };
 
+/// 503: more requests at once than the service admits.
+pub static OVERLOADED: ProblemType = ProblemType {
+    name: "overloaded",
+    status: 503,
+    title: "Overloaded",
+    detail: None,
+    explanation: "The service answers as many requests at once as it admits. Nothing was done. Send the request again \
+        after the seconds in the Retry-After header.",
+};
+
+/// 429: the client has used its quota.
+pub static RATE_LIMITED: ProblemType = ProblemType {
+    name: "rate-limited",
+    status: 429,
+    title: "Too many requests",
+    detail: None,
+    explanation: "The user or the address has sent more requests than it may. Nothing was done. The headers \
+        RateLimit-Policy and RateLimit state the quotas and what is left of them. Send the request again after the \
+        seconds in the Retry-After header.",
+};
+
 /// 503: all connections are in use.
 pub static SATURATED: ProblemType = ProblemType {
     name: "saturated",
@@ -205,7 +226,7 @@ pub static TIMEOUT: ProblemType = ProblemType {
     explanation: "The request took longer than the service allows. It was stopped and rolled back.",
 };
 
-const PLATFORM: [&ProblemType; 19] = [
+const PLATFORM: [&ProblemType; 21] = [
     &CONCURRENT_CHANGE,
     &CONFLICT,
     &DATABASE_UNAVAILABLE,
@@ -219,6 +240,8 @@ const PLATFORM: [&ProblemType; 19] = [
     &MALFORMED_JSON,
     &NOT_FOUND,
     &OUTCOME_UNKNOWN,
+    &OVERLOADED,
+    &RATE_LIMITED,
     &SATURATED,
     &SHUTTING_DOWN,
     &TIMEOUT,

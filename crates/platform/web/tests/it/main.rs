@@ -32,12 +32,14 @@ macro_rules! on_each_store {
 
 mod browser;
 mod debug;
+mod edge;
 mod edges;
 mod faults;
 mod health;
 mod input;
 mod load;
 mod metrics;
+mod origins;
 mod problems;
 mod service;
 mod site;
