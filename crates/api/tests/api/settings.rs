@@ -306,6 +306,52 @@ fn the_binary_refuses_a_url_that_it_cannot_use_and_prints_no_part_of_it() {
     }
 }
 
+/// Runs the binary with a `.env` file and variables, and returns its exit code and what it printed.
+fn printed_config(dotenv: &[u8], variables: &[(&str, &str)]) -> (Option<i32>, String) {
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join(".env"), dotenv).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_api"))
+        .arg("config")
+        .env_remove("DATABASE_URL")
+        .envs(variables.iter().copied())
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let printed = [output.stdout, output.stderr].concat();
+    (
+        output.status.code(),
+        String::from_utf8_lossy(&printed).into_owned(),
+    )
+}
+
+#[test]
+fn the_binary_refuses_a_dotenv_value_that_would_be_changed() {
+    let values: [&[u8]; 6] = [b"$hush", b"${USER", b"'hush", b"#hush", b"hush hush", b"hush\xff"];
+    for value in values {
+        let dotenv = [b"APP__APP__SECRET=", value, b"\n"].concat();
+        let value = String::from_utf8_lossy(value);
+        let (code, printed) = printed_config(&dotenv, &[]);
+        assert_eq!(code, Some(2), "{value}: {printed}");
+        assert!(!printed.contains("hush"), "{value}: {printed}");
+        let explained = printed.contains("APP__APP__SECRET") && printed.contains("single quotes");
+        assert!(explained || printed.contains("UTF-8"), "{value}: {printed}");
+    }
+    let (code, printed) = printed_config(b"LOG_LEVEL='debug' # '$HOME'\nAPP__APP__NAME='a$HOME'\n", &[]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert!(printed.contains("a$HOME"), "{printed}");
+}
+
+#[test]
+fn the_binary_refuses_a_root_certificate_that_is_not_verified() {
+    let url = ("DATABASE_URL", "postgres://u@db.example/x");
+    let (mode, certificate) = (("PGSSLMODE", "require"), ("PGSSLROOTCERT", "ca.pem"));
+    let (code, printed) = printed_config(b"", &[url, mode, certificate]);
+    assert_eq!(code, Some(2), "{printed}");
+    assert!(printed.contains("use sslmode=verify-full"), "{printed}");
+    let (code, printed) = printed_config(b"", &[url, certificate]);
+    assert_eq!(code, Some(0), "{printed}");
+}
+
 #[test]
 fn a_file_cannot_choose_which_file_is_read() {
     let folder = folder_with("development.toml", "[app]\nenvironment = \"production\"\n");

@@ -18,6 +18,7 @@ use crate::connect::login::{Login, pool_of_one};
 use crate::connect::pooler_mode::ModeDetector;
 use crate::connect::set_up::SetUp;
 use crate::connect::tls_relay::Relay;
+use crate::settings::url::SqliteMode;
 use crate::settings::{PoolerMode, Settings};
 
 /// A connection to one of the two kinds of database.
@@ -268,17 +269,17 @@ fn create_folder(file: &Path) -> Result<(), SqlxError> {
 }
 
 fn sqlite_options(settings: &Settings, file: &Path) -> SqliteConnectOptions {
-    let (create, read_only) = settings.url.sqlite_modes();
+    let mode = settings.url.sqlite_mode();
     let options = SqliteConnectOptions::new()
         .filename(file)
-        .create_if_missing(create)
-        .read_only(read_only)
+        .create_if_missing(mode == SqliteMode::Create)
+        .read_only(mode == SqliteMode::ReadOnly)
         .foreign_keys(true)
         // Writers queue in the scheduler; this is for other processes that use the file.
         .busy_timeout(Duration::from_secs(5))
         .synchronous(SqliteSynchronous::Normal)
         .disable_statement_logging();
-    if read_only {
+    if mode == SqliteMode::ReadOnly {
         options
     } else {
         options.journal_mode(SqliteJournalMode::Wal)

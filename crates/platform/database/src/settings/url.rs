@@ -27,9 +27,17 @@ enum Location {
     },
     Sqlite {
         file: PathBuf,
-        create: bool,
-        read_only: bool,
+        mode: SqliteMode,
     },
+}
+
+/// The `mode` of a SQLite URL.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum SqliteMode {
+    Create,
+    #[default]
+    ReadWrite,
+    ReadOnly,
 }
 
 /// A host and port, or a socket of this machine.
@@ -45,8 +53,7 @@ impl Default for DatabaseUrl {
         let text = "sqlite://data/berth.sqlite?mode=rwc".to_owned();
         let location = Location::Sqlite {
             file: "data/berth.sqlite".into(),
-            create: true,
-            read_only: false,
+            mode: SqliteMode::Create,
         };
         Self {
             text,
@@ -80,12 +87,10 @@ impl DatabaseUrl {
         }
     }
 
-    pub(crate) fn sqlite_modes(&self) -> (bool, bool) {
+    pub(crate) fn sqlite_mode(&self) -> SqliteMode {
         match self.location {
-            Location::Sqlite {
-                create, read_only, ..
-            } => (create, read_only),
-            Location::Postgres { .. } => (false, false),
+            Location::Sqlite { mode, .. } => mode,
+            Location::Postgres { .. } => SqliteMode::default(),
         }
     }
 
@@ -202,6 +207,7 @@ fn parse_postgres(text: &str) -> Result<(Location, Vec<String>), String> {
     refuse_split_password(text)?;
     let mut url = Url::parse(text).map_err(|error| format!("is not a valid URL ({error}); {ENCODE}"))?;
     let ignored = check_parameters(&url)?;
+    check_tls(&url, |variable| std::env::var(variable).ok())?;
     if !ignored.is_empty() {
         // The driver would log them with their values.
         let kept: Vec<(String, String)> = url
@@ -244,12 +250,11 @@ fn refuse_split_password(text: &str) -> Result<(), String> {
 
 /// Checks the parameters and returns the names of those that are ignored.
 fn check_parameters(url: &Url) -> Result<Vec<String>, String> {
-    let parameters: Vec<(String, String)> = url.query_pairs().into_owned().collect();
     let mut ignored = Vec::new();
-    for (name, _) in &parameters {
-        if IGNORED.contains(&name.as_str()) {
-            ignored.push(name.clone());
-        } else if !KNOWN.contains(&name.as_str()) && !name.starts_with("options[") {
+    for (name, _) in url.query_pairs() {
+        if IGNORED.contains(&&*name) {
+            ignored.push(name.into_owned());
+        } else if !KNOWN.contains(&&*name) && !name.starts_with("options[") {
             let meant = KNOWN
                 .iter()
                 .find(|known| known.replace(['-', '_'], "") == name.replace(['-', '_'], ""));
@@ -260,20 +265,26 @@ fn check_parameters(url: &Url) -> Result<Vec<String>, String> {
             return Err(format!("has the unknown parameter `{name}`; {hint}"));
         }
     }
-    let value = |names: &[&str]| {
-        let mut found = parameters.iter().rev();
-        found
-            .find(|(name, _)| names.contains(&name.as_str()))
-            .map(|(_, value)| value.as_str())
+    Ok(ignored)
+}
+
+/// Refuses a root certificate without a mode that verifies it, each from a parameter or else from the environment.
+fn check_tls(url: &Url, environment: impl Fn(&str) -> Option<String>) -> Result<(), String> {
+    let value = |names: &[&str], variable| {
+        let parameters = url.query_pairs().filter(|(name, _)| names.contains(&&**name));
+        let value = parameters.last().map(|(_, value)| value.into_owned());
+        value.or_else(|| environment(variable))
     };
-    match (value(&SSL_MODE), value(&ROOT_CERTIFICATE)) {
-        (_, Some("")) => {
-            Err("has an empty root certificate: name a file, or leave the parameter out".to_owned())
-        }
+    let certificate = value(&ROOT_CERTIFICATE, "PGSSLROOTCERT");
+    match (value(&SSL_MODE, "PGSSLMODE"), certificate.as_deref()) {
+        (_, Some("")) => Err(
+            "has an empty root certificate (sslrootcert or PGSSLROOTCERT): name a file, or leave it out"
+                .to_owned(),
+        ),
         (Some(mode), Some(_)) if !mode.starts_with("verify-") => Err(format!(
-            "names a root certificate, which sslmode={mode} does not verify; use sslmode=verify-full"
+            "has a root certificate (sslrootcert or PGSSLROOTCERT), which sslmode={mode} does not verify; use sslmode=verify-full"
         )),
-        _ => Ok(ignored),
+        _ => Ok(()),
     }
 }
 
@@ -282,12 +293,12 @@ fn parse_sqlite(rest: &str) -> Result<Location, String> {
     if file.is_empty() || file.contains(":memory:") || query.contains("mode=memory") {
         return Err("must name a file: in memory each connection would be another database".to_owned());
     }
-    let (mut create, mut read_only) = (false, false);
+    let mut mode = SqliteMode::default();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         match pair {
-            "mode=rwc" => create = true,
-            "mode=rw" => {}
-            "mode=ro" => read_only = true,
+            "mode=rwc" => mode = SqliteMode::Create,
+            "mode=rw" => mode = SqliteMode::ReadWrite,
+            "mode=ro" => mode = SqliteMode::ReadOnly,
             other => {
                 return Err(format!(
                     "has the unknown parameter `{other}`; known is mode=rwc|rw|ro"
@@ -297,8 +308,7 @@ fn parse_sqlite(rest: &str) -> Result<Location, String> {
     }
     Ok(Location::Sqlite {
         file: file.into(),
-        create,
-        read_only,
+        mode,
     })
 }
 
@@ -455,6 +465,37 @@ mod tests {
         ] {
             assert!(matches!(mode(here), Some(PgSslMode::Disable)), "{here}");
         }
+    }
+
+    #[test]
+    fn a_root_certificate_of_the_environment_needs_a_mode_that_verifies() {
+        let checked = |query: &str, set: &[(&str, &str)]| {
+            let url = Url::parse(&format!("postgres://u@db.example/x?{query}")).unwrap();
+            let value = |variable: &str| set.iter().find(|(name, _)| *name == variable);
+            check_tls(&url, |variable| {
+                value(variable).map(|(_, value)| (*value).to_owned())
+            })
+        };
+        let certificate = ("PGSSLROOTCERT", "ca.pem");
+        for mode in ["disable", "allow", "prefer", "require"] {
+            let named = ("PGSSLMODE", mode);
+            for refused in [
+                checked("", &[named, certificate]),
+                checked(&format!("sslmode={mode}"), &[certificate]),
+                checked("sslrootcert=ca.pem", &[named]),
+                checked(
+                    &format!("sslmode={mode}"),
+                    &[("PGSSLMODE", "verify-full"), certificate],
+                ),
+            ] {
+                assert!(refused.unwrap_err().contains("use sslmode=verify-full"), "{mode}");
+            }
+            assert_eq!(checked("", &[named]), Ok(()));
+            assert_eq!(checked("sslmode=verify-ca", &[named, certificate]), Ok(()));
+        }
+        assert_eq!(checked("", &[certificate]), Ok(()));
+        let empty = checked("", &[("PGSSLROOTCERT", "")]);
+        assert!(empty.unwrap_err().contains("empty root certificate"));
     }
 
     #[test]
