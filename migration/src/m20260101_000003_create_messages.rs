@@ -1,6 +1,7 @@
-//! Messages, which go when their conversation goes.
+//! Messages, which are deleted with their conversation.
 
 use sea_orm_migration::prelude::*;
+use sea_orm_migration::schema::{text, timestamp_with_time_zone, uuid};
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -8,60 +9,36 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager
-            .create_table(
-                Table::create()
-                    .table(Messages::Table)
-                    .col(ColumnDef::new(Messages::Id).uuid().not_null())
-                    .col(ColumnDef::new(Messages::ConversationId).uuid().not_null())
-                    .col(ColumnDef::new(Messages::Role).text().not_null())
-                    .col(ColumnDef::new(Messages::Body).text().not_null())
-                    .col(
-                        ColumnDef::new(Messages::CreatedAt)
-                            .timestamp_with_time_zone()
-                            .not_null(),
-                    )
-                    .primary_key(Index::create().name("pk_messages").col(Messages::Id))
-                    .foreign_key(
-                        ForeignKey::create()
-                            .name("fk_messages_conversation_id")
-                            .from(Messages::Table, Messages::ConversationId)
-                            .to("conversations", "id")
-                            .on_delete(ForeignKeyAction::Cascade),
-                    )
-                    .check((
-                        "ck_messages_role",
-                        Expr::col(Messages::Role).is_in(["user", "assistant", "system"]),
-                    ))
-                    .take(),
-            )
-            .await?;
+        let conversation = ForeignKey::create()
+            .name("fk_messages_conversation_id")
+            .from("messages", "conversation_id")
+            .to("conversations", "id")
+            .on_delete(ForeignKeyAction::Cascade)
+            .take();
+        let role = Expr::col("role").is_in(["user", "assistant", "system"]);
+        let table = Table::create()
+            .table("messages")
+            .col(uuid("id"))
+            .col(uuid("conversation_id"))
+            .col(text("role"))
+            .col(text("body"))
+            .col(timestamp_with_time_zone("created_at"))
+            .primary_key(Index::create().name("pk_messages").col("id"))
+            .foreign_key(&mut conversation.clone())
+            .check(("ck_messages_role", role))
+            .take();
+        manager.create_table(table).await?;
         // A conversation's messages in order, a page or a stream at a time.
-        manager
-            .create_index(
-                Index::create()
-                    .name("ix_messages_conversation_id_id")
-                    .table(Messages::Table)
-                    .col(Messages::ConversationId)
-                    .col(Messages::Id)
-                    .take(),
-            )
-            .await
+        let index = Index::create()
+            .name("ix_messages_conversation_id_id")
+            .table("messages")
+            .col("conversation_id")
+            .col("id")
+            .take();
+        manager.create_index(index).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager
-            .drop_table(Table::drop().table(Messages::Table).take())
-            .await
+        manager.drop_table(Table::drop().table("messages").take()).await
     }
-}
-
-#[derive(DeriveIden)]
-enum Messages {
-    Table,
-    Id,
-    ConversationId,
-    Role,
-    Body,
-    CreatedAt,
 }

@@ -120,12 +120,9 @@ fn generate_makes_a_migration_and_lists_it() {
         .lines()
         .find_map(|line| line.strip_prefix("mod ")?.strip_suffix("_add_tags;"))
         .expect("listed");
-    assert!(
-        folder
-            .path()
-            .join(format!("migration/src/{module}_add_tags.rs"))
-            .exists()
-    );
+    let path = folder.path().join(format!("migration/src/{module}_add_tags.rs"));
+    let template = include_str!("../../../crates/platform/migrate/src/generate/template.rs");
+    assert_eq!(std::fs::read_to_string(path).unwrap(), template);
     assert!(list.contains(&format!("Box::new({module}_add_tags::Migration),")));
     let refused = migration(&folder, &[])
         .args(["generate", "Add Tags"])

@@ -9,6 +9,7 @@ mod command;
 mod concurrency;
 mod failure;
 mod fixture;
+mod generated;
 mod indexes;
 mod poolers;
 mod schema;

@@ -6,36 +6,14 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 
 /// The content of a new file; `things` is replaced by the table's name.
-const TEMPLATE: &str = "//! What this changes, and why.
-
-use sea_orm_migration::prelude::*;
-
-#[derive(DeriveMigrationName)]
-pub(crate) struct Migration;
-
-#[async_trait::async_trait]
-impl MigrationTrait for Migration {
-    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let table = Table::create()
-            .table(\"things\")
-            .col(ColumnDef::new(\"id\").uuid().not_null())
-            .primary_key(Index::create().name(\"pk_things\").col(\"id\"))
-            .take();
-        manager.create_table(table).await
-    }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        manager.drop_table(Table::drop().table(\"things\").take()).await
-    }
-}
-";
+const TEMPLATE: &str = include_str!("generate/template.rs");
 
 /// Writes `src/m<date>_<time>_<name>.rs` in the crate's folder, adds it to `src/lib.rs`, and returns its path.
 ///
 /// # Errors
 ///
 /// The name cannot be the name of a module, the folder is not that of the migration crate, or a file cannot be written.
-pub fn generate(folder: &Path, name: &str, now: DateTime<Utc>) -> io::Result<PathBuf> {
+pub(crate) fn generate(folder: &Path, name: &str, now: DateTime<Utc>) -> io::Result<PathBuf> {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     if name.is_empty() || !name.chars().all(letters) {
         return Err(unusable(
@@ -47,8 +25,8 @@ pub fn generate(folder: &Path, name: &str, now: DateTime<Utc>) -> io::Result<Pat
     let listed = enter(&std::fs::read_to_string(&list)?, &module)
         .ok_or_else(|| unusable("src/lib.rs does not list migrations in the expected form"))?;
     let path = folder.join("src").join(&module).with_extension("rs");
-    let table = name.strip_prefix("create_").unwrap_or("things");
-    std::fs::write(&path, TEMPLATE.replace("things", table))?;
+    let table = name.strip_prefix("create_").filter(|table| !table.is_empty());
+    std::fs::write(&path, TEMPLATE.replace("things", table.unwrap_or("things")))?;
     std::fs::write(&list, listed)?;
     Ok(path)
 }

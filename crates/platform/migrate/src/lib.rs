@@ -5,7 +5,7 @@ mod backoff;
 pub mod command;
 mod connection;
 mod error;
-pub mod generate;
+mod generate;
 mod guard;
 mod indexes;
 mod lock;
