@@ -5,7 +5,8 @@
 //! already there. So nothing is set on a connection before the mode is known. The experiment only reads.
 //!
 //! 1. **Without a pooler** the server itself has read the startup packet, so the source of `TimeZone`, which sqlx sends
-//!    in it, is `client`. A pooler sends `SET` to its servers, or nothing. One round trip decides this.
+//!    in it, is `client`. A pooler's own startup packet does not have it (PgBouncer; Supavisor's `db_handler.ex` sends the
+//!    user, database and application name); it sends `SET` to its servers, or nothing. One round trip decides this.
 //! 2. **Behind a pooler** a second connection logs in for a moment. The two run short reads, each a transaction of its own:
 //!    first, second, first, first, second. In session mode each has a server process of its own, whose transaction ids
 //!    increase by one from read to read. In transaction mode a server connection is free after each read. A pooler that
