@@ -8,7 +8,7 @@ use sqlx::Executor;
 use crate::fixture::{folder, postgres, sqlite};
 use crate::up_and_down::{applied, names};
 
-/// The migrations' advisory lock, taken by somebody else.
+/// The migrations' advisory lock, held by another process.
 const TAKE: &str = "select pg_advisory_lock(x'6d69677261746573'::bigint)";
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,7 +14,7 @@ use crate::{Error, Settings};
 
 /// The characters of a new password.
 const LENGTH: RangeInclusive<usize> = 8..=200;
-/// What a caller is told who finds the queue full: a hash takes some 20 to 100 ms.
+/// `Retry-After` where the queue is full: a hash takes some 20 to 100 ms.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The salt and the output of the hash that is verified for accounts that do not exist: no password has it.
 const NO_SALT: &str = "AAAAAAAAAAAAAAAAAAAAAA";

@@ -104,7 +104,7 @@ pub async fn rotate(
     }
 }
 
-/// Revokes the family of a token. An unknown token is no error: its login is over already.
+/// Revokes the family of a token. An unknown token is not an error: its login has ended already.
 ///
 /// # Errors
 ///

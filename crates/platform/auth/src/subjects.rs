@@ -11,7 +11,7 @@ use crate::Identity;
 
 /// Users that are remembered, so that their requests need no statement for the row: some 20 MB.
 const MOST: u64 = 100_000;
-/// A row that somebody deletes by hand is made again after this time.
+/// A row that was deleted by hand is created again after this time.
 const REMEMBERED: Duration = Duration::from_secs(600);
 
 /// Any error of the service that makes the row.

@@ -184,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn survives_the_way_through_seaorm() {
+    fn an_error_survives_the_conversion_through_seaorm() {
         let constraint = Some("uq_users_email".to_owned());
         let error = Error::from(DbErr::from(Error::UniqueViolation {
             constraint: constraint.clone(),

@@ -81,7 +81,7 @@ async fn a_wrong_password_is_refused() {
 }
 
 #[tokio::test]
-async fn the_certificate_holds_for_those_who_trust_its_authority_only() {
+async fn the_certificate_is_valid_only_with_its_authority() {
     let cluster = Cluster::shared().await;
     let database = cluster.database().await;
     let url = |authority: std::path::PathBuf| {

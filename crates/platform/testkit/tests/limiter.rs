@@ -207,7 +207,7 @@ async fn latency_is_paid_each_way_and_shared_by_what_is_sent_together() {
     let each_way = Duration::from_secs(1);
     limiter.set_latency(each_way);
     let start = Instant::now();
-    // One Query message, one round trip, whatever it holds and however much comes back.
+    // One Query message is one round trip, however long it or its answer is.
     connection
         .execute("select repeat('x', 1000000); select 2; select 3")
         .await
@@ -279,7 +279,7 @@ async fn existing_connections_fall_silent_without_closing() {
 }
 
 #[tokio::test]
-async fn what_was_sent_into_a_black_hole_arrives_when_it_is_healed() {
+async fn bytes_sent_into_a_black_hole_arrive_when_it_is_healed() {
     let database = database().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(1));
     let mut connection = connect(&limiter.url()).await.unwrap();

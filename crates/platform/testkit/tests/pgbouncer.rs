@@ -89,7 +89,7 @@ async fn transaction_mode_shares_few_servers_among_many_clients() {
 }
 
 #[tokio::test]
-async fn it_can_be_stopped_and_resumed_under_its_clients() {
+async fn pgbouncer_can_be_stopped_and_resumed_under_its_clients() {
     let cluster = Cluster::shared().await;
     let database = cluster.database().await;
     let pgbouncer = PgBouncer::start(cluster, PgBouncerOptions::default()).await;

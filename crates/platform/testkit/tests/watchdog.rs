@@ -129,7 +129,7 @@ async fn a_test_process_that_is_killed_leaves_nothing() {
     let test = std::env::current_exe().unwrap();
     let mut holder = Holder::start(Command::new(test).args([
         "--exact",
-        "holds_servers_of_its_own",
+        "a_child_process_holds_its_own_servers",
         "--ignored",
         "--nocapture",
     ]));
@@ -141,7 +141,7 @@ async fn a_test_process_that_is_killed_leaves_nothing() {
 
 #[tokio::test]
 #[ignore = "the process that the test above kills"]
-async fn holds_servers_of_its_own() {
+async fn a_child_process_holds_its_own_servers() {
     let cluster = Cluster::start(ClusterOptions::default()).await;
     let pgbouncer = PgBouncer::start(&cluster, PgBouncerOptions::default()).await;
     println!("holds {}", cluster.directory().display());

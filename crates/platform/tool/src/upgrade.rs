@@ -116,7 +116,7 @@ fn enter_settings(here: &Repository, new: &Repository, sections: &[String]) -> R
 struct Scratch(PathBuf);
 
 impl Scratch {
-    /// Inside of `.git`, where it is nobody's file.
+    /// Inside of `.git`, so that it is not a file of the working tree.
     fn new(here: &Repository) -> Result<Self, Error> {
         let folder = here.root.join(".git/berth-upgrade");
         if folder.exists() {

@@ -234,7 +234,7 @@ debug = "line-tables-only"
 "#;
 
     #[test]
-    fn what_the_platform_needs_is_raised_and_what_is_the_services_own_stays() {
+    fn requirements_of_the_platform_are_raised_and_those_of_the_service_stay() {
         let (text, changes) = raise(OWN, NEW).unwrap();
         assert_eq!(
             changes,

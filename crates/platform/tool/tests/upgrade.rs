@@ -165,7 +165,7 @@ fn changed_files_of_the_platform_are_listed_and_kept() {
 }
 
 #[test]
-fn what_is_not_committed_or_no_newer_version_is_refused() {
+fn uncommitted_changes_and_older_versions_are_refused() {
     let world = World::new();
     world.assert_refused("v0.2.0", &["the platform is 0.2.0 already"]);
     world.assert_refused("v0.1.9", &["is older (0.1.9)"]);

@@ -63,7 +63,7 @@ async fn keys_of_each_kind_are_found_with_and_without_discovery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_a_token_of_the_issuer_for_this_service_is_refused() {
+async fn tokens_of_another_issuer_or_audience_are_refused() {
     let (key, stranger) = (Key::es256("known"), Key::es256("known"));
     let issuer = Issuer::start(&[&key]);
     let auth = auth(&settings(&[&issuer]));

@@ -122,7 +122,7 @@ impl Key {
     }
 }
 
-/// A token that nobody signed.
+/// A token without a signature.
 pub(crate) fn unsigned(claims: &Value) -> String {
     let head = json!({ "alg": "none", "typ": "JWT" });
     format!("{}.{}.", text(head.to_string()), text(claims.to_string()))

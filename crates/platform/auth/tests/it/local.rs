@@ -60,7 +60,7 @@ async fn a_token_of_another_service_with_the_same_secret_is_refused() {
 }
 
 #[tokio::test]
-async fn what_the_service_did_not_sign_is_refused() {
+async fn a_token_with_another_signature_is_refused() {
     let auth = auth("shop", SECRET, None);
     let key = Key::secret("any", SECRET.as_bytes());
     let good =

@@ -96,7 +96,7 @@ async fn a_hash_with_weaker_parameters_is_outdated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_finds_the_queue_full_is_refused_at_once_and_a_free_place_is_used() {
+async fn a_full_queue_rejects_at_once_and_a_free_place_is_used() {
     let settings = Settings {
         hashing_threads: 1,
         hashing_queue: 2,

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_newline_at_the_end_is_no_part_of_the_password() {
+    async fn a_trailing_newline_is_not_part_of_the_password() {
         let source = PasswordSource::Command("printf ' a b \\r\\n'".to_owned());
         assert_eq!(source.read().await.unwrap(), " a b ");
     }

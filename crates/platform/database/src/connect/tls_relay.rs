@@ -80,7 +80,7 @@ fn is_local_socket(options: &PgConnectOptions) -> bool {
     options.get_socket().is_some() || options.get_host().starts_with('/')
 }
 
-/// Linux has names for sockets that are no files: nothing to find a place for, nothing to leave behind.
+/// Linux has names for sockets that are not files: they need no folder and leave nothing behind.
 #[cfg(target_os = "linux")]
 mod linux {
     use sqlx::Error as SqlxError;
@@ -101,7 +101,7 @@ mod linux {
         addresses: &AddressChooser,
         connect: Connect<'_, C>,
     ) -> Result<(C, Relay), SqlxError> {
-        // A name that begins with NUL is no file's. sqlx appends what PostgreSQL calls its sockets.
+        // A name that begins with NUL is not a file. sqlx appends what PostgreSQL calls its sockets.
         let folder = format!("\0berth-{:016x}", fastrand::u64(..));
         let Ok(listener) = UnixListener::bind(format!("{folder}/.s.PGSQL.{}", options.get_port())) else {
             // Some sandbox has none of these: slower is better than not at all.
@@ -112,7 +112,7 @@ mod linux {
         let mut relay = Relay::default();
         relay.0.spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                // Whoever is on this machine may knock; the name is nobody else's until we have come in.
+                // Any process of this machine may connect; the name is this relay's own until the driver has connected.
                 if is_ours(&client) {
                     drop(listener);
                     return pass(client, server).await;
@@ -123,7 +123,7 @@ mod linux {
         Ok((connection, relay))
     }
 
-    /// Where a sandbox does not tell, nobody else is there to knock.
+    /// A sandbox may not report the peer; then no other process can connect.
     fn is_ours(client: &UnixStream) -> bool {
         let pid = client.peer_cred().ok().and_then(|peer| peer.pid());
         pid.is_none_or(|pid| i32::try_from(std::process::id()) == Ok(pid))

@@ -440,7 +440,7 @@ mod tests {
     }
 
     #[test]
-    fn what_locks_changes_or_calls_the_unknown_is_no_plain_read() {
+    fn statements_that_lock_or_change_or_call_unknown_functions_are_not_plain_reads() {
         for sql in [
             r#"SELECT * FROM "a" FOR UPDATE"#,
             "SELECT nextval('s')",
@@ -516,7 +516,7 @@ mod tests {
     }
 
     #[test]
-    fn finds_what_stays_on_a_connection() {
+    fn statements_that_change_session_state_are_found() {
         for sql in [
             "SET work_mem = '1MB'",
             "SELECT pg_advisory_lock(1)",

@@ -43,7 +43,7 @@ impl SessionInner {
             self.roll_back(state);
             return Err(failure.into());
         }
-        // Raw code may have hidden a failed statement, and COMMIT of an aborted transaction is no error.
+        // Raw code may have hidden a failed statement, and COMMIT of an aborted transaction reports no error.
         if state.raw && self.send(state, "SELECT 1", Sent::Later).await.is_err() {
             state.mark_failed();
         }

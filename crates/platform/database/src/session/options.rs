@@ -96,7 +96,7 @@ impl SessionOptions {
         }
     }
 
-    /// Bounds the whole session: queue, opening and statements. The server is told with BEGIN.
+    /// Bounds the whole session: queue, connection attempt and statements. BEGIN sets it on the server.
     ///
     /// Without one a statement is waited for as long as the server lets it run (`statement_timeout`) and
     /// `pool_timeout` longer: then the connection counts as lost. Raw code, and a transaction that changes

@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_cannot_serve_and_says_why() {
+    fn unusable_urls_are_refused_with_the_rule() {
         for (text, rule) in [
             ("mysql://h/d", "must begin with"),
             ("postgres://", "must name a host"),

@@ -6,17 +6,17 @@ use berth_database::{Error, Outcome, Session, SessionOptions};
 use sea_orm::{ConnectionTrait, IsolationLevel};
 use serde_json::json;
 
-use crate::fixture::{TestPool, harbour, harbour_with, insert, number, text};
+use crate::fixture::{TestPool, insert, number, test_pool, test_pool_with, text};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_deadline_isolation_and_access_mode_reach_the_server() {
-    let harbour = harbour(1).await;
+    let fixture = test_pool(1).await;
     let options = SessionOptions::new("travels")
         .deadline(Duration::from_secs(3))
         .isolation(IsolationLevel::Serializable)
         .read_only()
         .autocommit_reads();
-    let session = harbour.database.session(options);
+    let session = fixture.database.session(options);
     assert_eq!(
         text(&session, "SHOW transaction_isolation").await.unwrap(),
         "serializable"
@@ -27,7 +27,7 @@ async fn the_deadline_isolation_and_access_mode_reach_the_server() {
     assert!((1..=3000).contains(&timeout), "{timeout}");
     assert!(insert(&session, 1).await.is_err(), "read only");
     session.end(Outcome::Rollback).await.unwrap();
-    let next = harbour.database.session(SessionOptions::new("next"));
+    let next = fixture.database.session(SessionOptions::new("next"));
     assert_eq!(
         number(&next, milliseconds).await.unwrap(),
         30_000,
@@ -41,23 +41,23 @@ async fn the_deadline_isolation_and_access_mode_reach_the_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn role_and_claims_hold_for_one_transaction_and_hostile_ones_are_data() {
-    let harbour = harbour(1).await;
-    let role = format!("tenant \"quoted\" {}", harbour.server.name());
+    let fixture = test_pool(1).await;
+    let role = format!("tenant \"quoted\" {}", fixture.server.name());
     let quoted = role.replace('"', "\"\"");
-    let mut admin = harbour.server.admin().await;
+    let mut admin = fixture.server.admin().await;
     let grant = format!(
         "CREATE ROLE \"{quoted}\" NOLOGIN; GRANT \"{quoted}\" TO \"{}\"; GRANT SELECT ON notes TO \"{quoted}\"; \
          ALTER TABLE notes ENABLE ROW LEVEL SECURITY; \
          CREATE POLICY own ON notes FOR SELECT TO \"{quoted}\" \
          USING (body = current_setting('request.jwt.claims')::json ->> 'sub')",
-        harbour.server.role()
+        fixture.server.role()
     );
     sqlx::raw_sql(sqlx::AssertSqlSafe(grant))
         .execute(&mut admin)
         .await
         .unwrap();
     let hostile = "o'); DROP TABLE notes; -- \\' $$ \u{0} \" \\";
-    let setup = harbour.session("set up");
+    let setup = fixture.session("set up");
     for (id, owner) in [(1, hostile.replace('\0', "")), (2, "another".to_owned())] {
         let values = [id.into(), owner.into()];
         let sql = "INSERT INTO notes (id, body) VALUES ($1, $2)";
@@ -68,7 +68,7 @@ async fn role_and_claims_hold_for_one_transaction_and_hostile_ones_are_data() {
     }
     setup.end(Outcome::Commit).await.unwrap();
     let claims = json!({ "sub": hostile.replace('\0', ""), "evil": "'; COMMIT; --" });
-    let session = harbour.database.session(
+    let session = fixture.database.session(
         SessionOptions::new("tenant")
             .role(&role, claims)
             .autocommit_reads(),
@@ -82,12 +82,12 @@ async fn role_and_claims_hold_for_one_transaction_and_hostile_ones_are_data() {
     let denied: Error = insert(&session, 3).await.unwrap_err().into();
     assert!(matches!(denied, Error::Statement(_)), "{denied:?}");
     session.end(Outcome::Rollback).await.unwrap();
-    let next = harbour.reader();
+    let next = fixture.reader();
     assert_eq!(
         text(&next, "SELECT current_user::text").await.unwrap(),
-        harbour.server.role()
+        fixture.server.role()
     );
-    assert_eq!(harbour.notes().await, 2);
+    assert_eq!(fixture.notes().await, 2);
     let clean = format!("DROP POLICY own ON notes; DROP OWNED BY \"{quoted}\"; DROP ROLE \"{quoted}\"");
     sqlx::raw_sql(sqlx::AssertSqlSafe(clean))
         .execute(&mut admin)
@@ -98,53 +98,53 @@ async fn role_and_claims_hold_for_one_transaction_and_hostile_ones_are_data() {
 const CLAIMS: &str = "SELECT current_setting('request.jwt.claims')::json::text";
 
 /// The role that the tests log in with, which may always take itself.
-async fn with_claims(harbour: &TestPool, label: &'static str) -> Session {
+async fn with_claims(fixture: &TestPool, label: &'static str) -> Session {
     let options =
-        SessionOptions::new(label).role(harbour.server.role(), json!({ "sub": "a-secret-subject" }));
-    harbour.database.session(options.autocommit_reads())
+        SessionOptions::new(label).role(fixture.server.role(), json!({ "sub": "a-secret-subject" }));
+    fixture.database.session(options.autocommit_reads())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_are_valid_json_in_every_session() {
-    let harbour = harbour(1).await;
-    assert_eq!(text(&harbour.reader(), CLAIMS).await.unwrap(), "{}");
-    let session = with_claims(&harbour, "claims").await;
+    let fixture = test_pool(1).await;
+    assert_eq!(text(&fixture.reader(), CLAIMS).await.unwrap(), "{}");
+    let session = with_claims(&fixture, "claims").await;
     assert!(text(&session, CLAIMS).await.unwrap().contains("a-secret-subject"));
     insert(&session, 1).await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
-    assert_eq!(text(&harbour.reader(), CLAIMS).await.unwrap(), "{}");
-    assert_eq!(text(&harbour.session("next"), CLAIMS).await.unwrap(), "{}");
+    assert_eq!(text(&fixture.reader(), CLAIMS).await.unwrap(), "{}");
+    assert_eq!(text(&fixture.session("next"), CLAIMS).await.unwrap(), "{}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_with_a_role_takes_two_round_trips_and_holds_nothing_afterwards() {
-    let harbour = harbour(1).await;
-    let session = with_claims(&harbour, "reads").await;
+    let fixture = test_pool(1).await;
+    let session = with_claims(&fixture, "reads").await;
     for reads in 1..=3 {
         number(&session, "SELECT count(*) FROM notes").await.unwrap();
         assert_eq!(session.usage().round_trips, 2 * reads);
         // With a share of one, another session gets the connection.
-        harbour.notes().await;
+        fixture.notes().await;
     }
     let body = session.into_streaming().await.unwrap();
     assert!(
         text(&body, CLAIMS).await.unwrap().contains("a-secret-subject"),
         "the body has the role too"
     );
-    harbour.notes().await;
+    fixture.notes().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn claims_are_shown_nowhere() {
     crate::logging::listen();
-    let harbour = harbour_with(1, |settings| {
+    let fixture = test_pool_with(1, |settings| {
         (settings.echo, settings.echo_parameters) = (true, true);
     })
     .await;
-    let session = with_claims(&harbour, "shows no claims").await;
+    let session = with_claims(&fixture, "shows no claims").await;
     assert!(!format!("{session:?}").contains("a-secret-subject"));
     insert(&session, 1).await.unwrap();
-    let holders = format!("{:?}", harbour.database.holders());
+    let holders = format!("{:?}", fixture.database.holders());
     assert!(
         holders.contains("shows no claims") && !holders.contains("a-secret-subject"),
         "{holders}"

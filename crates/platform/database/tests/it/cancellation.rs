@@ -9,7 +9,7 @@ use berth_testkit::eventually;
 use futures_util::TryStreamExt;
 use sea_orm::{ConnectionTrait, StreamTrait, TransactionSession, TransactionTrait};
 
-use crate::fixture::{TestPool, Wire, harbour, harbour_over, insert, number, statement};
+use crate::fixture::{TestPool, Wire, insert, number, statement, test_pool, test_pool_over};
 
 /// Polls a future `times` times, each time after something could have happened, then drops it.
 async fn poll_and_drop<F: Future>(future: F, times: usize) -> bool {
@@ -28,17 +28,17 @@ async fn poll_and_drop<F: Future>(future: F, times: usize) -> bool {
 }
 
 /// Drops the work after one poll, after two, and so on, until it gets through.
-async fn walk<F: Future>(harbour: &TestPool, name: &str, work: impl Fn() -> F) {
+async fn walk<F: Future>(fixture: &TestPool, name: &str, work: impl Fn() -> F) {
     let mut finished = 0;
     for times in 1..400 {
         finished += usize::from(poll_and_drop(work(), times).await);
         if times % 10 == 0 || finished > 0 {
-            number(&harbour.session("after"), "SELECT 1")
+            number(&fixture.session("after"), "SELECT 1")
                 .await
                 .unwrap_or_else(|error| panic!("{name} {times}: {error}"));
         }
         if finished == 3 {
-            harbour.assert_whole().await;
+            fixture.assert_whole().await;
             return;
         }
     }
@@ -48,9 +48,9 @@ async fn walk<F: Future>(harbour: &TestPool, name: &str, work: impl Fn() -> F) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bare_read_dropped_at_every_await_point() {
     for wire in [Wire::Plain, Wire::Tls] {
-        let harbour = harbour_over(wire, 1, |_| {}).await;
-        walk(&harbour, "read", || async {
-            number(&harbour.reader(), "SELECT 1").await
+        let fixture = test_pool_over(wire, 1, |_| {}).await;
+        walk(&fixture, "read", || async {
+            number(&fixture.reader(), "SELECT 1").await
         })
         .await;
     }
@@ -59,9 +59,9 @@ async fn a_bare_read_dropped_at_every_await_point() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_dropped_at_every_await_point() {
     for wire in [Wire::Plain, Wire::Tls] {
-        let harbour = harbour_over(wire, 1, |_| {}).await;
-        walk(&harbour, "transaction", || async {
-            let session = harbour.session("walk");
+        let fixture = test_pool_over(wire, 1, |_| {}).await;
+        walk(&fixture, "transaction", || async {
+            let session = fixture.session("walk");
             insert(&session, 1).await?;
             let inner = session.begin().await?;
             insert(&inner, 2).await?;
@@ -71,7 +71,7 @@ async fn a_transaction_dropped_at_every_await_point() {
         })
         .await;
         assert_eq!(
-            harbour.notes().await,
+            fixture.notes().await,
             0,
             "each transaction was stored whole or not at all"
         );
@@ -81,12 +81,12 @@ async fn a_transaction_dropped_at_every_await_point() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_lease_dropped_at_every_await_point() {
     for wire in [Wire::Plain, Wire::Tls] {
-        let harbour = harbour_over(wire, 1, |settings| {
+        let fixture = test_pool_over(wire, 1, |settings| {
             settings.strategy = berth_database::Strategy::Fresh
         })
         .await;
-        walk(&harbour, "fresh", || async {
-            number(&harbour.reader(), "SELECT 1").await
+        walk(&fixture, "fresh", || async {
+            number(&fixture.reader(), "SELECT 1").await
         })
         .await;
     }
@@ -94,8 +94,8 @@ async fn a_fresh_lease_dropped_at_every_await_point() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_dropped_half_way() {
-    let harbour = harbour(1).await;
-    let session = harbour.reader();
+    let fixture = test_pool(1).await;
+    let session = fixture.reader();
     {
         let mut rows = session
             .stream_raw(statement("SELECT generate_series(1, 100000)", []))
@@ -108,7 +108,7 @@ async fn a_stream_dropped_half_way() {
         1,
         "a bare read lost nothing that matters"
     );
-    let writing = harbour.session("writes");
+    let writing = fixture.session("writes");
     insert(&writing, 1).await.unwrap();
     {
         let mut rows = writing
@@ -122,14 +122,14 @@ async fn a_stream_dropped_half_way() {
         "the transaction went with its connection"
     );
     assert!(writing.end(Outcome::Commit).await.is_err());
-    assert_eq!(harbour.notes().await, 0);
-    harbour.assert_whole().await;
+    assert_eq!(fixture.notes().await, 0);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_cut_by_the_callers_own_timeout_loses_the_transaction() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("cut");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("cut");
     insert(&session, 1).await.unwrap();
     let slow = session.execute_unprepared("SELECT pg_sleep(10)");
     assert!(
@@ -138,29 +138,29 @@ async fn a_statement_cut_by_the_callers_own_timeout_loses_the_transaction() {
             .is_err()
     );
     assert_eq!(
-        harbour.database.status().slots.leased,
+        fixture.database.status().slots.leased,
         0,
         "the slot is free though the session lives"
     );
     let error: Error = insert(&session, 2).await.unwrap_err().into();
     assert!(matches!(error, Error::DeadlineExceeded), "{error:?}");
     assert!(session.end(Outcome::Commit).await.is_err());
-    harbour.assert_whole().await;
-    assert_eq!(harbour.notes().await, 0);
+    fixture.assert_whole().await;
+    assert_eq!(fixture.notes().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ten_callers_hang_up_during_a_slow_query_and_the_next_is_served() {
     for wire in [Wire::Plain, Wire::Tls] {
-        let harbour = harbour_over(wire, 5, |_| {}).await;
+        let fixture = test_pool_over(wire, 5, |_| {}).await;
         let slow: Vec<_> = (0..10)
             .map(|_| {
-                let session = harbour.reader();
+                let session = fixture.reader();
                 tokio::spawn(async move { number(&session, "SELECT 1 FROM pg_sleep(30)").await })
             })
             .collect();
         eventually(async || {
-            harbour
+            fixture
                 .server
                 .count_backends("query LIKE '%pg_sleep(30)%' AND state = 'active'")
                 .await
@@ -169,24 +169,24 @@ async fn ten_callers_hang_up_during_a_slow_query_and_the_next_is_served() {
         .await;
         slow.iter().for_each(|task| task.abort());
         // Refused while the server has not noticed, which the pool waits out.
-        number(&harbour.reader(), "SELECT 1").await.unwrap();
+        number(&fixture.reader(), "SELECT 1").await.unwrap();
         eventually(async || {
-            harbour
+            fixture
                 .server
                 .count_backends("query LIKE '%pg_sleep(30)%' AND state = 'active'")
                 .await
                 == 0
         })
         .await;
-        harbour.assert_whole().await;
+        fixture.assert_whole().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_stops_working_at_the_deadline() {
-    let harbour = harbour(1).await;
+    let fixture = test_pool(1).await;
     let options = berth_database::SessionOptions::new("deadline").deadline(Duration::from_millis(200));
-    let session = harbour.database.session(options);
+    let session = fixture.database.session(options);
     let error: Error = session
         .execute_unprepared("SELECT pg_sleep(30)")
         .await
@@ -194,8 +194,8 @@ async fn the_server_stops_working_at_the_deadline() {
         .into();
     assert!(matches!(error, Error::DeadlineExceeded), "{error:?}");
     assert!(session.end(Outcome::Commit).await.is_err());
-    eventually(async || harbour.server.count_backends("state = 'active'").await == 0).await;
-    harbour.assert_whole().await;
+    eventually(async || fixture.server.count_backends("state = 'active'").await == 0).await;
+    fixture.assert_whole().await;
 }
 
 #[test]
@@ -205,13 +205,13 @@ fn a_worker_runtime_that_ends_takes_no_connection_with_it() {
         .enable_all()
         .build()
         .unwrap();
-    let harbour = main.block_on(harbour(1));
+    let fixture = main.block_on(test_pool(1));
     for _ in 0..3 {
         let worker = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
-        let session = harbour.session("worker");
+        let session = fixture.session("worker");
         worker.block_on(async {
             insert(&session, 1).await.unwrap();
             session.rollback().await.unwrap();
@@ -221,9 +221,9 @@ fn a_worker_runtime_that_ends_takes_no_connection_with_it() {
         drop(session);
     }
     main.block_on(async {
-        harbour.assert_whole().await;
+        fixture.assert_whole().await;
         assert_eq!(
-            harbour.limiter.counts().admitted,
+            fixture.limiter.counts().admitted,
             1,
             "one connection served them all"
         );

@@ -3,7 +3,7 @@
 use berth_database::{Outcome, Session, SessionOptions};
 use sea_orm::ConnectionTrait;
 
-use crate::fixture::{TestPool, harbour, number, text};
+use crate::fixture::{TestPool, number, test_pool, text};
 
 const FUNCTIONS: &str = "
     CREATE TABLE audited (id int);
@@ -73,7 +73,7 @@ async fn pid(pool: &TestPool) -> i64 {
 }
 
 async fn prepared(share: u32) -> TestPool {
-    let pool = harbour(share).await;
+    let pool = test_pool(share).await;
     let session = pool.session("functions");
     session.execute_unprepared(FUNCTIONS).await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
@@ -142,7 +142,7 @@ async fn settings_local_to_a_transaction_cost_no_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_reset_does_not_clear_costs_the_connection() {
+async fn state_that_a_reset_does_not_clear_closes_the_connection() {
     let pool = prepared(1).await;
     for sql in [
         "PREPARE kept AS SELECT 1",

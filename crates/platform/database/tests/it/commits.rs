@@ -7,48 +7,48 @@ use berth_testkit::{Action, Trigger, eventually};
 use futures_util::{FutureExt, TryStreamExt};
 use sea_orm::{ConnectionTrait, DbErr, StreamTrait, TransactionSession, TransactionTrait};
 
-use crate::fixture::{harbour, harbour_with, insert, number, statement};
+use crate::fixture::{insert, number, statement, test_pool, test_pool_with};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_committed_is_stored_and_what_is_dropped_is_not() {
-    let harbour = harbour(1).await;
-    let kept = harbour.session("kept");
+async fn committed_rows_are_stored_and_dropped_transactions_are_not() {
+    let fixture = test_pool(1).await;
+    let kept = fixture.session("kept");
     insert(&kept, 1).await.unwrap();
     kept.end(Outcome::Commit).await.unwrap();
-    let undone = harbour.session("undone");
+    let undone = fixture.session("undone");
     insert(&undone, 2).await.unwrap();
     undone.end(Outcome::Rollback).await.unwrap();
-    let dropped = harbour.session("dropped");
+    let dropped = fixture.session("dropped");
     insert(&dropped, 3).await.unwrap();
     drop(dropped);
-    assert_eq!(harbour.notes().await, 1);
-    harbour.assert_whole().await;
+    assert_eq!(fixture.notes().await, 1);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn commit_gives_the_connection_back_and_the_session_goes_on() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("first");
+async fn commit_releases_the_connection_and_the_session_goes_on() {
+    let fixture = test_pool(1).await;
+    let session = fixture.session("first");
     insert(&session, 1).await.unwrap();
     session.commit().await.unwrap();
     assert_eq!(
-        harbour.notes().await,
+        fixture.notes().await,
         1,
         "the only connection is free and the row is there"
     );
     insert(&session, 2).await.unwrap();
     session.rollback().await.unwrap();
-    assert_eq!(harbour.notes().await, 1);
+    assert_eq!(fixture.notes().await, 1);
     insert(&session, 3).await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
-    assert_eq!(harbour.notes().await, 2);
+    assert_eq!(fixture.notes().await, 2);
     assert_eq!(session.usage().statements, 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swallowed_constraint_error_makes_the_commit_fail() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("swallows");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("swallows");
     insert(&session, 1).await.unwrap();
     let error: Error = insert(&session, 1).await.unwrap_err().into();
     assert!(
@@ -57,14 +57,14 @@ async fn a_swallowed_constraint_error_makes_the_commit_fail() {
     );
     let error = session.end(Outcome::Commit).await.unwrap_err();
     assert!(matches!(error, Error::TransactionFailed), "{error:?}");
-    assert_eq!(harbour.notes().await, 0);
-    harbour.assert_whole().await;
+    assert_eq!(fixture.notes().await, 0);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn raw_code_that_swallows_an_error_makes_the_commit_fail() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("raw");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("raw");
     insert(&session, 1).await.unwrap();
     session
         .raw(|connection| {
@@ -81,14 +81,14 @@ async fn raw_code_that_swallows_an_error_makes_the_commit_fail() {
         session.end(Outcome::Commit).await,
         Err(Error::TransactionFailed)
     ));
-    assert_eq!(harbour.notes().await, 0);
-    harbour.assert_whole().await;
+    assert_eq!(fixture.notes().await, 0);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deferred_constraint_that_fails_at_commit_is_an_error_and_nothing_is_stored() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("deferred");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("deferred");
     session
         .execute_unprepared("INSERT INTO children (id, parent) VALUES (1, 99)")
         .await
@@ -99,54 +99,54 @@ async fn a_deferred_constraint_that_fails_at_commit_is_an_error_and_nothing_is_s
         "{error:?}"
     );
     assert_eq!(
-        number(&harbour.reader(), "SELECT count(*) FROM children")
+        number(&fixture.reader(), "SELECT count(*) FROM children")
             .await
             .unwrap(),
         0
     );
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_whose_answer_is_lost_is_reported_as_unknown() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("unknown");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("unknown");
     insert(&session, 1).await.unwrap();
-    let fault = harbour
+    let fault = fixture
         .limiter
         .arm(Trigger::CommandComplete("COMMIT"), Action::Cut);
     let error = session.end(Outcome::Commit).await.unwrap_err();
     assert!(fault.has_fired());
     assert!(matches!(error, Error::CommitUnknown), "{error:?}");
-    assert_eq!(harbour.database.status().counters.commit_unknown, 1);
+    assert_eq!(fixture.database.status().counters.commit_unknown, 1);
     assert_eq!(
-        harbour.notes().await,
+        fixture.notes().await,
         1,
         "this time it was stored, which nobody could know"
     );
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_leaves_cannot_cancel_a_commit_half_way() {
-    let harbour = harbour(1).await;
-    harbour.limiter.set_latency(std::time::Duration::from_millis(20));
-    let session = harbour.session("leaves");
+    let fixture = test_pool(1).await;
+    fixture.limiter.set_latency(std::time::Duration::from_millis(20));
+    let session = fixture.session("leaves");
     insert(&session, 1).await.unwrap();
     let mut committing = Box::pin(session.end(Outcome::Commit));
-    // The first poll hands the lease to the pool's task; nobody waits for the rest.
+    // The first poll hands the lease to the pool's task; no caller waits for the rest.
     assert!((&mut committing).now_or_never().is_none());
     drop(committing);
     drop(session);
-    berth_testkit::eventually(async || harbour.database.status().counters.committed == 2).await;
-    assert_eq!(harbour.notes().await, 1);
-    harbour.assert_whole().await;
+    berth_testkit::eventually(async || fixture.database.status().counters.committed == 2).await;
+    assert_eq!(fixture.notes().await, 1);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nested_transactions_are_savepoints() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("nested");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("nested");
     insert(&session, 1).await.unwrap();
     let inner = session.begin().await.unwrap();
     insert(&inner, 2).await.unwrap();
@@ -157,14 +157,14 @@ async fn nested_transactions_are_savepoints() {
     insert(&inner, 4).await.unwrap();
     inner.commit().await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
-    assert_eq!(harbour.notes().await, 3);
-    harbour.assert_whole().await;
+    assert_eq!(fixture.notes().await, 3);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nested_transaction_that_is_dropped_is_undone_and_the_session_goes_on() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("drops");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("drops");
     insert(&session, 1).await.unwrap();
     let inner = session.begin().await.unwrap();
     insert(&inner, 2).await.unwrap();
@@ -174,14 +174,14 @@ async fn a_nested_transaction_that_is_dropped_is_undone_and_the_session_goes_on(
     assert!(insert(&failed, 3).await.is_err());
     drop(failed);
     session.end(Outcome::Commit).await.unwrap();
-    assert_eq!(harbour.notes().await, 2);
-    harbour.assert_whole().await;
+    assert_eq!(fixture.notes().await, 2);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nested_commit_of_a_failed_level_is_an_error_and_undone() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("fails inside");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("fails inside");
     let inner = session.begin().await.unwrap();
     insert(&inner, 1).await.unwrap();
     assert!(insert(&inner, 1).await.is_err());
@@ -189,13 +189,13 @@ async fn a_nested_commit_of_a_failed_level_is_an_error_and_undone() {
     assert!(matches!(error, Error::TransactionFailed), "{error:?}");
     insert(&session, 2).await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
-    assert_eq!(harbour.notes().await, 1);
+    assert_eq!(fixture.notes().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_beside_a_stream_or_nested_transaction_are_busy() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("busy");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("busy");
     let inner = session.begin().await.unwrap();
     let error: Error = insert(&session, 1).await.unwrap_err().into();
     assert!(matches!(error, Error::SessionBusy), "{error:?}");
@@ -213,14 +213,14 @@ async fn statements_beside_a_stream_or_nested_transaction_are_busy() {
     }
     insert(&session, 1).await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
-    assert_eq!(harbour.notes().await, 1);
-    harbour.assert_whole().await;
+    assert_eq!(fixture.notes().await, 1);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_of_clones_queue() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("clones");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("clones");
     let other = session.clone();
     let (first, second) = tokio::join!(insert(&session, 1), insert(&other, 2));
     first.unwrap();
@@ -228,41 +228,41 @@ async fn statements_of_clones_queue() {
     session.end(Outcome::Commit).await.unwrap();
     let error: Error = insert(&other, 3).await.unwrap_err().into();
     assert!(matches!(error, Error::SessionClosed), "{error:?}");
-    assert_eq!(harbour.notes().await, 2);
+    assert_eq!(fixture.notes().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transaction_control_as_sql_is_refused_and_nothing_is_lost() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("control");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("control");
     insert(&session, 1).await.unwrap();
     for sql in ["COMMIT", "SELECT 1; ROLLBACK", "SAVEPOINT mine"] {
         let error: Error = session.execute_unprepared(sql).await.unwrap_err().into();
         assert!(matches!(error, Error::Unsupported(_)), "{sql}: {error:?}");
     }
     session.end(Outcome::Commit).await.unwrap();
-    assert_eq!(harbour.notes().await, 1);
+    assert_eq!(fixture.notes().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stays_on_a_connection_is_not_passed_on() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("taints");
+async fn session_state_does_not_reach_the_next_session() {
+    let fixture = test_pool(1).await;
+    let session = fixture.session("taints");
     session.execute_unprepared("SET work_mem = '7MB'").await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
-    let shown = crate::fixture::text(&harbour.session("next"), "SELECT current_setting('work_mem')")
+    let shown = crate::fixture::text(&fixture.session("next"), "SELECT current_setting('work_mem')")
         .await
         .unwrap();
     assert_ne!(shown, "7MB");
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn serialization_failures_are_run_again_by_the_closure_form() {
     use berth_database::SessionOptions;
     use sea_orm::IsolationLevel;
-    let harbour = harbour_with(2, |_| {}).await;
-    let setup = harbour.session("set up");
+    let fixture = test_pool_with(2, |_| {}).await;
+    let setup = fixture.session("set up");
     setup
         .execute_unprepared("INSERT INTO notes (id, body) VALUES (1, '0')")
         .await
@@ -270,7 +270,7 @@ async fn serialization_failures_are_run_again_by_the_closure_form() {
     setup.end(Outcome::Commit).await.unwrap();
     let add = async || {
         let options = SessionOptions::new("add").isolation(IsolationLevel::Serializable);
-        harbour
+        fixture
             .database
             .transaction(options, async |session| {
                 let value = number(session, "SELECT body::int FROM notes WHERE id = 1").await?;
@@ -286,17 +286,17 @@ async fn serialization_failures_are_run_again_by_the_closure_form() {
         first.unwrap();
         second.unwrap();
     }
-    let sum = number(&harbour.reader(), "SELECT body::int FROM notes WHERE id = 1")
+    let sum = number(&fixture.reader(), "SELECT body::int FROM notes WHERE id = 1")
         .await
         .unwrap();
     assert_eq!(sum, 40, "no update was lost");
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn seaorms_own_closure_form_commits_and_rolls_back() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("closure");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("closure");
     session
         .transaction::<_, _, DbErr>(|inner| Box::pin(async move { insert(inner, 1).await }))
         .await
@@ -311,18 +311,18 @@ async fn seaorms_own_closure_form_commits_and_rolls_back() {
         .await;
     assert!(failed.is_err());
     session.end(Outcome::Commit).await.unwrap();
-    assert_eq!(harbour.notes().await, 1);
+    assert_eq!(fixture.notes().await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_lay_idle_is_counted_however_its_transaction_ends() {
-    let harbour = harbour(1).await;
+async fn an_idle_transaction_is_counted_however_it_ends() {
+    let fixture = test_pool(1).await;
     for (outcome, times) in [(Outcome::Rollback, 1), (Outcome::Commit, 2)] {
-        let session = harbour.session("dawdling");
+        let session = fixture.session("dawdling");
         insert(&session, times).await.unwrap();
-        eventually(async || harbour.database.holders()[0].for_time > Duration::from_millis(60)).await;
+        eventually(async || fixture.database.holders()[0].for_time > Duration::from_millis(60)).await;
         session.end(outcome).await.unwrap();
-        let status = harbour.database.status();
+        let status = fixture.database.status();
         assert_eq!(status.counters.idle_in_transaction, u64::try_from(times).unwrap());
         assert_eq!(status.last_idle.unwrap().label, "dawdling");
     }
@@ -330,7 +330,7 @@ async fn a_connection_that_lay_idle_is_counted_however_its_transaction_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_has_committed_in_the_middle_is_not_run_again() {
-    let pool = harbour(1).await;
+    let pool = test_pool(1).await;
     let runs = std::sync::atomic::AtomicU32::new(0);
     let outcome: Result<(), Error> = pool
         .database

@@ -7,30 +7,30 @@ use berth_testkit::{Action, Cut, LimiterOptions, Trigger, eventually};
 use futures_util::future::join_all;
 use sea_orm::ConnectionTrait;
 
-use crate::fixture::{TestPool, Wire, harbour, harbour_over, harbour_with, insert, number, settings};
+use crate::fixture::{TestPool, Wire, insert, number, settings, test_pool, test_pool_over, test_pool_with};
 
 /// Fills the share with idle connections.
-async fn fill(harbour: &TestPool) {
-    let sessions: Vec<_> = (0..harbour.share).map(|_| harbour.session("fill")).collect();
+async fn fill(fixture: &TestPool) {
+    let sessions: Vec<_> = (0..fixture.share).map(|_| fixture.session("fill")).collect();
     for session in &sessions {
         number(session, "SELECT 1").await.unwrap();
     }
     for session in sessions {
         session.end(Outcome::Rollback).await.unwrap();
     }
-    eventually(async || harbour.database.status().slots.idle == harbour.share).await;
+    eventually(async || fixture.database.status().slots.idle == fixture.share).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_backends_terminated_under_load_fails_no_read_and_no_new_transaction() {
-    let harbour = harbour(5).await;
+    let fixture = test_pool(5).await;
     let stop = Instant::now() + Duration::from_secs(2);
     let reads = join_all((0..20).map(|_| async {
         while Instant::now() < stop {
-            number(&harbour.reader(), "SELECT 1")
+            number(&fixture.reader(), "SELECT 1")
                 .await
                 .expect("a read survives");
-            let session = harbour.session("begins");
+            let session = fixture.session("begins");
             number(&session, "SELECT 1")
                 .await
                 .expect("a first statement survives");
@@ -40,53 +40,53 @@ async fn all_backends_terminated_under_load_fails_no_read_and_no_new_transaction
     }));
     let kills = async {
         while Instant::now() < stop {
-            harbour.server.terminate_all().await;
+            fixture.server.terminate_all().await;
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::join!(reads, kills);
     assert!(
-        harbour.database.status().counters.retried > 0,
+        fixture.database.status().counters.retried > 0,
         "something was there to survive"
     );
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_whose_connection_is_cut_is_an_error_and_stores_nothing() {
     let ends = [Cut::Close, Cut::Reset].into_iter();
     for (how, wire) in ends.flat_map(|how| [(how, Wire::Plain), (how, Wire::Tls)]) {
-        let harbour = harbour_over(wire, 1, |_| {}).await;
-        let session = harbour.session("cut");
+        let fixture = test_pool_over(wire, 1, |_| {}).await;
+        let session = fixture.session("cut");
         insert(&session, 1).await.unwrap();
-        harbour.limiter.cut_all(how);
+        fixture.limiter.cut_all(how);
         let error: Error = insert(&session, 2).await.unwrap_err().into();
         assert!(matches!(error, Error::ConnectionLost), "{error:?}");
         assert!(matches!(session.commit().await, Err(Error::ConnectionLost)));
         insert(&session, 3).await.unwrap();
         session.end(Outcome::Commit).await.unwrap();
         assert_eq!(
-            harbour.notes().await,
+            fixture.notes().await,
             1,
             "the session went on with a new transaction"
         );
-        harbour.assert_whole().await;
+        fixture.assert_whole().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_flow_that_a_firewall_dropped_is_replaced_within_about_a_second() {
-    let harbour = harbour_with(3, |settings| {
+async fn a_connection_that_a_firewall_dropped_is_replaced_within_about_a_second() {
+    let fixture = test_pool_with(3, |settings| {
         settings.validate_after_idle = Duration::from_millis(50)
     })
     .await;
-    fill(&harbour).await;
+    fill(&fixture).await;
     tokio::time::sleep(Duration::from_millis(80)).await;
-    assert_eq!(harbour.limiter.black_hole_idle(), 3);
+    assert_eq!(fixture.limiter.black_hole_idle(), 3);
     // The slots at the limiter stay taken until it notices; the pool's own are free.
-    harbour.limiter.set_limit(6);
-    number(&harbour.reader(), "SELECT 1").await.unwrap();
-    let usage = harbour.database.status().counters;
+    fixture.limiter.set_limit(6);
+    number(&fixture.reader(), "SELECT 1").await.unwrap();
+    let usage = fixture.database.status().counters;
     assert!(usage.dead >= 3, "one silence makes the others suspect: {usage:?}");
     assert_eq!(usage.timed_out, 0);
 }
@@ -94,20 +94,20 @@ async fn a_flow_that_a_firewall_dropped_is_replaced_within_about_a_second() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silence_in_the_middle_of_a_query_ends_at_the_deadline() {
     for wire in [Wire::Plain, Wire::Tls] {
-        let harbour = harbour_over(wire, 1, |_| {}).await;
-        fill(&harbour).await;
-        let fault = harbour
+        let fixture = test_pool_over(wire, 1, |_| {}).await;
+        fill(&fixture).await;
+        let fault = fixture
             .limiter
             .arm(Trigger::Statement("pg_sleep"), Action::Silence);
         let options = berth_database::SessionOptions::new("silent")
             .autocommit_reads()
             .deadline(Duration::from_millis(300));
-        let session = harbour.database.session(options);
+        let session = fixture.database.session(options);
         let error = number(&session, "SELECT 1 FROM pg_sleep(0)").await.unwrap_err();
         assert!(fault.has_fired());
         assert!(matches!(error, Error::DeadlineExceeded), "{error:?}");
-        harbour.limiter.heal();
-        harbour.assert_whole().await;
+        fixture.limiter.heal();
+        fixture.assert_whole().await;
     }
 }
 
@@ -115,53 +115,53 @@ async fn a_silence_in_the_middle_of_a_query_ends_at_the_deadline() {
 async fn new_connections_black_holed_and_all_cut_answers_in_time_and_comes_back() {
     const GRACE: Duration = Duration::from_secs(2);
     for (share, wire) in [(1, Wire::Plain), (5, Wire::Plain), (1, Wire::Tls), (5, Wire::Tls)] {
-        let harbour = harbour_over(wire, share, |settings| {
+        let fixture = test_pool_over(wire, share, |settings| {
             settings.unreachable_grace = GRACE;
         })
         .await;
-        fill(&harbour).await;
-        harbour.limiter.black_hole_new();
-        harbour.limiter.cut_all(Cut::Reset);
-        let answers = join_all((0..20).map(|_| async { number(&harbour.reader(), "SELECT 1").await })).await;
+        fill(&fixture).await;
+        fixture.limiter.black_hole_new();
+        fixture.limiter.cut_all(Cut::Reset);
+        let answers = join_all((0..20).map(|_| async { number(&fixture.reader(), "SELECT 1").await })).await;
         for answer in answers {
             assert!(matches!(answer, Err(Error::Unreachable { .. })), "{answer:?}");
         }
         let begun = Instant::now();
-        assert!(number(&harbour.reader(), "SELECT 1").await.is_err());
+        assert!(number(&fixture.reader(), "SELECT 1").await.is_err());
         assert!(begun.elapsed() < GRACE, "known to be unreachable, it fails fast");
-        harbour.limiter.heal();
-        eventually(async || number(&harbour.reader(), "SELECT 1").await.is_ok()).await;
-        harbour.assert_whole().await;
+        fixture.limiter.heal();
+        eventually(async || number(&fixture.reader(), "SELECT 1").await.is_ok()).await;
+        fixture.assert_whole().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_away_for_a_moment_is_no_error() {
-    let harbour = harbour(3).await;
-    fill(&harbour).await;
-    harbour.limiter.stop_listening().await;
-    harbour.limiter.cut_all(Cut::Reset);
-    let requests = join_all((0..30).map(|_| async { number(&harbour.reader(), "SELECT 1").await }));
+async fn a_short_outage_is_not_an_error() {
+    let fixture = test_pool(3).await;
+    fill(&fixture).await;
+    fixture.limiter.stop_listening().await;
+    fixture.limiter.cut_all(Cut::Reset);
+    let requests = join_all((0..30).map(|_| async { number(&fixture.reader(), "SELECT 1").await }));
     let back = async {
         tokio::time::sleep(Duration::from_millis(700)).await;
-        harbour.limiter.resume_listening().await;
+        fixture.limiter.resume_listening().await;
     };
     let (answers, ()) = tokio::join!(requests, back);
     for answer in answers {
         answer.expect("waited through the grace");
     }
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_stays_away_is_told_at_once_after_the_grace() {
-    let harbour = harbour_with(2, |settings| {
+async fn callers_fail_at_once_after_the_grace_of_an_outage() {
+    let fixture = test_pool_with(2, |settings| {
         settings.unreachable_grace = Duration::from_millis(300)
     })
     .await;
-    harbour.limiter.stop_listening().await;
-    harbour.limiter.cut_all(Cut::Reset);
-    let error = number(&harbour.reader(), "SELECT 1").await.unwrap_err();
+    fixture.limiter.stop_listening().await;
+    fixture.limiter.cut_all(Cut::Reset);
+    let error = number(&fixture.reader(), "SELECT 1").await.unwrap_err();
     assert!(
         matches!(
             error,
@@ -172,19 +172,19 @@ async fn a_server_that_stays_away_is_told_at_once_after_the_grace() {
         "{error:?}"
     );
     assert_eq!(
-        harbour.database.status().breaker,
+        fixture.database.status().breaker,
         Some(berth_database::Outage::Unreachable)
     );
-    harbour.limiter.resume_listening().await;
-    eventually(async || number(&harbour.reader(), "SELECT 1").await.is_ok()).await;
-    harbour.assert_whole().await;
+    fixture.limiter.resume_listening().await;
+    eventually(async || number(&fixture.reader(), "SELECT 1").await.is_ok()).await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_role_is_an_error_of_its_own_and_keeps_the_connection() {
-    let harbour = harbour(1).await;
+async fn a_refused_role_is_an_error_and_keeps_the_connection() {
+    let fixture = test_pool(1).await;
     let pid = async || {
-        number(&harbour.reader(), "SELECT pg_backend_pid()")
+        number(&fixture.reader(), "SELECT pg_backend_pid()")
             .await
             .unwrap()
     };
@@ -192,64 +192,64 @@ async fn a_refused_role_is_an_error_of_its_own_and_keeps_the_connection() {
     // One that does not exist, and one that the login role is not a member of.
     for role in ["nobody_has_this_role", "postgres", "pg_monitor"] {
         let options = berth_database::SessionOptions::new("role").role(role, serde_json::json!({}));
-        let session = harbour.database.session(options);
+        let session = fixture.database.session(options);
         let error = Error::from(insert(&session, 1).await.unwrap_err());
         assert!(matches!(error, Error::RoleRefused(Some(_))), "{role}: {error:?}");
         drop(session);
         assert_eq!(pid().await, first, "{role}");
     }
-    harbour.assert_whole().await;
-    assert_eq!(harbour.notes().await, 0);
+    fixture.assert_whole().await;
+    assert_eq!(fixture.notes().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_schema_change_under_cached_statements_is_not_seen() {
-    let harbour = harbour(2).await;
-    fill(&harbour).await;
+    let fixture = test_pool(2).await;
+    fill(&fixture).await;
     for _ in 0..4 {
         number(
-            &harbour.reader(),
+            &fixture.reader(),
             "SELECT count(*) FROM (SELECT * FROM notes) AS n",
         )
         .await
         .unwrap();
-        harbour
+        fixture
             .reader()
             .query_all_raw(crate::fixture::statement("SELECT * FROM notes", []))
             .await
             .unwrap();
     }
-    let session = harbour.session("migrates");
+    let session = fixture.session("migrates");
     session
         .execute_unprepared("ALTER TABLE notes ALTER COLUMN id TYPE bigint")
         .await
         .unwrap();
     session.end(Outcome::Commit).await.unwrap();
-    harbour
+    fixture
         .reader()
         .query_all_raw(crate::fixture::statement("SELECT * FROM notes", []))
         .await
         .unwrap();
-    let writer = harbour.session("writes");
+    let writer = fixture.session("writes");
     writer
         .query_all_raw(crate::fixture::statement("SELECT * FROM notes", []))
         .await
         .unwrap();
     writer.end(Outcome::Commit).await.unwrap();
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_inside_a_unit_of_work_rolls_back() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("panics");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("panics");
     let task = tokio::spawn(async move {
         insert(&session, 1).await.unwrap();
         panic!("on lane");
     });
     assert!(task.await.unwrap_err().is_panic());
-    harbour.assert_whole().await;
-    assert_eq!(harbour.notes().await, 0);
+    fixture.assert_whole().await;
+    assert_eq!(fixture.notes().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -281,19 +281,19 @@ async fn a_server_restart_is_survived() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn close_waits_for_leases_and_names_who_still_held_one() {
-    let harbour = harbour(2).await;
-    let holder = harbour.session("holds on");
+    let fixture = test_pool(2).await;
+    let holder = fixture.session("holds on");
     insert(&holder, 1).await.unwrap();
-    let error = harbour
+    let error = fixture
         .database
         .close(Duration::from_millis(100))
         .await
         .unwrap_err();
     assert!(error.to_string().contains("holds on"), "{error}");
-    let refused = number(&harbour.reader(), "SELECT 1").await.unwrap_err();
+    let refused = number(&fixture.reader(), "SELECT 1").await.unwrap_err();
     assert!(matches!(refused, Error::ShuttingDown), "{refused:?}");
     holder.end(Outcome::Commit).await.unwrap();
-    harbour.database.close(Duration::from_secs(5)).await.unwrap();
-    eventually(async || harbour.limiter.counts().concurrent == 0).await;
+    fixture.database.close(Duration::from_secs(5)).await.unwrap();
+    eventually(async || fixture.limiter.counts().concurrent == 0).await;
     let _ = LimiterOptions::limit(1);
 }

@@ -35,12 +35,12 @@ pub(crate) fn settings(url: &str, share: u32) -> Settings {
 }
 
 /// A pool with a share as large as the limiter's limit, so that one connection too many is refused.
-pub(crate) async fn harbour(share: u32) -> TestPool {
-    harbour_with(share, |_| {}).await
+pub(crate) async fn test_pool(share: u32) -> TestPool {
+    test_pool_with(share, |_| {}).await
 }
 
-pub(crate) async fn harbour_with(share: u32, change: impl FnOnce(&mut Settings)) -> TestPool {
-    harbour_over(Wire::Plain, share, change).await
+pub(crate) async fn test_pool_with(share: u32, change: impl FnOnce(&mut Settings)) -> TestPool {
+    test_pool_over(Wire::Plain, share, change).await
 }
 
 /// What is spoken on the way to the limiter: with TLS a relay of ours stands in between.
@@ -50,7 +50,7 @@ pub(crate) enum Wire {
     Tls,
 }
 
-pub(crate) async fn harbour_over(wire: Wire, share: u32, change: impl FnOnce(&mut Settings)) -> TestPool {
+pub(crate) async fn test_pool_over(wire: Wire, share: u32, change: impl FnOnce(&mut Settings)) -> TestPool {
     let server = Cluster::shared().await.database().await;
     let size = usize::try_from(share).unwrap();
     let limiter = Limiter::start(&server, LimiterOptions::limit(size));
@@ -61,16 +61,16 @@ pub(crate) async fn harbour_over(wire: Wire, share: u32, change: impl FnOnce(&mu
     let mut settings = settings(&url, share);
     change(&mut settings);
     let database = Database::new(settings).unwrap();
-    let harbour = TestPool {
+    let fixture = TestPool {
         database,
         limiter,
         server,
         share: size,
     };
-    let session = harbour.session("tables");
+    let session = fixture.session("tables");
     session.execute_unprepared(TABLES).await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
-    harbour
+    fixture
 }
 
 impl TestPool {

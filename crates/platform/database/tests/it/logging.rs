@@ -8,7 +8,7 @@ use berth_database::{Database, Outcome, SessionOptions};
 use berth_testkit::{Cluster, Limiter, LimiterOptions, eventually};
 use sea_orm::ConnectionTrait;
 
-use crate::fixture::{harbour_with, number, settings, statement};
+use crate::fixture::{number, settings, statement, test_pool_with};
 
 /// All tests of this binary share it: look for what only one of them does.
 static LINES: Mutex<Vec<u8>> = Mutex::new(Vec::new());
@@ -49,14 +49,14 @@ pub(crate) fn told(words: &[&str]) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn echo_tells_statements_with_their_time_and_parameters_only_when_asked() {
+async fn echo_logs_statements_with_their_time_and_parameters_if_configured() {
     listen();
     for (label, parameters) in [("POST /echo", false), ("POST /echo-all", true)] {
-        let harbour = harbour_with(1, |settings| {
+        let fixture = test_pool_with(1, |settings| {
             (settings.echo, settings.echo_parameters) = (true, parameters);
         })
         .await;
-        let session = harbour.session(label);
+        let session = fixture.session(label);
         let insert = "INSERT INTO notes (id, body) VALUES ($1, $2)";
         session
             .execute_raw(statement(insert, [1.into(), "a secret".into()]))
@@ -70,15 +70,15 @@ async fn echo_tells_statements_with_their_time_and_parameters_only_when_asked() 
 }
 
 #[tokio::test]
-async fn without_echo_no_statement_is_told() {
+async fn without_echo_no_statement_is_logged() {
     listen();
-    let harbour = harbour_with(1, |_| {}).await;
-    number(&harbour.reader(), "SELECT 424242").await.unwrap();
+    let fixture = test_pool_with(1, |_| {}).await;
+    number(&fixture.reader(), "SELECT 424242").await.unwrap();
     assert_eq!(told(&["INFO", "SELECT 424242"]), [""; 0]);
 }
 
 #[tokio::test]
-async fn the_life_of_a_connection_is_told_at_debug_level() {
+async fn connection_events_are_logged_at_debug_level() {
     listen();
     let server = Cluster::shared().await.database().await;
     let limiter = Limiter::start(&server, LimiterOptions::limit(0));

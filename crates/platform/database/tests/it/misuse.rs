@@ -6,7 +6,7 @@ use berth_database::{Database, Error, Outcome, Session, SessionOptions, Settings
 use berth_testkit::{Action, Trigger, eventually};
 use sea_orm::{ConnectionTrait, DbBackend, Statement, StreamTrait, TransactionSession, TransactionTrait};
 
-use crate::fixture::{TestPool, harbour, harbour_with, insert, number, statement};
+use crate::fixture::{TestPool, insert, number, statement, test_pool, test_pool_with};
 
 const MINE: &str = "SELECT pg_advisory_lock(77)";
 const LOCKS: &str = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 \
@@ -25,57 +25,57 @@ fn assert_none(left: i64) {
     assert_eq!(left, 0, "nothing of the last session's is left on the connection");
 }
 
-async fn locks(harbour: &TestPool) -> i64 {
-    number(&harbour.reader(), LOCKS).await.unwrap()
+async fn locks(fixture: &TestPool) -> i64 {
+    number(&fixture.reader(), LOCKS).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_survives_a_rollback_does_not_reach_the_next_session() {
-    let harbour = harbour(1).await;
-    let rolled_back = harbour.session("rolled back");
+    let fixture = test_pool(1).await;
+    let rolled_back = fixture.session("rolled back");
     lock(&rolled_back).await;
     rolled_back.rollback().await.unwrap();
-    assert_none(locks(&harbour).await);
-    let dropped = harbour.session("dropped");
+    assert_none(locks(&fixture).await);
+    let dropped = fixture.session("dropped");
     lock(&dropped).await;
     drop(dropped);
-    assert_none(locks(&harbour).await);
-    harbour.assert_whole().await;
+    assert_none(locks(&fixture).await);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_that_survives_a_failed_commit_does_not_reach_the_next_session() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("deferred");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("deferred");
     lock(&session).await;
     session
         .execute_unprepared("INSERT INTO children (id, parent) VALUES (1, 99)")
         .await
         .unwrap();
     session.end(Outcome::Commit).await.unwrap_err();
-    assert_none(locks(&harbour).await);
-    harbour.assert_whole().await;
+    assert_none(locks(&fixture).await);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lock_taken_after_begin_was_sent_again_does_not_reach_the_next_session() {
-    let harbour = harbour(1).await;
-    harbour.notes().await;
-    harbour.server.terminate_all().await;
-    let session = harbour.session("again");
+    let fixture = test_pool(1).await;
+    fixture.notes().await;
+    fixture.server.terminate_all().await;
+    let session = fixture.session("again");
     lock(&session).await;
     session.end(Outcome::Commit).await.unwrap();
     assert!(
-        harbour.database.status().counters.retried >= 1,
+        fixture.database.status().counters.retried >= 1,
         "BEGIN went again"
     );
-    assert_none(locks(&harbour).await);
-    harbour.assert_whole().await;
+    assert_none(locks(&fixture).await);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_temporary_table_or_held_cursor_does_not_reach_the_next_session() {
-    let harbour = harbour(1).await;
+    let fixture = test_pool(1).await;
     for (sql, left) in [
         (
             "SELECT 1 AS x INTO TEMP mine",
@@ -86,68 +86,68 @@ async fn a_temporary_table_or_held_cursor_does_not_reach_the_next_session() {
             "SELECT count(*) FROM pg_cursors WHERE name = 'mine'",
         ),
     ] {
-        let session = harbour.session("leaves");
+        let session = fixture.session("leaves");
         session.execute_unprepared(sql).await.unwrap();
         session.end(Outcome::Commit).await.unwrap();
-        assert_none(number(&harbour.session("next"), left).await.unwrap());
+        assert_none(number(&fixture.session("next"), left).await.unwrap());
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statement_with_too_many_parameters_is_the_callers_error_and_sent_once() {
-    let harbour = harbour(1).await;
+    let fixture = test_pool(1).await;
     let marks: Vec<_> = (1..=70_000).map(|at| format!("${at}")).collect();
     let sql = format!("SELECT count(*) FROM notes WHERE id IN ({})", marks.join(","));
     let many =
         Statement::from_sql_and_values(DbBackend::Postgres, sql, vec![sea_orm::Value::from(1); 70_000]);
-    let error: Error = harbour.reader().query_one_raw(many).await.unwrap_err().into();
+    let error: Error = fixture.reader().query_one_raw(many).await.unwrap_err().into();
     assert!(matches!(error, Error::Statement(_)), "{error:?}");
-    assert_eq!(harbour.database.status().counters.retried, 0);
-    harbour.assert_whole().await;
+    assert_eq!(fixture.database.status().counters.retried, 0);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn copy_outside_raw_is_the_callers_error_and_sent_once() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("copies");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("copies");
     let error: Error = session
         .execute_unprepared("COPY notes (id) FROM STDIN")
         .await
         .unwrap_err()
         .into();
     assert!(matches!(error, Error::Statement(_)), "{error:?}");
-    assert_eq!(harbour.database.status().counters.retried, 0);
+    assert_eq!(fixture.database.status().counters.retried, 0);
     assert!(session.end(Outcome::Commit).await.is_err());
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_session_ended_during_a_clones_statement_gives_its_slot_back_though_the_clone_lives() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("ends");
+async fn a_session_that_ends_during_a_statement_of_its_clone_releases_its_slot() {
+    let fixture = test_pool(1).await;
+    let session = fixture.session("ends");
     let clone = session.clone();
     let working = clone.execute_unprepared("INSERT INTO notes SELECT 1 FROM pg_sleep(0.3)");
     let active = "query LIKE '%pg_sleep(0.3)%' AND state = 'active'";
     let ending = async {
-        eventually(async || harbour.server.count_backends(active).await == 1).await;
+        eventually(async || fixture.server.count_backends(active).await == 1).await;
         session.end(Outcome::Rollback).await.unwrap();
     };
     let (done, ()) = tokio::join!(working, ending);
     done.unwrap();
-    eventually(async || harbour.database.status().slots.leased == 0).await;
-    assert_eq!(harbour.notes().await, 0);
-    harbour.assert_whole().await;
+    eventually(async || fixture.database.status().slots.leased == 0).await;
+    assert_eq!(fixture.notes().await, 0);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_given_up_while_a_clones_statement_runs_is_a_rollback_though_the_clone_lives() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("leaves");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("leaves");
     let clone = session.clone();
     let working = clone.execute_unprepared("INSERT INTO notes SELECT 1 FROM pg_sleep(0.3)");
     let active = "query LIKE '%pg_sleep(0.3)%' AND state = 'active'";
     let leaving = async {
-        eventually(async || harbour.server.count_backends(active).await == 1).await;
+        eventually(async || fixture.server.count_backends(active).await == 1).await;
         let ending = session.end(Outcome::Commit);
         assert!(
             tokio::time::timeout(Duration::ZERO, ending).await.is_err(),
@@ -156,40 +156,40 @@ async fn a_commit_given_up_while_a_clones_statement_runs_is_a_rollback_though_th
     };
     let (done, ()) = tokio::join!(working, leaving);
     done.unwrap();
-    eventually(async || harbour.database.status().slots.leased == 0).await;
-    assert_eq!(harbour.notes().await, 0);
-    harbour.assert_whole().await;
+    eventually(async || fixture.database.status().slots.leased == 0).await;
+    assert_eq!(fixture.notes().await, 0);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_first_polled_after_the_end_takes_no_connection() {
     use futures_util::TryStreamExt;
-    let harbour = harbour(1).await;
-    let session = harbour.session("late");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("late");
     let mut rows = session.stream_raw(statement("SELECT 1", [])).await.unwrap();
     session.end(Outcome::Rollback).await.unwrap();
-    let opened = harbour.database.status().counters.opened;
+    let opened = fixture.database.status().counters.opened;
     let error: Error = rows.try_next().await.unwrap_err().into();
     assert!(matches!(error, Error::SessionClosed), "{error:?}");
     drop(rows);
-    harbour.assert_whole().await;
-    assert_eq!(harbour.database.status().counters.opened, opened);
+    fixture.assert_whole().await;
+    assert_eq!(fixture.database.status().counters.opened, opened);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn deadlines_beyond_what_clocks_and_servers_hold_are_deadlines_all_the_same() {
-    let harbour = harbour_with(1, |settings| {
+async fn very_long_deadlines_are_accepted() {
+    let fixture = test_pool_with(1, |settings| {
         settings.statement_timeout = Duration::from_secs(86_400)
     })
     .await;
     for deadline in [Duration::from_secs(60 * 86_400), Duration::MAX] {
         let options = SessionOptions::new("patient").deadline(deadline);
-        let session = harbour.database.session(options);
+        let session = fixture.database.session(options);
         insert(&session, 1).await.unwrap();
         session.end(Outcome::Rollback).await.unwrap();
     }
-    harbour.database.ready(Duration::MAX).await.unwrap();
-    let mut settings = Settings::for_url(&harbour.server.url()).unwrap();
+    fixture.database.ready(Duration::MAX).await.unwrap();
+    let mut settings = Settings::for_url(&fixture.server.url()).unwrap();
     settings.pool_recycle = Duration::MAX;
     assert!(Database::new(settings.clone()).is_err());
     settings.pool_recycle = Duration::from_secs(1800);
@@ -200,34 +200,34 @@ async fn deadlines_beyond_what_clocks_and_servers_hold_are_deadlines_all_the_sam
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_role_that_the_server_would_not_take_as_written_is_refused() {
-    let harbour = harbour(1).await;
+    let fixture = test_pool(1).await;
     for role in ["none", "no\0ne", &"r".repeat(64)] {
         let options = SessionOptions::new("role").role(role, serde_json::json!({}));
-        let session = harbour.database.session(options);
+        let session = fixture.database.session(options);
         let error = number(&session, "SELECT 1").await.unwrap_err();
         assert!(matches!(error, Error::RoleRefused(None)), "{error:?}");
     }
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_over_a_plan_that_a_migration_made_stale_goes_again() {
     use futures_util::TryStreamExt;
-    let harbour = harbour(2).await;
+    let fixture = test_pool(2).await;
     let all = || statement("SELECT * FROM notes", []);
-    let reader = harbour.reader();
+    let reader = fixture.reader();
     reader.query_all_raw(all()).await.unwrap();
-    let mut admin = harbour.server.admin().await;
+    let mut admin = fixture.server.admin().await;
     sqlx::Executor::execute(&mut admin, "ALTER TABLE notes ALTER COLUMN body TYPE varchar(99)")
         .await
         .unwrap();
     let rows = reader.stream_raw(all()).await.unwrap();
     rows.try_collect::<Vec<_>>().await.unwrap();
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_undo_that_fails_at_commit_gives_the_connection_back() {
+async fn a_rollback_that_fails_at_commit_releases_the_connection() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/test.sqlite?mode=rwc", folder.path().display());
     let database = Database::new(Settings::for_url(&url).unwrap()).unwrap();
@@ -279,8 +279,8 @@ async fn a_read_only_session_writes_nothing_on_sqlite_either() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_nested_handle_of_an_undone_level_cannot_touch_its_successor() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("stale");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("stale");
     let outer = session.begin().await.unwrap();
     let stale = outer.begin().await.unwrap();
     drop(outer);
@@ -293,20 +293,20 @@ async fn a_nested_handle_of_an_undone_level_cannot_touch_its_successor() {
     inner.commit().await.unwrap();
     outer.commit().await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
-    assert_eq!(harbour.notes().await, 2);
+    assert_eq!(fixture.notes().await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_silence_gives_the_slot_of_a_session_without_a_deadline_back() {
-    let harbour = harbour_with(1, |settings| {
+async fn a_silent_server_frees_the_slot_of_a_session_without_a_deadline() {
+    let fixture = test_pool_with(1, |settings| {
         settings.statement_timeout = Duration::from_millis(300);
         settings.pool_timeout = Duration::from_millis(700);
     })
     .await;
-    let fault = harbour
+    let fault = fixture
         .limiter
         .arm(Trigger::Statement("pg_sleep"), Action::Silence);
-    let session = harbour.database.session(SessionOptions::new("job"));
+    let session = fixture.database.session(SessionOptions::new("job"));
     let waited = number(&session, "SELECT 1 FROM pg_sleep(0)");
     let error = tokio::time::timeout(Duration::from_secs(10), waited)
         .await
@@ -314,18 +314,18 @@ async fn a_silence_gives_the_slot_of_a_session_without_a_deadline_back() {
         .unwrap_err();
     assert!(fault.has_fired());
     assert!(matches!(error, Error::ConnectionLost), "{error:?}");
-    harbour.limiter.heal();
-    harbour.assert_whole().await;
+    fixture.limiter.heal();
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_lifts_the_servers_limit_takes_its_time() {
-    let harbour = harbour_with(1, |settings| {
+    let fixture = test_pool_with(1, |settings| {
         settings.statement_timeout = Duration::from_millis(500);
         settings.pool_timeout = Duration::from_millis(1500);
     })
     .await;
-    let session = harbour.database.session(SessionOptions::new("job"));
+    let session = fixture.database.session(SessionOptions::new("job"));
     session
         .execute_unprepared("SET LOCAL statement_timeout = 0")
         .await

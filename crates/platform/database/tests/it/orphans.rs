@@ -107,7 +107,7 @@ async fn callers_that_leave_do_not_multiply_backends_behind_a_limiter_with_tls()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ten_that_leave_hold_the_next_one_up_for_less_than_a_second() {
+async fn ten_callers_that_leave_delay_the_next_by_less_than_a_second() {
     let server = Cluster::shared().await.database().await;
     table(&server).await;
     let database = Database::new(settings(&server.url(), SHARE)).unwrap();

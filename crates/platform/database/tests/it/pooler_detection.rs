@@ -310,7 +310,7 @@ async fn a_mode_that_turns_out_wrong_is_corrected() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_named_statement_that_is_already_there_is_no_error() {
+async fn a_named_statement_that_already_exists_is_not_an_error() {
     let (server, pooler) = pgbouncer(PoolMode::Transaction, 1).await;
     let url = pooler.url(&server);
     // Another client of the same driver has left its first statement behind.

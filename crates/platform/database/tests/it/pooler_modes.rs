@@ -72,7 +72,7 @@ async fn a_stock_pgbouncer_in_session_mode_just_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pgbouncer_that_lets_in_and_makes_wait_is_waited_for() {
+async fn a_pgbouncer_that_delays_the_first_statement_is_waited_for() {
     // Two pools of two over one PgBouncer with two servers: the second one's set-up waits.
     let (first, server, pooler) = pooled(PoolMode::Session, 2, |settings| {
         settings.pool_idle = Duration::from_millis(200)
@@ -107,7 +107,7 @@ async fn a_pgbouncer_that_lets_in_and_makes_wait_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pgbouncer_restart_is_no_error_for_reads() {
+async fn reads_survive_a_pgbouncer_restart() {
     let (database, _server, pooler) = pooled(PoolMode::Session, 3, |_| {}).await;
     let reads = join_all((0..10).map(|_| async {
         for _ in 0..20 {

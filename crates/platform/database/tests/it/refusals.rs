@@ -10,7 +10,7 @@ use berth_testkit::{
 use futures_util::future::join_all;
 use sea_orm::ConnectionTrait;
 
-use crate::fixture::{harbour, harbour_with, number, settings};
+use crate::fixture::{number, settings, test_pool, test_pool_with};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_of_every_flavour_and_phase_are_waited_out() {
@@ -27,35 +27,35 @@ async fn refusals_of_every_flavour_and_phase_are_waited_out() {
         wait,
     ] {
         for phase in [Phase::BeforeAuthentication, Phase::AfterAuthentication] {
-            let harbour = harbour(3).await;
-            harbour.limiter.set_pooler_kind(pooler_kind.clone());
+            let fixture = test_pool(3).await;
+            fixture.limiter.set_pooler_kind(pooler_kind.clone());
             if !matches!(pooler_kind, PoolerKind::PgBouncerWait(_)) {
-                harbour.limiter.set_phase(Some(phase));
+                fixture.limiter.set_phase(Some(phase));
             }
             // The pooler admits fewer than the share says: two of three openings are refused.
-            harbour.limiter.set_limit(1);
+            fixture.limiter.set_limit(1);
             let callers = (0..12).map(|_| async {
-                let session = harbour.session("held");
+                let session = fixture.session("held");
                 number(&session, "SELECT 1").await.expect("waited out");
                 session.end(Outcome::Commit).await.unwrap();
             });
             join_all(callers).await;
-            harbour.limiter.set_limit(3);
-            harbour.assert_whole().await;
+            fixture.limiter.set_limit(3);
+            fixture.assert_whole().await;
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_limit_smaller_than_the_share_makes_no_herd() {
-    let harbour = harbour(5).await;
-    harbour.limiter.set_limit(2);
-    let holders: Vec<_> = (0..2).map(|_| harbour.session("held")).collect();
+async fn a_limit_below_the_share_causes_no_burst_of_attempts() {
+    let fixture = test_pool(5).await;
+    fixture.limiter.set_limit(2);
+    let holders: Vec<_> = (0..2).map(|_| fixture.session("held")).collect();
     for holder in &holders {
         number(holder, "SELECT 1").await.unwrap();
     }
-    harbour.limiter.reset_counts();
-    let waiting = join_all((0..50).map(|_| async { number(&harbour.reader(), "SELECT 1").await }));
+    fixture.limiter.reset_counts();
+    let waiting = join_all((0..50).map(|_| async { number(&fixture.reader(), "SELECT 1").await }));
     let release = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         for holder in holders {
@@ -64,7 +64,7 @@ async fn a_limit_smaller_than_the_share_makes_no_herd() {
     };
     let (answers, ()) = tokio::join!(waiting, release);
     assert!(answers.into_iter().all(|answer| answer.is_ok()));
-    let refused = harbour.limiter.counts().refused;
+    let refused = fixture.limiter.counts().refused;
     assert!(
         (1..=30).contains(&refused),
         "attempts are made alone and spaced: {refused}"
@@ -73,21 +73,21 @@ async fn a_limit_smaller_than_the_share_makes_no_herd() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_that_frees_slots_late_is_waited_for() {
-    let harbour = harbour_with(2, |settings| settings.strategy = berth_database::Strategy::Fresh).await;
-    harbour.limiter.set_release_delay(Duration::from_millis(20));
+    let fixture = test_pool_with(2, |settings| settings.strategy = berth_database::Strategy::Fresh).await;
+    fixture.limiter.set_release_delay(Duration::from_millis(20));
     join_all((0..10).map(|_| async {
         for _ in 0..5 {
-            number(&harbour.reader(), "SELECT 1").await.expect("waited out");
+            number(&fixture.reader(), "SELECT 1").await.expect("waited out");
         }
     }))
     .await;
-    assert!(harbour.limiter.counts().peak <= 2);
-    harbour.limiter.set_release_delay(Duration::ZERO);
-    harbour.assert_whole().await;
+    assert!(fixture.limiter.counts().peak <= 2);
+    fixture.limiter.set_release_delay(Duration::ZERO);
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_password_is_told_at_once_and_tried_a_few_times_only() {
+async fn a_wrong_password_fails_at_once_and_is_retried_a_few_times_only() {
     let server = Cluster::shared().await.database().await;
     let limiter = Limiter::start(&server, LimiterOptions::limit(15));
     let url = limiter.url().replace(server.password(), "wrong");
@@ -115,7 +115,7 @@ async fn a_wrong_password_is_told_at_once_and_tried_a_few_times_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_way_of_not_getting_in_has_its_reason() {
+async fn each_failure_to_connect_has_its_reason() {
     let server = Cluster::shared().await.database().await;
     let cluster = Cluster::shared().await;
     let limiter = Limiter::start(&server, LimiterOptions::limit(5));
@@ -171,7 +171,7 @@ async fn tls_with_a_trusted_certificate_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_pooler_says_in_passing_costs_no_request() {
+async fn transient_errors_of_a_pooler_fail_no_request() {
     for (code, text) in [
         ("XX000", "(EDBHANDLEREXITED) DbHandler exited"),
         ("XX000", "(EPROXYSTARTFAILED) proxy start failed"),
@@ -204,7 +204,7 @@ async fn what_a_pooler_says_in_passing_costs_no_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_with_a_code_of_a_lost_connection_is_the_statements_own() {
-    let pool = harbour(2).await;
+    let pool = test_pool(2).await;
     for code in ["08006", "08003", "57P01", "57P03", "57P05", "25P03"] {
         let session = pool.session("raises");
         let sql = format!("DO $$ BEGIN RAISE EXCEPTION 'elsewhere' USING ERRCODE = '{code}'; END $$");
@@ -222,7 +222,7 @@ async fn an_error_with_a_code_of_a_lost_connection_is_the_statements_own() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_session_that_the_server_ended_for_idling_leaves_its_neighbours_alone() {
-    let pool = harbour(2).await;
+    let pool = test_pool(2).await;
     let (idles, neighbour) = (pool.session("idles"), pool.session("neighbour"));
     let pid = number(&neighbour, "SELECT pg_backend_pid()").await.unwrap();
     idles

@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, PaginatorTrait, QueryOrder, Set, SqlErr};
 
-use crate::fixture::{Note, harbour, statement};
+use crate::fixture::{Note, statement, test_pool};
 
 mod author {
     use sea_orm::entity::prelude::*;
@@ -48,8 +48,8 @@ const SHELVES: &str = "
 
 #[tokio::test(flavor = "multi_thread")]
 async fn graphs_loaders_paginators_cursors_and_streams_work_over_one_connection() {
-    let harbour = harbour(1).await;
-    let session = harbour.session("shelves");
+    let fixture = test_pool(1).await;
+    let session = fixture.session("shelves");
     session.execute_unprepared(SHELVES).await.unwrap();
     let mut author = author::ActiveModel::builder().set_name("Tove");
     for number in 1..=25 {
@@ -60,7 +60,7 @@ async fn graphs_loaders_paginators_cursors_and_streams_work_over_one_connection(
     let author = author.save(&session).await.unwrap();
     session.end(Outcome::Commit).await.unwrap();
 
-    let reader = harbour.reader();
+    let reader = fixture.reader();
     let loaded = author::Entity::load()
         .with(book::Entity)
         .one(&reader)
@@ -89,12 +89,12 @@ async fn graphs_loaders_paginators_cursors_and_streams_work_over_one_connection(
     drop(rows);
     assert_eq!(seen, 25);
     assert_eq!(
-        harbour.database.status().slots.leased,
+        fixture.database.status().slots.leased,
         0,
         "reads hold nothing between statements"
     );
 
-    let writer = harbour.session("writes");
+    let writer = fixture.session("writes");
     let missing: Error = book::ActiveModel {
         id: Set(999),
         title: Set("x".into()),
@@ -123,5 +123,5 @@ async fn graphs_loaders_paginators_cursors_and_streams_work_over_one_connection(
         .await
         .unwrap();
     assert_eq!(notes, [Note { id: 7 }]);
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use berth_database::{Database, Pooler, Settings, Strategy};
 
-use crate::fixture::{harbour_with, number};
+use crate::fixture::{number, test_pool_with};
 
 fn broken(change: impl FnOnce(&mut Settings)) -> String {
     let mut settings = Settings::for_url("postgres://me:geheim@db.example/app").unwrap();
@@ -92,7 +92,7 @@ fn unknown_keys_and_wrong_types_are_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_in_a_file_is_read_for_each_connection_attempt() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let harbour = harbour_with(1, |settings| {
+    let fixture = test_pool_with(1, |settings| {
         let text = settings.url.expose().to_owned();
         let mut url = url::Url::parse(&text).unwrap();
         std::fs::write(file.path(), format!("{}\n", url.password().unwrap())).unwrap();
@@ -101,31 +101,31 @@ async fn a_password_in_a_file_is_read_for_each_connection_attempt() {
         settings.password_file = Some(file.path().to_owned());
     })
     .await;
-    assert_eq!(number(&harbour.reader(), "SELECT 1").await.unwrap(), 1);
+    assert_eq!(number(&fixture.reader(), "SELECT 1").await.unwrap(), 1);
     let password = std::fs::read(file.path()).unwrap();
 
     std::fs::write(file.path(), "wrong").unwrap();
-    harbour.server.terminate_all().await;
-    let error = number(&harbour.reader(), "SELECT 1").await.unwrap_err();
+    fixture.server.terminate_all().await;
+    let error = number(&fixture.reader(), "SELECT 1").await.unwrap_err();
     assert!(!format!("{error:?} {error}").contains("wrong"), "{error:?}");
 
     std::fs::write(file.path(), password).unwrap();
     // Attempts after a wrong password are spaced, so that a pooler does not block the client.
     let rotated = async {
-        while number(&harbour.reader(), "SELECT 1").await.is_err() {
+        while number(&fixture.reader(), "SELECT 1").await.is_err() {
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(60), rotated)
         .await
         .unwrap();
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_password_that_was_rotated_during_the_login_is_read_again() {
     let folder = tempfile::tempdir().unwrap();
-    let harbour = harbour_with(1, |settings| {
+    let fixture = test_pool_with(1, |settings| {
         let text = settings.url.expose().to_owned();
         let password = url::Url::parse(&text).unwrap().password().unwrap().to_owned();
         // The first run prints the former password, later ones the new one.
@@ -135,7 +135,7 @@ async fn a_password_that_was_rotated_during_the_login_is_read_again() {
         ));
     })
     .await;
-    assert_eq!(number(&harbour.reader(), "SELECT 1").await.unwrap(), 1);
-    let counters = harbour.database.status().counters;
+    assert_eq!(number(&fixture.reader(), "SELECT 1").await.unwrap(), 1);
+    let counters = fixture.database.status().counters;
     assert_eq!(counters.opened, 1, "{counters:?}");
 }

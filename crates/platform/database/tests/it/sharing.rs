@@ -6,21 +6,21 @@ use berth_database::{Database, Instances, Outcome, SessionOptions, Settings};
 use berth_testkit::{Cluster, Limiter, LimiterOptions, eventually};
 use futures_util::future::join_all;
 
-use crate::fixture::{harbour, number, settings};
+use crate::fixture::{number, settings, test_pool};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn callers_are_served_in_order_and_background_work_behind_requests() {
-    let harbour = harbour(1).await;
-    let holder = harbour.session("holder");
+    let fixture = test_pool(1).await;
+    let holder = fixture.session("holder");
     number(&holder, "SELECT 1").await.unwrap();
     let order = std::sync::Mutex::new(Vec::new());
     let caller = async |name: usize, background: bool| {
         let options = SessionOptions::new("ordered").autocommit_reads();
-        let session = harbour
+        let session = fixture
             .database
             .session(if background { options.background() } else { options });
         eventually(async || {
-            let status = harbour.database.status();
+            let status = fixture.database.status();
             status.waiting + status.waiting_background == name
         })
         .await;
@@ -28,7 +28,7 @@ async fn callers_are_served_in_order_and_background_work_behind_requests() {
         order.lock().unwrap().push(name);
     };
     let release = async {
-        eventually(async || harbour.database.status().waiting == 3).await;
+        eventually(async || fixture.database.status().waiting == 3).await;
         holder.end(Outcome::Rollback).await.unwrap();
     };
     tokio::join!(
@@ -43,22 +43,22 @@ async fn callers_are_served_in_order_and_background_work_behind_requests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn background_work_leaves_a_slot_to_requests() {
-    let harbour = harbour(2).await;
-    let jobs: Vec<_> = (0..4).map(|_| harbour.database.background("job")).collect();
+    let fixture = test_pool(2).await;
+    let jobs: Vec<_> = (0..4).map(|_| fixture.database.background("job")).collect();
     let run = join_all(jobs.iter().map(|job| async {
         number(job, "SELECT 1 FROM pg_sleep(0.2)").await.unwrap();
         job.end(Outcome::Commit).await.unwrap();
     }));
     let request = async {
-        eventually(async || harbour.database.status().waiting_background == 3).await;
-        number(&harbour.reader(), "SELECT 1").await.unwrap();
+        eventually(async || fixture.database.status().waiting_background == 3).await;
+        number(&fixture.reader(), "SELECT 1").await.unwrap();
         assert!(
-            harbour.database.status().waiting_background >= 2,
+            fixture.database.status().waiting_background >= 2,
             "it passed the jobs"
         );
     };
     tokio::join!(run, request);
-    harbour.assert_whole().await;
+    fixture.assert_whole().await;
 }
 
 async fn instances(limiter: &Limiter, count: usize, change: impl Fn(&mut Settings)) -> Vec<Database> {
@@ -109,7 +109,7 @@ async fn four_instances_under_load_stay_within_the_limit_without_an_error() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_newcomer_gets_its_part_from_instances_that_have_everything() {
+async fn a_new_instance_gets_its_share_from_the_others() {
     let server = Cluster::shared().await.database().await;
     let limiter = Limiter::start(&server, LimiterOptions::limit(4));
     let small = |settings: &mut Settings| {

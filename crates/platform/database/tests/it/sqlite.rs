@@ -39,7 +39,7 @@ async fn notes(database: &Database) -> i64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn fifty_writers_queue_in_the_ledger_and_none_meets_a_locked_database() {
+async fn fifty_writers_queue_in_the_scheduler_and_none_meets_a_locked_database() {
     let (database, _folder) = sqlite().await;
     join_all((0..50).map(|id| {
         let database = database.clone();
@@ -133,7 +133,7 @@ async fn a_read_only_file_and_a_missing_one_are_plain_errors() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_opened_is_told_at_once() {
+async fn a_file_that_cannot_be_opened_fails_at_once() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("file"), "not a folder").unwrap();
     for path in ["file/deep/test.sqlite", ""] {

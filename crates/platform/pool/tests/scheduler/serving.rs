@@ -18,7 +18,7 @@ fn callers_are_served_in_order_of_arrival() {
 }
 
 #[test]
-fn one_attempt_before_the_first_success_then_as_many_as_waiters_can_use() {
+fn attempts_are_single_before_the_first_success_and_concurrent_afterwards() {
     let mut pool = pool(5);
     for _ in 0..7 {
         pool.ask(REQUEST);

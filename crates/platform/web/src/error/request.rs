@@ -1,4 +1,4 @@
-//! What can be wrong with a request before a rule of the service looks at it.
+//! Errors of a request that are found before the rules of the service apply.
 
 use actix_web::http::StatusCode;
 

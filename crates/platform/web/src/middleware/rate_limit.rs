@@ -119,7 +119,7 @@ impl Limits {
     }
 }
 
-/// Answers a client that has used its quota with 429, and tells each client what is left of it.
+/// Answers a client that has used its quota with 429, and sends each client what is left of it.
 ///
 /// The quotas are of the user whom a valid token names, and of the address. The headers are those of
 /// draft-ietf-httpapi-ratelimit-headers-10. Probes are not limited. It stands within the middleware that verifies tokens.

@@ -89,10 +89,10 @@ impl Readiness {
     }
 }
 
-/// An opening that failed is no reason yet: callers wait through the breaker's grace.
+/// One failed connection attempt is not a reason yet: callers wait through the breaker's grace.
 fn evidence(status: &Status) -> Option<NotReady> {
     let connected = status.slots.idle + status.slots.leased > 0;
-    // Between two attempts that failed for good the breaker is closed, and nothing is better for it.
+    // Between two attempts that failed permanently the breaker is closed, and the error persists.
     let failing = || {
         status
             .last_connect_error
@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_wrong_password_is_no_better_between_two_attempts() {
+    async fn a_wrong_password_stays_an_error_between_two_attempts() {
         let mut status = idle_pool();
         status.last_success = Some(Duration::from_secs(1));
         status.last_connect_error = Some(Reason::Credentials);

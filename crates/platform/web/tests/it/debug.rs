@@ -15,7 +15,7 @@ const UNKNOWN: &str = "/debug/db-pool?x=1";
 const TOKEN: &str = "0123456789abcdef";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_production_it_is_not_there() {
+async fn in_production_the_debug_page_does_not_exist() {
     let site = Site::start_with(|settings| settings.app.environment = Environment::Production).await;
     for path in [PATH, UNKNOWN] {
         assert_eq!(site.get(path).await.status(), StatusCode::NOT_FOUND);
@@ -24,7 +24,7 @@ async fn in_production_it_is_not_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_token_opens_it_and_nothing_else_does() {
+async fn the_debug_page_needs_its_token() {
     for environment in [Environment::Production, Environment::Development] {
         let site = Site::start_with(|settings| {
             settings.app.environment = environment;
@@ -92,7 +92,7 @@ async fn browsers_get_a_page_that_loads_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_rest_it_tells_who_shares_the_limit() {
+async fn an_idle_pool_shows_the_clients_that_share_the_limit() {
     let site = Site::start().await;
     let told = site.json(PATH).await;
     // The look for pending migrations, with which each start begins, may still be under way.
@@ -115,7 +115,7 @@ async fn at_rest_it_tells_who_shares_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn under_load_it_asks_nobody_who_shares_the_limit() {
+async fn under_load_clients_are_not_queried() {
     let site = Site::start().await;
     let _load = site.saturate(20).await;
     assert!(site.json(PATH).await["clients"].is_null());

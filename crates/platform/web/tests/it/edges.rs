@@ -45,7 +45,7 @@ async fn a_body_with_a_content_encoding_is_refused_before_it_is_decoded() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_accept_encoding_that_nothing_meets_gets_a_problem_with_its_id() {
+async fn an_unacceptable_accept_encoding_gets_a_problem_with_its_id() {
     let server = start(Store::sqlite(), |_| {}, routes).await;
     let request = server.client().without_decompression().request(Method::GET, "/");
     let response = Response::to(request.header("accept-encoding", "*;q=0")).await;

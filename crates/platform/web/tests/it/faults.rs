@@ -114,7 +114,7 @@ async fn requests_past_their_deadline_do_not_multiply_backends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_that_a_request_sets_reaches_the_next() {
+async fn settings_of_a_request_do_not_reach_the_next() {
     let database = prepared().await;
     let server = start(&database.url(), |settings| settings.database.pool_size = 1).await;
     let mut admin = database.admin().await;

@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use crate::site::Site;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn it_is_unready_as_soon_as_it_is_asked_to_stop_and_lives_on() {
+async fn a_stop_makes_the_process_unready_and_leaves_it_live() {
     let mut site = Site::start_with(|settings| settings.server.drain_delay = Duration::from_secs(20)).await;
     assert_eq!(site.get("/health/ready").await.status(), StatusCode::OK);
     site.ask_to_stop();
@@ -21,12 +21,12 @@ async fn it_is_unready_as_soon_as_it_is_asked_to_stop_and_lives_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_makes_it_unready_without_telling_where_the_database_is() {
+async fn an_outage_makes_the_process_unready_without_showing_the_database_host() {
     let site =
         Site::start_with(|settings| settings.database.unreachable_grace = Duration::from_millis(200)).await;
     site.limiter.stop_listening().await;
     site.limiter.cut_all(Cut::Reset);
-    // Somebody has to ask the database something, or nobody would know.
+    // Without a statement no connection would notice the outage.
     let _ = site.get("/read").await;
     eventually(async || site.get("/health/ready").await.status() == StatusCode::SERVICE_UNAVAILABLE).await;
     assert_eq!(site.get("/health/live").await.status(), StatusCode::OK);
@@ -68,7 +68,7 @@ async fn pending_migrations_do_not_matter_where_they_are_not_required() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_pool_is_told_in_the_words_of_dashboards() {
+async fn the_pool_is_shown_in_the_terms_of_sqlalchemy() {
     let site = Site::start().await;
     let health = site.json("/health").await;
     assert_eq!(health["version"], env!("CARGO_PKG_VERSION"));

@@ -83,7 +83,7 @@ async fn error(answer: Response) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_does_not_fit_is_refused_by_its_path_without_words_of_rust() {
+async fn input_that_does_not_fit_is_reported_with_its_path_and_without_rust_types() {
     let server = start(Store::sqlite(), |_| {}, routes).await;
     let cases = [
         (json!(["title", true]), "", "must be an object"),

@@ -56,7 +56,7 @@ async fn under_saturation_every_snapshot_adds_up_and_agrees_with_the_limiter() {
         .sum();
         assert!(sum <= SHARE, "{pool}");
         assert_eq!(number(pool, "share"), SHARE);
-        // The pool's own look at its fleet is leased to nobody.
+        // The pool's own count of the instances has no lease.
         assert!(holders.len() as u64 <= number(pool, "checked_out"), "{told}");
         assert!(number(pool, "overflow") <= 2);
         let counts = site.limiter.counts();
@@ -72,7 +72,7 @@ async fn under_saturation_every_snapshot_adds_up_and_agrees_with_the_limiter() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_waits_is_warned_of_with_what_to_do() {
+async fn waiting_callers_are_reported_with_a_remedy() {
     let site = Site::start().await;
     assert_eq!(site.json("/health/db-pool").await["warning"], Value::Null);
     let _load = site.saturate(20).await;
@@ -101,7 +101,7 @@ async fn saturation_alone_leaves_it_ready() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_last_minutes_are_told_to_whoever_comes_late() {
+async fn the_last_minutes_are_shown() {
     let site = Site::start().await;
     let load = site.saturate(10).await;
     berth_testkit::eventually(async || {

@@ -1,4 +1,4 @@
-//! What Prometheus is told.
+//! The metrics that Prometheus scrapes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -31,7 +31,7 @@ async fn requests_are_counted_by_route_pattern_method_and_status() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn made_up_paths_and_methods_are_one_series() {
+async fn unknown_paths_and_methods_are_one_series() {
     let site = Site::start().await;
     for number in 0..20 {
         let method = Method::from_bytes(format!("BREW{number}").as_bytes()).unwrap();
@@ -93,7 +93,7 @@ async fn the_pools_numbers_are_of_one_moment() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_a_port_of_their_own_they_are_nowhere_else() {
+async fn metrics_with_a_separate_port_are_not_served_elsewhere() {
     let site = Site::start_with(|settings| settings.metrics.port = Some(0)).await;
     assert_eq!(site.get("/metrics").await.status(), StatusCode::NOT_FOUND);
     let url = site.metrics_url().expect("they have a port");
@@ -130,14 +130,14 @@ fn their_port_is_read_from_the_environment_as_a_number() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn switched_off_they_are_not_there() {
+async fn metrics_that_are_switched_off_do_not_exist() {
     let site = Site::start_with(|settings| settings.metrics.enabled = false).await;
     assert_eq!(site.get("/metrics").await.status(), StatusCode::NOT_FOUND);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs promtool, which `make verify` sees to"]
-async fn prometheus_own_tool_finds_nothing_wrong() {
+async fn promtool_accepts_the_metrics() {
     let site = Site::start().await;
     assert_eq!(site.get("/read").await.status(), StatusCode::OK);
     let text = site.text("/metrics").await;

@@ -1,4 +1,4 @@
-//! What browsers are told: which pages of other origins may read an answer, and what it may be used for.
+//! Headers for browsers: which pages of other origins may read an answer, and what it may be used for.
 
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};

@@ -68,7 +68,7 @@ mod own_routes {
             }
         }
 
-        async fn a_body_that_does_not_fit_is_told_by_its_path(store: Store) {
+        async fn a_body_that_does_not_fit_is_reported_with_its_path(store: Store) {
             let server = start(store, |_| {}, routes).await;
             let cases = [
                 (json!({ "name": 3 }), "name"),
@@ -107,7 +107,7 @@ mod own_routes {
             answer.problem(StatusCode::BAD_REQUEST, "/problems/invalid-path");
         }
 
-        async fn a_panic_is_answered_and_tells_nothing(store: Store) {
+        async fn a_panic_is_answered_without_its_message(store: Store) {
             let server = start(store, |_| {}, routes).await;
             for _ in 0..5 {
                 let problem = server.client().get("/panic").await;
@@ -117,7 +117,7 @@ mod own_routes {
             server.client().get("/read").await.ok();
         }
 
-        async fn an_error_of_the_frameworks_own_tells_no_text_of_its_own(store: Store) {
+        async fn framework_errors_do_not_show_their_text(store: Store) {
             let server = start(store, |_| {}, routes).await;
             let problem = server.client().get("/framework").await.problem(StatusCode::IM_A_TEAPOT, "about:blank");
             assert!(!problem.to_string().contains("mother"), "{problem}");
@@ -130,7 +130,7 @@ mod own_routes {
             assert_eq!(answer.header("content-type"), "application/json");
         }
 
-        async fn a_statement_that_fails_tells_neither_sql_nor_names(store: Store) {
+        async fn a_failed_statement_shows_neither_sql_nor_names(store: Store) {
             let server = start(store, |_| {}, routes).await;
             let problem = server.client().post("/statement", Value::Null).await;
             let problem = problem.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");

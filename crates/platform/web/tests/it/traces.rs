@@ -9,14 +9,14 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const PARENT: &str = "00f067aa0ba902b7";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_callers_trace_goes_on_in_whom_we_ask() {
+async fn a_callers_trace_continues_in_outgoing_requests() {
     let (site, peer) = (Site::start().await, Peer::start("{}").await);
     ask(&site, &peer, Some(&format!("00-{TRACE}-{PARENT}-01"))).await;
     goes_on(&peer);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn without_a_trace_none_is_made_up() {
+async fn without_an_incoming_trace_none_is_sent() {
     let (site, peer) = (Site::start().await, Peer::start("{}").await);
     for traceparent in [None, Some("00-nonsense-00f067aa0ba902b7-01")] {
         ask(&site, &peer, traceparent).await;
@@ -27,7 +27,7 @@ async fn without_a_trace_none_is_made_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_request_cost_is_told_in_development_only() {
+async fn server_timing_is_sent_in_development_only() {
     use berth_web::settings::Environment::{Development, Production};
     for environment in [Development, Production] {
         let site = Site::start_with(|settings| settings.app.environment = environment).await;

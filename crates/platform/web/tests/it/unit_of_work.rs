@@ -38,7 +38,7 @@ on_each_store! {
         assert_eq!(stored(&server).await, 0);
     }
 
-    async fn what_was_committed_survives_an_error(store: Store) {
+    async fn committed_rows_survive_a_later_error(store: Store) {
         let server = start(store, |_| {}).await;
         let answer = server.client().post("/committed", Value::Null).await;
         answer.problem(StatusCode::NOT_FOUND, "about:blank");
@@ -58,7 +58,7 @@ on_each_store! {
         assert_eq!(stored(&server).await, 0);
     }
 
-    async fn an_error_that_a_handler_swallows_is_no_success(store: Store) {
+    async fn a_database_error_that_a_handler_swallows_fails_the_request(store: Store) {
         let server = start(store, |_| {}).await;
         let answer = server.client().post("/swallowed", Value::Null).await;
         answer.problem(StatusCode::INTERNAL_SERVER_ERROR, "about:blank");

@@ -10,7 +10,7 @@ use crate::site::Site;
 use berth_web::testing::log;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_leaked_lease_is_named_and_named_again_when_it_comes_back() {
+async fn a_leaked_lease_is_reported_and_its_release_too() {
     log::record();
     let site =
         Site::start_with(|settings| settings.monitor.leak_detection_threshold = Duration::from_millis(400))
@@ -52,7 +52,7 @@ async fn a_leaked_lease_is_named_and_named_again_when_it_comes_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_route_that_dawdles_in_a_transaction_is_named_once_with_the_count() {
+async fn a_route_that_is_idle_in_a_transaction_is_reported_once_with_the_count() {
     log::record();
     let site = Site::start().await;
     for _ in 0..4 {
@@ -88,9 +88,9 @@ async fn a_slow_request_is_named_by_its_route() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn refusals_and_the_queue_behind_them_are_warned_of() {
+async fn refusals_and_the_queue_behind_them_are_reported() {
     log::record();
-    // Whoever sets the limit too high is told by the limiter, and then by us.
+    // The limit is set too high: the limiter refuses, and the service reports it.
     let site = Site::start_with(|settings| {
         settings.database.limit = 42;
         settings.database.max_overflow = 37;
