@@ -21,6 +21,13 @@ impl MigratorTrait for Migrator {
             Box::new(m20260101_000003_create_messages::Migration),
         ];
         // The tables of the platform's crates come first.
-        [berth_auth::migrations(), own].into_iter().flatten().collect()
+        [
+            berth_auth::migrations(),
+            berth_service::idempotency::migrations(),
+            own,
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 }

@@ -102,7 +102,10 @@ struct Platform;
 
 impl MigratorTrait for Platform {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        berth_auth::migrations()
+        [berth_auth::migrations(), berth_service::idempotency::migrations()]
+            .into_iter()
+            .flatten()
+            .collect()
     }
 }
 

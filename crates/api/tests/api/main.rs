@@ -45,6 +45,7 @@ macro_rules! on_each_store {
 mod server;
 
 mod docs;
+mod idempotency;
 mod lifecycle;
 mod me;
 mod openapi;

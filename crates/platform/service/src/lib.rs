@@ -4,6 +4,7 @@
 mod clock;
 mod error;
 mod id;
+pub mod idempotency;
 mod page;
 pub mod rules;
 mod validated;

@@ -77,11 +77,7 @@ impl AppState {
             rate_limits: Data::new(RateLimits::new(&settings.rate_limit)),
             trusted_proxies: Data::new(TrustedProxies::new(settings.server.trusted_proxies.clone())),
             security_headers: Data::new(SecurityHeaders::new(&settings.security_headers)),
-            sessions: Data::new(Sessions::new(
-                database.clone(),
-                request_timeout,
-                settings.auth.row_level_security,
-            )),
+            sessions: Data::new(Sessions::new(database.clone(), &settings)),
             identities: Data::new(Identities::new(auth, database.clone(), request_timeout)),
             readiness: Data::new(Readiness::new(database.clone())),
             monitor: Data::new(Monitor::new(settings.monitor.clone())),

@@ -56,6 +56,15 @@ pub enum Error {
         /// Until the next request is admitted.
         retry_after: Duration,
     },
+    /// Another request with the same `Idempotency-Key` runs at present.
+    #[error("another request with this idempotency key runs")]
+    KeyInUse {
+        /// When to ask for its answer.
+        retry_after: Duration,
+    },
+    /// The `Idempotency-Key` was used for another request.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     /// The handler panicked; the panic itself is logged where it happens.
     #[error("the handler panicked")]
     Panic,
@@ -79,6 +88,10 @@ impl Error {
             Self::RateLimited { retry_after } => {
                 Problem::of(&problem::RATE_LIMITED).retry_after(*retry_after)
             }
+            Self::KeyInUse { retry_after } => {
+                Problem::of(&problem::IDEMPOTENCY_KEY_IN_USE).retry_after(*retry_after)
+            }
+            Self::KeyReused => Problem::of(&problem::IDEMPOTENCY_KEY_REUSED),
             Self::Panic => Problem::internal(),
         }
     }

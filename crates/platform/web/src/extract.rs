@@ -9,6 +9,7 @@ mod session;
 
 pub use self::client_address::ClientAddress;
 pub use self::input::{InputError, nullable};
+pub(crate) use self::json::unread;
 pub use self::json::{Json, Patch};
 pub use self::path::Path;
 pub use self::query::Query;

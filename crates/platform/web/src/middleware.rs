@@ -12,12 +12,13 @@
 //! | [`catch_unwind`] | turns a panic into an error |
 //! | [`identity::identify`](crate::identity::identify) | verifies the token |
 //! | [`rate_limit`] | answers a client that sends too many requests with 429 |
-//! | [`unit_of_work`] | gives the request a session and ends it |
+//! | [`unit_of_work`] | gives the request a session and ends it, once for each `Idempotency-Key` |
 
 mod access_log;
 mod catch_unwind;
 mod cors;
 mod error_response;
+mod idempotency;
 mod rate_limit;
 mod request_body;
 mod request_limits;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 pub use self::types::*;
@@ -19,7 +19,7 @@ pub use crate::error::{of_auth, of_service};
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// What went wrong, for the client: never SQL, hosts or a driver's text.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Problem {
     /// The type of problem, for programs: a URL of this service that explains it, or `about:blank` where the
     /// status says it all.
@@ -43,7 +43,7 @@ pub struct Problem {
     #[schema(example = "0198f2f1b1c27c2a9d0f3f6f4f1f2a3b")]
     pub request_id: String,
     /// The invalid fields.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<Field>,
     /// Sent as the header `Retry-After`.
     #[serde(skip)]
@@ -54,7 +54,7 @@ pub struct Problem {
 }
 
 /// An invalid field.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Field {
     /// Where it is, as in `items[2].title`.
     #[schema(example = "title")]

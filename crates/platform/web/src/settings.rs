@@ -12,7 +12,7 @@ use garde::Validate;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::edge::{Cors, RateLimit, SecurityHeaders};
+pub use self::edge::{Cors, Idempotency, RateLimit, SecurityHeaders};
 pub(crate) use self::log::levels;
 pub use self::log::{Log, LogFormat};
 pub use self::observability::{Debug, Health, Metrics, Monitor, Telemetry};
@@ -31,6 +31,8 @@ pub struct Settings {
     pub security_headers: SecurityHeaders,
     /// `[rate_limit]`
     pub rate_limit: RateLimit,
+    /// `[idempotency]`
+    pub idempotency: Idempotency,
     /// `[startup]`
     pub startup: Startup,
     /// `[auth]`
@@ -165,6 +167,7 @@ impl Settings {
             cors: loaded.section("cors")?,
             security_headers: loaded.section("security_headers")?,
             rate_limit: loaded.section("rate_limit")?,
+            idempotency: loaded.section("idempotency")?,
             startup: loaded.section("startup")?,
             auth: loaded.section("auth")?,
             database: loaded.section("database")?,

@@ -14,7 +14,8 @@ pub(super) fn problem(error: &Error) -> Problem {
         Error::ShuttingDown => Problem::of(&problem::SHUTTING_DOWN).retry_after(Duration::from_secs(1)),
         Error::DeadlineExceeded => Problem::timeout(),
         Error::CommitUnknown => Problem::of(&problem::OUTCOME_UNKNOWN).detail(
-            "The connection was lost during COMMIT. Read the data before you send the request again.",
+            "The connection was lost during COMMIT. Send the request again with the same Idempotency-Key, or, if it had \
+             none, read the data before.",
         ),
         Error::Serialization => Problem::of(&problem::CONCURRENT_CHANGE)
             .detail("Changes that were not committed yet were rolled back. Send the request again.")

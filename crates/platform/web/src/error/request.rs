@@ -50,6 +50,9 @@ pub enum RequestError {
     /// The body took longer than `server.body_timeout`.
     #[error("the body did not arrive in time")]
     TooSlow,
+    /// The `Idempotency-Key` has another form.
+    #[error("the idempotency key has another form")]
+    IdempotencyKey,
     /// The body ended early.
     #[error("the body could not be read: {0}")]
     Unreadable(String),
@@ -79,6 +82,8 @@ impl RequestError {
             }
             Self::TooSlow => Problem::of_status(StatusCode::REQUEST_TIMEOUT)
                 .detail("The body did not arrive in time. Send the request again."),
+            Self::IdempotencyKey => Problem::of_status(StatusCode::BAD_REQUEST)
+                .detail("`Idempotency-Key` must have 1 to 255 visible ASCII characters."),
             Self::Unreadable(_) => {
                 Problem::of_status(StatusCode::BAD_REQUEST).detail("The body could not be read to its end.")
             }

@@ -84,7 +84,7 @@ fn is_json(request: &HttpRequest) -> bool {
     kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
 }
 
-fn unread(error: &actix_web::Error, limit: usize) -> RequestError {
+pub(crate) fn unread(error: &actix_web::Error, limit: usize) -> RequestError {
     match error.as_error::<PayloadError>() {
         Some(PayloadError::Overflow) => RequestError::TooLarge { limit },
         Some(PayloadError::Io(error)) if error.kind() == ErrorKind::TimedOut => RequestError::TooSlow,

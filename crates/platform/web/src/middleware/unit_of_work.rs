@@ -2,20 +2,26 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{HttpMessage, web};
 use berth_database::{Database, Outcome, Session, SessionOptions, Usage};
+use berth_service::idempotency::{Claim, StoredAnswer};
+use futures_util::FutureExt;
+use sea_orm::ConnectionTrait;
 
+use super::idempotency;
 use crate::Error;
 use crate::identity::{CurrentUser, Sender};
 use crate::request_id::RequestId;
 use crate::route_pattern::RoutePattern;
+use crate::settings::Settings;
 
 /// Makes the sessions of requests. Only [`unit_of_work`] can use it: a handler that takes it from the app's data can do
 /// nothing with it.
@@ -24,6 +30,7 @@ pub struct Sessions {
     database: Database,
     request_timeout: Duration,
     row_level_security: bool,
+    keep_keys_for: Duration,
 }
 
 /// With whose rights the statements of a session run, where row-level security is on.
@@ -36,12 +43,19 @@ pub(crate) enum Rights {
 }
 
 impl Sessions {
-    pub(crate) fn new(database: Database, request_timeout: Duration, row_level_security: bool) -> Self {
+    pub(crate) fn new(database: Database, settings: &Settings) -> Self {
         Self {
             database,
-            request_timeout,
-            row_level_security,
+            request_timeout: settings.server.request_timeout,
+            row_level_security: settings.auth.row_level_security,
+            keep_keys_for: settings.idempotency.keep_for,
         }
+    }
+
+    /// A session beside the request's own, while that holds nothing.
+    fn aside(&self, label: &'static str) -> Session {
+        let options = SessionOptions::new(label).deadline(self.request_timeout);
+        self.database.session(options)
     }
 }
 
@@ -50,24 +64,73 @@ impl Sessions {
 /// A status below 400 commits; an error status, an error and a timeout roll back. A commit that fails becomes the
 /// answer. A panic and a client that leaves drop this future, and with it the session, which rolls back.
 ///
+/// A request with an `Idempotency-Key` first claims the key in a short transaction of its own, or gets the answer of the
+/// first request with it. Its answer is stored in the transaction of its work; one that is an error, after the rollback.
+/// An error that another attempt may not meet gives the key back. A client that leaves keeps the key claimed until its
+/// request can no longer commit.
+///
 /// # Errors
 ///
 /// [`Error::Timeout`] after `server.request_timeout`, and those of the inner middleware.
 pub async fn unit_of_work(
     sessions: web::Data<Sessions>,
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let keyed = idempotency::keyed(&mut request, sessions.request_timeout, sessions.keep_keys_for).await?;
+    let Some(keyed) = keyed else {
+        return work(&sessions, request, next, None).await;
+    };
+    let state = idempotency::claim(sessions.aside("idempotency key"), &keyed).await?;
+    match idempotency::claimed(state)? {
+        Ok(claim) => {
+            let done = AssertUnwindSafe(work(&sessions, request, next, Some(&claim))).catch_unwind();
+            let outcome = done.await.unwrap_or_else(|_| Err(Error::Panic.into()));
+            if outcome.is_err() {
+                idempotency::settle(sessions.aside("idempotency key"), &claim, None).await;
+            }
+            outcome
+        }
+        Err(replayed) => Ok(request.into_response(replayed)),
+    }
+}
+
+async fn work(
+    sessions: &web::Data<Sessions>,
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
-    let unit = UnitOfWork::of(&request, &sessions);
+    claim: Option<&Claim>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let unit = UnitOfWork::of(&request, sessions);
     request.extensions_mut().insert(unit.clone());
     let Ok(outcome) = tokio::time::timeout(sessions.request_timeout, next.call(request)).await else {
         unit.end(Outcome::Rollback).await.ok();
         return Err(Error::Timeout(sessions.request_timeout).into());
     };
     let response = outcome?;
-    match unit.end(outcome_of(&response)).await {
-        Ok(()) => Ok(response.map_into_left_body()),
-        Err(error) => Ok(failed(error, response).map_into_right_body()),
+    let (response, answer) = match claim {
+        Some(_) => {
+            let (response, answer) = idempotency::to_store(response).await;
+            (response.map_into_boxed_body(), answer)
+        }
+        None => (response.map_into_boxed_body(), None),
+    };
+    let outcome = outcome_of(&response);
+    let ended = match (claim, &answer) {
+        (Some(claim), Some(answer)) if outcome == Outcome::Commit => {
+            unit.end_with(claim, answer.clone()).await
+        }
+        _ => unit.end(outcome).await.map_err(Error::from),
+    };
+    // After a failed commit the key stays claimed: the commit may have been stored, with its answer.
+    if let (Some(claim), Ok(())) = (claim, &ended)
+        && (outcome == Outcome::Rollback || answer.is_none())
+    {
+        idempotency::settle(sessions.aside("idempotency key"), claim, answer).await;
+    }
+    match ended {
+        Ok(()) => Ok(response),
+        Err(error) => Ok(failed(error, response)),
     }
 }
 
@@ -160,6 +223,25 @@ impl UnitOfWork {
         }
     }
 
+    /// Stores the answer and commits both with the work.
+    async fn end_with(&self, claim: &Claim, answer: StoredAnswer) -> Result<(), Error> {
+        let session = match self.0.session.get() {
+            Some((Rights::User, session)) if self.0.sender.is_some() => {
+                // The table is the service's: a user's role may not write it.
+                let reset = session.execute_unprepared("SET LOCAL ROLE NONE").await;
+                reset.map_err(berth_database::Error::from)?;
+                session
+            }
+            Some((_, session)) => session,
+            None => self.session(Rights::Service)?,
+        };
+        if let Err(error) = claim.store(session, answer).await {
+            self.end(Outcome::Rollback).await.ok();
+            return Err(idempotency::of_store(error));
+        }
+        Ok(self.end(Outcome::Commit).await?)
+    }
+
     async fn end(&self, outcome: Outcome) -> Result<(), berth_database::Error> {
         match self.0.session.get() {
             Some((_, session)) if self.0.streaming.get().is_none() => session.end(outcome).await,
@@ -183,14 +265,11 @@ fn outcome_of<B>(response: &ServiceResponse<B>) -> Outcome {
 }
 
 /// An error answer stays what it is, even if the rollback failed too.
-fn failed<B: MessageBody + 'static>(
-    error: berth_database::Error,
-    response: ServiceResponse<B>,
-) -> ServiceResponse<BoxBody> {
+fn failed(error: Error, response: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     if outcome_of(&response) == Outcome::Rollback {
         tracing::debug!(error = %error, "rollback failed; the connection was dropped");
-        return response.map_into_boxed_body();
+        return response;
     }
     let (request, _) = response.into_parts();
-    ServiceResponse::from_err(Error::Database(error), request)
+    ServiceResponse::from_err(error, request)
 }

@@ -63,6 +63,26 @@ pub static FORBIDDEN: ProblemType = ProblemType {
     explanation: "The caller may not read or change this. Nothing was stored.",
 };
 
+/// 409: another request with the same key runs.
+pub static IDEMPOTENCY_KEY_IN_USE: ProblemType = ProblemType {
+    name: "idempotency-key-in-use",
+    status: 409,
+    title: "Idempotency key in use",
+    detail: None,
+    explanation: "Another request with the same Idempotency-Key runs at present. Send the request again after the \
+        seconds in the Retry-After header, to get its answer.",
+};
+
+/// 422: the key was used for another request.
+pub static IDEMPOTENCY_KEY_REUSED: ProblemType = ProblemType {
+    name: "idempotency-key-reused",
+    status: 422,
+    title: "Idempotency key reused",
+    detail: None,
+    explanation: "The Idempotency-Key was used before with another method, address or body. Nothing was done. Use a new \
+        key for each request, and the same one only to send the same request again.",
+};
+
 /// 403: the caller lacks a role.
 pub static INSUFFICIENT_ROLE: ProblemType = ProblemType {
     name: "insufficient-role",
@@ -145,7 +165,8 @@ pub static OUTCOME_UNKNOWN: ProblemType = ProblemType {
     title: "Outcome unknown",
     detail: None,
     explanation: "The database connection was lost while the change was being committed, so it may or may not be \
-        stored. Read the data before you send the request again.",
+        stored. If the request had an Idempotency-Key, send it again with the same key: it gets the answer of the first \
+        if that was stored, and is done otherwise. Without one, read the data before you send the request again.",
 };
 
 /// 503: more requests at once than the service admits.
@@ -226,11 +247,13 @@ pub static TIMEOUT: ProblemType = ProblemType {
     explanation: "The request took longer than the service allows. It was stopped and rolled back.",
 };
 
-const PLATFORM: [&ProblemType; 21] = [
+const PLATFORM: [&ProblemType; 23] = [
     &CONCURRENT_CHANGE,
     &CONFLICT,
     &DATABASE_UNAVAILABLE,
     &FORBIDDEN,
+    &IDEMPOTENCY_KEY_IN_USE,
+    &IDEMPOTENCY_KEY_REUSED,
     &INSUFFICIENT_ROLE,
     &INVALID_CREDENTIALS,
     &INVALID_INPUT,

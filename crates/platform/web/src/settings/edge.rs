@@ -65,6 +65,16 @@ pub struct RateLimit {
     pub max_clients: u64,
 }
 
+/// `[idempotency]`: requests that may be sent again.
+#[derive(Clone, Debug, Deserialize, Serialize, Validate)]
+#[serde(deny_unknown_fields)]
+pub struct Idempotency {
+    /// Time that a key and its answer are kept.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(60.0, 2_592_000.0)))]
+    pub keep_for: Duration,
+}
+
 fn are_origins(origins: &[String], (): &()) -> garde::Result {
     let is_origin = |origin: &String| {
         let rest = origin
