@@ -93,51 +93,25 @@ impl Server {
         let _tasks = BackgroundTasks::start(&state, migrations, metrics)
             .await
             .map_err(StartError::Serve)?;
-        let server = http_server(
-            listener,
-            &state.settings.server.clone(),
-            app,
-            announce(state, stop),
-        );
-        server
-            .map_err(|source| StartError::Listen { address, source })?
-            .await
-            .map_err(StartError::Serve)
+        let settings = state.settings.server.clone();
+        let workers = match settings.workers {
+            0 => std::thread::available_parallelism().map_or(2, NonZero::get),
+            workers => workers,
+        };
+        // The builder is not `Send` and ends before the server is awaited.
+        let server = HttpServer::new(app)
+            .h1_allow_half_closed(false)
+            .keep_alive(settings.keep_alive)
+            .client_request_timeout(settings.header_timeout)
+            .shutdown_timeout(settings.shutdown_timeout.as_secs_f64().ceil() as u64)
+            .shutdown_signal(announce(state, stop))
+            .workers(workers)
+            .max_connections(settings.max_connections.div_ceil(workers))
+            .listen(listener)
+            .map(HttpServer::run)
+            .map_err(|source| StartError::Listen { address, source })?;
+        server.await.map_err(StartError::Serve)
     }
-}
-
-/// Not async: the builder is not `Send`, the server is.
-fn http_server<F, I, S, B>(
-    listener: TcpListener,
-    settings: &crate::settings::Server,
-    app: F,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<actix_web::dev::Server>
-where
-    F: Fn() -> I + Send + Clone + 'static,
-    I: IntoServiceFactory<S, Request>,
-    S: ServiceFactory<Request, Config = AppConfig> + 'static,
-    S::Error: Into<actix_web::Error> + 'static,
-    S::InitError: Debug,
-    S::Response: Into<Response<B>> + 'static,
-    <S::Service as Service<Request>>::Future: 'static,
-    S::Service: 'static,
-    B: MessageBody + 'static,
-{
-    let mut server = HttpServer::new(app)
-        .h1_allow_half_closed(false)
-        .keep_alive(settings.keep_alive)
-        .client_request_timeout(settings.header_timeout)
-        .shutdown_timeout(settings.shutdown_timeout.as_secs_f64().ceil() as u64)
-        .shutdown_signal(stop);
-    let workers = match settings.workers {
-        0 => std::thread::available_parallelism().map_or(2, NonZero::get),
-        workers => workers,
-    };
-    server = server
-        .workers(workers)
-        .max_connections(settings.max_connections.div_ceil(workers));
-    Ok(server.listen(listener)?.run())
 }
 
 /// Waits for `stop`, makes the process unready, and gives the load balancer time to notice.

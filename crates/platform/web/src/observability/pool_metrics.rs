@@ -108,40 +108,50 @@ fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error
         "How long the oldest waiting caller has waited",
         status.oldest_wait.as_secs_f64(),
     )?;
-    families.histogram(
-        "db_client_connection_wait_time_seconds",
-        "How long callers waited for a connection",
-        &status.waits,
-    )?;
-    families.histogram(
-        "db_client_connection_use_time_seconds",
-        "How long connections were held",
-        &status.uses,
-    )?;
-    families.histogram(
-        "db_client_connection_create_time_seconds",
-        "How long connection attempts took",
-        &status.opens,
-    )
+    let times = [
+        ("wait", "How long callers waited for a connection", &status.waits),
+        ("use", "How long connections were held", &status.uses),
+        ("create", "How long connection attempts took", &status.opens),
+    ];
+    for (what, help, timings) in times {
+        let name = format!("db_client_connection_{what}_time_seconds");
+        histogram(families.family(&name, help, MetricType::Histogram)?, timings)?;
+    }
+    Ok(())
 }
 
 fn events(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
     let totals = status.counters;
-    families.counter(
-        "db_client_connection_timeouts",
-        "Callers that got no connection within their time",
-        totals.timed_out,
-    )?;
-    families.counter(
-        "db_pool_rejected",
-        "Callers rejected at once because too many waited",
-        totals.rejected,
-    )?;
-    families.counter(
-        "db_pool_refusals",
-        "Connection attempts that the pooler or server refused",
-        totals.refused,
-    )?;
+    let plain = [
+        (
+            "db_client_connection_timeouts",
+            "Callers that got no connection within their time",
+            totals.timed_out,
+        ),
+        (
+            "db_pool_rejected",
+            "Callers rejected at once because too many waited",
+            totals.rejected,
+        ),
+        (
+            "db_pool_refusals",
+            "Connection attempts that the pooler or server refused",
+            totals.refused,
+        ),
+        (
+            "db_pool_retries",
+            "Statements retried because their connection was lost",
+            totals.retried,
+        ),
+        (
+            "db_pool_idle_in_transaction",
+            "Times a connection was idle in a transaction for more than 50 ms",
+            totals.idle_in_transaction,
+        ),
+    ];
+    for (name, help, total) in plain {
+        ConstCounter::new(total).encode(families.family(name, help, MetricType::Counter)?)?;
+    }
     let connections = [
         ("opened", totals.opened),
         ("failed", totals.failed),
@@ -168,16 +178,6 @@ fn events(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
         "How transactions ended",
         "outcome",
         &transactions,
-    )?;
-    families.counter(
-        "db_pool_retries",
-        "Statements retried because their connection was lost",
-        totals.retried,
-    )?;
-    families.counter(
-        "db_pool_idle_in_transaction",
-        "Times a connection was idle in a transaction for more than 50 ms",
-        totals.idle_in_transaction,
     )
 }
 
@@ -196,7 +196,7 @@ fn trouble(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
     )?;
     families.gauge(
         "db_pool_consecutive_refusals",
-        "Refusals since an opening last succeeded",
+        "Refusals since a connection attempt last succeeded",
         f64::from(status.consecutive_refusals),
     )?;
     families.gauge(
@@ -206,7 +206,7 @@ fn trouble(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
     )
 }
 
-/// What is being written.
+/// The families of metrics that are being written.
 struct Families<'e>(DescriptorEncoder<'e>);
 
 impl Families<'_> {
@@ -231,20 +231,12 @@ impl Families<'_> {
         Ok(())
     }
 
-    fn counter(&mut self, name: &str, help: &str, value: u64) -> Result<(), Error> {
-        ConstCounter::new(value).encode(self.family(name, help, MetricType::Counter)?)
-    }
-
     fn counters(&mut self, name: &str, help: &str, label: &str, values: &[(&str, u64)]) -> Result<(), Error> {
         let mut family = self.family(name, help, MetricType::Counter)?;
         for (value, number) in values {
             ConstCounter::new(*number).encode(family.encode_family(&[(label, *value)])?)?;
         }
         Ok(())
-    }
-
-    fn histogram(&mut self, name: &str, help: &str, timings: &Histogram) -> Result<(), Error> {
-        histogram(self.family(name, help, MetricType::Histogram)?, timings)
     }
 }
 
