@@ -35,7 +35,8 @@ impl MigrationTrait for Migration {
             .index(&mut email.clone())
             .index(&mut subject.clone())
             .take();
-        manager.create_table(table).await
+        manager.create_table(table).await?;
+        berth_auth::policies(manager, "ALTER TABLE users ENABLE ROW LEVEL SECURITY").await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

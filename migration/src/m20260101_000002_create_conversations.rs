@@ -3,6 +3,13 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{boolean, text, timestamp_with_time_zone, uuid};
 
+/// For sessions that run as the role of a token (`auth.row_level_security`). The owner of the table, which the service
+/// logs in as, sees all rows.
+const POLICIES: &str = "ALTER TABLE conversations ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY own ON conversations
+        USING (owner_id = (current_setting('request.jwt.claims')::json ->> 'sub')::uuid);
+    CREATE POLICY public ON conversations FOR SELECT USING (is_public)";
+
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -35,7 +42,8 @@ impl MigrationTrait for Migration {
             .col("owner_id")
             .col("id")
             .take();
-        manager.create_index(index).await
+        manager.create_index(index).await?;
+        berth_auth::policies(manager, POLICIES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -3,6 +3,13 @@
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{text, timestamp_with_time_zone, uuid};
 
+/// A message is read by those who can read its conversation, and changed by its owner.
+const POLICIES: &str = "ALTER TABLE messages ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY own ON messages USING (EXISTS (SELECT FROM conversations c WHERE c.id = conversation_id
+        AND c.owner_id = (current_setting('request.jwt.claims')::json ->> 'sub')::uuid));
+    CREATE POLICY readable ON messages FOR SELECT
+        USING (EXISTS (SELECT FROM conversations c WHERE c.id = conversation_id))";
+
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
@@ -35,7 +42,8 @@ impl MigrationTrait for Migration {
             .col("conversation_id")
             .col("id")
             .take();
-        manager.create_index(index).await
+        manager.create_index(index).await?;
+        berth_auth::policies(manager, POLICIES).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

@@ -8,8 +8,8 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, Error};
-use berth_auth::{Accounts, Mode};
-use berth_database::{Database, Outcome, SessionOptions};
+use berth_auth::Mode;
+use berth_database::{Database, SessionOptions};
 use berth_web::handlers::openapi::Document;
 use berth_web::problem::ProblemTypes;
 use berth_web::{
@@ -73,21 +73,8 @@ pub async fn authorization(
     email: Option<&str>,
 ) -> Result<String, StartError> {
     let session = database.session(SessionOptions::new("token"));
-    let services = Services::new();
-    let users = services.users(&session);
-    let account = match email {
-        None => users.development_user().await,
-        Some(email) => users
-            .by_email(email)
-            .await
-            .and_then(|found| found.ok_or(service::Error::NotFound)),
-    };
-    let account = account.map_err(StartError::service("a token"))?;
-    session
-        .end(Outcome::Commit)
-        .await
-        .map_err(StartError::service("a token"))?;
-    identity::authorization(settings, &account)
+    let account = Services::new().users(&session).development_account(email).await;
+    identity::authorization(settings, &session, account).await
 }
 
 /// The service with its port taken.

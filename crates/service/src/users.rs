@@ -124,14 +124,17 @@ impl<'a> Users<'a> {
         }
     }
 
-    /// Finds the development user, or makes it at the first call. Concurrent callers get the same user.
+    /// Finds the account with this address, or makes the development user's at the first call without one. Concurrent
+    /// callers get the same user.
     ///
     /// # Errors
     ///
-    /// [`Error::Database`].
-    pub async fn development_user(&self) -> Result<Account, Error> {
-        if let Some(user) = self.by_email(DEVELOPER).await? {
-            return Ok(user);
+    /// [`Error::NotFound`] for an unknown address.
+    pub async fn development_account(&self, email: Option<&str>) -> Result<Account, Error> {
+        match (self.by_email(email.unwrap_or(DEVELOPER)).await?, email) {
+            (Some(account), _) => return Ok(account),
+            (None, Some(_)) => return Err(Error::NotFound),
+            (None, None) => {}
         }
         // Another caller may be inserting the same user: the second one waits, and finds the first one's row.
         let user = user::ActiveModel {

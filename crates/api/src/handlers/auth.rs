@@ -1,11 +1,10 @@
 //! Logins: where the service keeps the passwords itself (`auth.mode = "local"`).
 
 use actix_web::{HttpResponse, web};
-use berth_auth::Credentials;
 use berth_web::Problem;
-use berth_web::extract::{ClientAddress, Json, ServiceSession};
-use berth_web::identity::{CurrentUser, Identities};
-use berth_web::response::{TokenResponse, created};
+use berth_web::extract::Json;
+use berth_web::identity::{ChangePassword, CurrentUser, Login, Logins, RefreshToken, TokenResponse};
+use berth_web::response::created;
 use serde::{Deserialize, Serialize};
 use service::{NewUser, Services};
 use utoipa::ToSchema;
@@ -30,58 +29,23 @@ pub(crate) struct Registered {
     email: String,
 }
 
-/// The e-mail address and the password.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Login {
-    email: String,
-    #[schema(format = Password)]
-    password: String,
-}
-
-/// The refresh token, which is used once.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct RefreshToken {
-    refresh_token: String,
-}
-
-/// The old and the new password.
-#[derive(Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ChangePassword {
-    #[schema(format = Password)]
-    old_password: String,
-    #[schema(format = Password, min_length = 8, max_length = 200)]
-    new_password: String,
-}
-
 /// Registers a user
 ///
 /// The answer is the same where the address is taken.
 #[utoipa::path(post, path = "/api/v1/auth/register", tag = "auth", security(()), request_body = Register,
-    responses(
-        (status = 201, body = Registered),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
-        (status = 503, body = Problem, content_type = "application/problem+json", description = "Too many logins at once"),
-    ))]
+    responses((status = 201, body = Registered)))]
 pub(crate) async fn register(
-    session: ServiceSession,
+    logins: Logins,
     services: web::Data<Services>,
-    identities: web::Data<Identities>,
-    Json(Register {
-        email,
-        password,
-        name,
-    }): Json<Register>,
+    Json(register): Json<Register>,
 ) -> ApiResult<HttpResponse> {
-    let passwords = identities.auth().local()?.passwords();
-    let registered = Registered { email: email.clone() };
-    services
-        .users(&session)
-        .register(passwords, NewUser { email, name }, &password)
+    let (email, name) = (register.email.clone(), register.name);
+    let (users, passwords) = (services.users(logins.session()), logins.local()?.passwords());
+    users
+        .register(passwords, NewUser { email, name }, &register.password)
         .await?;
-    Ok(created("/api/v1/me", &registered))
+    let email = register.email;
+    Ok(created("/api/v1/me", &Registered { email }))
 }
 
 /// Logs a user in
@@ -90,27 +54,14 @@ pub(crate) async fn register(
         (status = 200, body = TokenResponse),
         (status = 401, body = Problem, content_type = "application/problem+json", description = "Wrong address or password"),
         (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many attempts"),
-        (status = 503, body = Problem, content_type = "application/problem+json", description = "Too many logins at once"),
     ))]
 pub(crate) async fn login(
-    session: ServiceSession,
+    logins: Logins,
     services: web::Data<Services>,
-    identities: web::Data<Identities>,
-    ClientAddress(address): ClientAddress,
-    Json(Login { email, password }): Json<Login>,
+    Json(login): Json<Login>,
 ) -> ApiResult<web::Json<TokenResponse>> {
-    let (users, now) = (services.users(&session), services.clock().now());
-    let credentials = Credentials {
-        email,
-        password,
-        address,
-    };
-    let tokens = identities
-        .auth()
-        .local()?
-        .login(&session, &users, &credentials, now)
-        .await?;
-    Ok(web::Json(tokens.into()))
+    let users = services.users(logins.session());
+    Ok(web::Json(logins.login(&users, login).await?))
 }
 
 /// Exchanges a refresh token for new tokens
@@ -122,18 +73,12 @@ pub(crate) async fn login(
         (status = 401, body = Problem, content_type = "application/problem+json", description = "Refresh token not valid"),
     ))]
 pub(crate) async fn refresh(
-    session: ServiceSession,
+    logins: Logins,
     services: web::Data<Services>,
-    identities: web::Data<Identities>,
-    Json(RefreshToken { refresh_token }): Json<RefreshToken>,
+    Json(token): Json<RefreshToken>,
 ) -> ApiResult<web::Json<TokenResponse>> {
-    let (users, now) = (services.users(&session), services.clock().now());
-    let tokens = identities
-        .auth()
-        .local()?
-        .refresh(&session, &users, &refresh_token, now)
-        .await?;
-    Ok(web::Json(tokens.into()))
+    let users = services.users(logins.session());
+    Ok(web::Json(logins.refresh(&users, token).await?))
 }
 
 /// Ends the login of a refresh token
@@ -141,11 +86,8 @@ pub(crate) async fn refresh(
 /// Its access token stays valid until it expires.
 #[utoipa::path(post, path = "/api/v1/auth/logout", tag = "auth", security(()), request_body = RefreshToken,
     responses((status = 204, description = "Logged out")))]
-pub(crate) async fn logout(
-    session: ServiceSession,
-    Json(RefreshToken { refresh_token }): Json<RefreshToken>,
-) -> ApiResult<HttpResponse> {
-    berth_auth::refresh_token::revoke(&session, &refresh_token).await?;
+pub(crate) async fn logout(logins: Logins, Json(token): Json<RefreshToken>) -> ApiResult<HttpResponse> {
+    logins.logout(token).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -153,25 +95,14 @@ pub(crate) async fn logout(
 #[utoipa::path(post, path = "/api/v1/auth/password", tag = "auth", request_body = ChangePassword,
     responses(
         (status = 200, body = TokenResponse),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
         (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many attempts"),
-        (status = 503, body = Problem, content_type = "application/problem+json", description = "Too many logins at once"),
     ))]
 pub(crate) async fn password(
-    session: ServiceSession,
+    logins: Logins,
     services: web::Data<Services>,
-    identities: web::Data<Identities>,
     user: CurrentUser,
-    Json(ChangePassword {
-        old_password,
-        new_password,
-    }): Json<ChangePassword>,
+    Json(change): Json<ChangePassword>,
 ) -> ApiResult<web::Json<TokenResponse>> {
-    let (users, now) = (services.users(&session), services.clock().now());
-    let local = identities.auth().local()?;
-    let passwords = (&*old_password, &*new_password);
-    let tokens = local
-        .change_password(&session, &users, user.id(), passwords, now)
-        .await?;
-    Ok(web::Json(tokens.into()))
+    let users = services.users(logins.session());
+    Ok(web::Json(logins.change_password(&users, &user, change).await?))
 }

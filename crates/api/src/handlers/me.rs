@@ -1,9 +1,8 @@
 //! The user who sends the request.
 
 use actix_web::{HttpResponse, web};
-use berth_web::Problem;
 use berth_web::extract::{Json, ServiceSession};
-use berth_web::identity::{CurrentUser, Identities};
+use berth_web::identity::{CurrentUser, Logins};
 use chrono::{DateTime, Utc};
 use entity::user;
 use serde::{Deserialize, Serialize};
@@ -44,10 +43,7 @@ pub(crate) async fn read(
 
 /// Changes your name
 #[utoipa::path(patch, path = "/api/v1/me", tag = "users", request_body = UpdateUser,
-    responses(
-        (status = 200, body = User),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
-    ))]
+    responses((status = 200, body = User)))]
 pub(crate) async fn update(
     session: ServiceSession,
     services: web::Data<Services>,
@@ -61,13 +57,12 @@ pub(crate) async fn update(
 /// Deletes your account and everything in it
 #[utoipa::path(delete, path = "/api/v1/me", tag = "users", responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
-    session: ServiceSession,
+    logins: Logins,
     services: web::Data<Services>,
-    identities: web::Data<Identities>,
     user: CurrentUser,
 ) -> ApiResult<HttpResponse> {
-    services.users(&session).delete(user.id()).await?;
-    identities.forget(&user);
+    services.users(logins.session()).delete(user.id()).await?;
+    logins.forget(&user);
     Ok(HttpResponse::NoContent().finish())
 }
 

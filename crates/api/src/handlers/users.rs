@@ -22,7 +22,6 @@ impl Role for Admin {
     responses(
         (status = 200, body = Listing<User>),
         (status = 403, body = Problem, content_type = "application/problem+json", description = "Not an administrator"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
     ))]
 pub(crate) async fn list(
     session: ServiceSession,

@@ -1,7 +1,6 @@
 //! The caller's conversations.
 
 use actix_web::{HttpResponse, web};
-use berth_web::Problem;
 use berth_web::extract::{Json, Patch, Path, Query, Session};
 use berth_web::identity::{CurrentUser, OptionalUser};
 use berth_web::response::{Listing, PageQuery, created};
@@ -51,10 +50,7 @@ pub(crate) struct UpdateConversation {
 
 /// Lists your conversations, newest first
 #[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations", params(PageQuery),
-    responses(
-        (status = 200, body = Listing<Conversation>),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
-    ))]
+    responses((status = 200, body = Listing<Conversation>)))]
 pub(crate) async fn list(
     session: Session,
     services: web::Data<Services>,
@@ -62,29 +58,23 @@ pub(crate) async fn list(
     Query(query): Query<PageQuery>,
 ) -> ApiResult<web::Json<Listing<Conversation>>> {
     let limit = query.limit;
-    let page = services
-        .conversations(&session)
-        .list(user.id(), query.into())
-        .await?;
+    let conversations = services.conversations(&session);
+    let page = conversations.list(user.id(), query.into()).await?;
     Ok(web::Json(Listing::new(page, "/api/v1/conversations", limit)))
 }
 
 /// Creates a conversation
 #[utoipa::path(post, path = "/api/v1/conversations", tag = "conversations", request_body = CreateConversation,
-    responses(
-        (status = 201, body = Conversation, headers(("location" = String, description = "The address of the conversation"))),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
-    ))]
+    responses((status = 201, body = Conversation, headers(("location" = String, description = "The address of the conversation")))))]
 pub(crate) async fn create(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
-    Json(new): Json<CreateConversation>,
+    Json(CreateConversation { title, is_public }): Json<CreateConversation>,
 ) -> ApiResult<HttpResponse> {
-    let made = services
-        .conversations(&session)
-        .create(user.id(), new.into())
-        .await?;
+    let new = NewConversation { title, is_public };
+    let conversations = services.conversations(&session);
+    let made = conversations.create(user.id(), new).await?;
     Ok(created(
         &format!("/api/v1/conversations/{}", made.id),
         &Conversation::from(made),
@@ -97,10 +87,7 @@ pub(crate) async fn create(
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
     security((), ("bearer" = [])),
     params(("conversation_id" = Uuid, Path)),
-    responses(
-        (status = 200, body = Conversation),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "Not found, or not yours"),
-    ))]
+    responses((status = 200, body = Conversation)))]
 pub(crate) async fn read(
     session: Session,
     services: web::Data<Services>,
@@ -118,11 +105,7 @@ pub(crate) async fn read(
 /// Changes a conversation
 #[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
     params(("conversation_id" = Uuid, Path)), request_body = UpdateConversation,
-    responses(
-        (status = 200, body = Conversation),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "Not found, or not yours"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
-    ))]
+    responses((status = 200, body = Conversation)))]
 pub(crate) async fn update(
     session: Session,
     services: web::Data<Services>,
@@ -130,20 +113,15 @@ pub(crate) async fn update(
     Path(id): Path<Uuid>,
     Patch(change): Patch<UpdateConversation>,
 ) -> ApiResult<web::Json<Conversation>> {
-    let changed = services
-        .conversations(&session)
-        .update(user.id(), id, change.into())
-        .await?;
+    let conversations = services.conversations(&session);
+    let changed = conversations.update(user.id(), id, change.into()).await?;
     Ok(web::Json(changed.into()))
 }
 
 /// Deletes a conversation with its messages
 #[utoipa::path(delete, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
     params(("conversation_id" = Uuid, Path)),
-    responses(
-        (status = 204, description = "Deleted"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "Not found, or not yours"),
-    ))]
+    responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
     session: Session,
     services: web::Data<Services>,
@@ -157,30 +135,13 @@ pub(crate) async fn delete(
 /// As its owner sees it.
 impl From<conversation::Model> for Conversation {
     fn from(row: conversation::Model) -> Self {
-        let conversation::Model {
-            id,
-            title,
-            is_public,
-            created_at,
-            updated_at,
-            ..
-        } = row;
         Self {
-            id,
-            title,
-            is_public,
+            id: row.id,
+            title: row.title,
+            is_public: row.is_public,
             is_yours: true,
-            created_at,
-            updated_at,
-        }
-    }
-}
-
-impl From<CreateConversation> for NewConversation {
-    fn from(body: CreateConversation) -> Self {
-        Self {
-            title: body.title,
-            is_public: body.is_public,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
         }
     }
 }

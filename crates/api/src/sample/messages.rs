@@ -54,10 +54,7 @@ pub(crate) struct QuestionAndAnswer {
 /// Lists a conversation's messages, oldest first
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages", tag = "messages",
     params(("conversation_id" = Uuid, Path), PageQuery),
-    responses(
-        (status = 200, body = Listing<Message>),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "Conversation not found"),
-    ))]
+    responses((status = 200, body = Listing<Message>)))]
 pub(crate) async fn list(
     session: Session,
     services: web::Data<Services>,
@@ -66,8 +63,8 @@ pub(crate) async fn list(
     Query(query): Query<PageQuery>,
 ) -> ApiResult<web::Json<Listing<Message>>> {
     let limit = query.limit;
-    let page = services
-        .conversations(&session)
+    let conversations = services.conversations(&session);
+    let page = conversations
         .messages(user.id(), conversation, query.into())
         .await?;
     let path = format!("/api/v1/conversations/{conversation}/messages");
@@ -81,8 +78,6 @@ pub(crate) async fn list(
     params(("conversation_id" = Uuid, Path)), request_body = WriteMessage,
     responses(
         (status = 201, body = QuestionAndAnswer, headers(("location" = String, description = "The address of the question"))),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "Conversation not found"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
         (status = 502, body = Problem, content_type = "application/problem+json", description = "The chat model did not answer"),
     ))]
 pub(crate) async fn create(
@@ -90,11 +85,11 @@ pub(crate) async fn create(
     services: web::Data<Services>,
     user: CurrentUser,
     Path(conversation): Path<Uuid>,
-    Json(new): Json<WriteMessage>,
+    Json(WriteMessage { body }): Json<WriteMessage>,
 ) -> ApiResult<HttpResponse> {
-    let asked = services
-        .conversations(&session)
-        .ask(user.id(), conversation, new.into())
+    let conversations = services.conversations(&session);
+    let asked = conversations
+        .ask(user.id(), conversation, NewMessage { body })
         .await?;
     let location = format!(
         "/api/v1/conversations/{conversation}/messages/{}",
@@ -106,41 +101,32 @@ pub(crate) async fn create(
 /// Reads one message
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages",
     params(("conversation_id" = Uuid, Path), ("message_id" = Uuid, Path)),
-    responses(
-        (status = 200, body = Message),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "Message not found"),
-    ))]
+    responses((status = 200, body = Message)))]
 pub(crate) async fn read(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
     Path((conversation, id)): Path<(Uuid, Uuid)>,
 ) -> ApiResult<web::Json<Message>> {
-    let found = services
-        .conversations(&session)
-        .message(user.id(), conversation, id)
-        .await?;
+    let conversations = services.conversations(&session);
+    let found = conversations.message(user.id(), conversation, id).await?;
     Ok(web::Json(found.into()))
 }
 
 /// Changes the text of a message
 #[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages",
     params(("conversation_id" = Uuid, Path), ("message_id" = Uuid, Path)), request_body = WriteMessage,
-    responses(
-        (status = 200, body = Message),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "Message not found"),
-        (status = 422, body = Problem, content_type = "application/problem+json", description = "Invalid input"),
-    ))]
+    responses((status = 200, body = Message)))]
 pub(crate) async fn update(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
     Path((conversation, id)): Path<(Uuid, Uuid)>,
-    Json(change): Json<WriteMessage>,
+    Json(WriteMessage { body }): Json<WriteMessage>,
 ) -> ApiResult<web::Json<Message>> {
-    let changed = services
-        .conversations(&session)
-        .update_message(user.id(), conversation, id, change.into())
+    let conversations = services.conversations(&session);
+    let changed = conversations
+        .update_message(user.id(), conversation, id, MessageChange { body })
         .await?;
     Ok(web::Json(changed.into()))
 }
@@ -148,20 +134,15 @@ pub(crate) async fn update(
 /// Deletes a message
 #[utoipa::path(delete, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages",
     params(("conversation_id" = Uuid, Path), ("message_id" = Uuid, Path)),
-    responses(
-        (status = 204, description = "Deleted"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "Message not found"),
-    ))]
+    responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
     Path((conversation, id)): Path<(Uuid, Uuid)>,
 ) -> ApiResult<HttpResponse> {
-    services
-        .conversations(&session)
-        .delete_message(user.id(), conversation, id)
-        .await?;
+    let conversations = services.conversations(&session);
+    conversations.delete_message(user.id(), conversation, id).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -170,10 +151,7 @@ pub(crate) async fn delete(
 /// They are read page by page while they are sent, so that no connection is held for a slow reader.
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages/export", tag = "messages",
     params(("conversation_id" = Uuid, Path)),
-    responses(
-        (status = 200, body = Message, content_type = "application/x-ndjson", description = "One message a line; a last line with `problem` after a failure"),
-        (status = 404, body = Problem, content_type = "application/problem+json", description = "Conversation not found"),
-    ))]
+    responses((status = 200, body = Message, content_type = "application/x-ndjson", description = "One message a line; a last line with `problem` after a failure")))]
 pub(crate) async fn export(
     session: Session,
     services: web::Data<Services>,
@@ -190,18 +168,11 @@ pub(crate) async fn export(
 
 impl From<message::Model> for Message {
     fn from(row: message::Model) -> Self {
-        let message::Model {
-            id,
-            role,
-            body,
-            created_at,
-            ..
-        } = row;
         Self {
-            id,
-            role: role.into(),
-            body,
-            created_at,
+            id: row.id,
+            role: row.role.into(),
+            body: row.body,
+            created_at: row.created_at,
         }
     }
 }
@@ -223,17 +194,5 @@ impl From<service::sample::QuestionAndAnswer> for QuestionAndAnswer {
             question: stored.question.into(),
             answer: stored.answer.into(),
         }
-    }
-}
-
-impl From<WriteMessage> for NewMessage {
-    fn from(body: WriteMessage) -> Self {
-        Self { body: body.body }
-    }
-}
-
-impl From<WriteMessage> for MessageChange {
-    fn from(body: WriteMessage) -> Self {
-        Self { body: body.body }
     }
 }

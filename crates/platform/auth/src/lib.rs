@@ -21,7 +21,7 @@ pub use self::claims::{Claims, Identity};
 pub use self::error::{Error, TokenError};
 pub use self::issuers::Issuers;
 pub use self::local::{Account, Accounts, Credentials, Local, Tokens};
-pub use self::migration::migrations;
+pub use self::migration::{migrations, policies};
 pub use self::password::{Checked, Passwords};
 pub use self::settings::{Application, Mode, Settings};
 pub use self::subjects::{Subject, SubjectError, Subjects};

@@ -1,11 +1,27 @@
 //! The tables of this crate.
 
+use sea_orm::{ConnectionTrait, DbBackend};
 use sea_orm_migration::prelude::*;
 use sea_orm_migration::schema::{text, timestamp_with_time_zone, timestamp_with_time_zone_null, uuid};
 
 /// The migrations of this crate, for a service to list before its own.
 pub fn migrations() -> Vec<Box<dyn MigrationTrait>> {
     vec![Box::new(RefreshTokens)]
+}
+
+/// Runs SQL about row-level security on PostgreSQL; SQLite has neither roles nor policies.
+///
+/// A table with row-level security and without a policy is seen by its owner alone. Supabase shows tables without it to
+/// everybody who knows the project's public key.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn policies(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
+    match manager.get_database_backend() {
+        DbBackend::Postgres => manager.get_connection().execute_unprepared(sql).await.map(drop),
+        _ => Ok(()),
+    }
 }
 
 struct RefreshTokens;
@@ -37,7 +53,7 @@ impl MigrationTrait for RefreshTokens {
                 .take();
             manager.create_index(index).await?;
         }
-        Ok(())
+        policies(manager, "ALTER TABLE refresh_tokens ENABLE ROW LEVEL SECURITY").await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {

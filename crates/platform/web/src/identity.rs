@@ -4,9 +4,11 @@
 
 mod development;
 mod extract;
+mod logins;
 mod middleware;
 
 pub use self::development::authorization;
 pub use self::extract::{CurrentUser, OptionalUser, RequireRole, Role};
+pub use self::logins::{ChangePassword, Login, Logins, RefreshToken, TokenResponse};
 pub(crate) use self::middleware::Sender;
 pub use self::middleware::{Identities, identify};

@@ -6,7 +6,6 @@ use std::error::Error;
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
 use actix_web::web::Bytes;
-use berth_auth::Tokens;
 use berth_service::{Page, PageRequest};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -64,37 +63,6 @@ impl From<PageQuery> for PageRequest {
             limit: query.limit,
             cursor: query.cursor,
         }
-    }
-}
-
-/// The tokens of a login.
-#[derive(Serialize, ToSchema)]
-pub struct TokenResponse {
-    /// The access token; send it as `Authorization: Bearer`.
-    access_token: String,
-    #[schema(example = "Bearer")]
-    token_type: &'static str,
-    /// Seconds that the access token is valid.
-    #[schema(example = 900)]
-    expires_in: u64,
-    /// Exchange it for new tokens before the access token expires; it can be used once.
-    refresh_token: String,
-}
-
-impl From<Tokens> for TokenResponse {
-    fn from(tokens: Tokens) -> Self {
-        Self {
-            access_token: tokens.access_token,
-            token_type: tokens.token_type,
-            expires_in: tokens.expires_in,
-            refresh_token: tokens.refresh_token,
-        }
-    }
-}
-
-impl std::fmt::Debug for TokenResponse {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TokenResponse").finish_non_exhaustive()
     }
 }
 

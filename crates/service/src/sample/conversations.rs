@@ -26,7 +26,7 @@ use crate::{Error, Page, PageRequest, Services};
 /// let services = Services::new();
 ///
 /// let session = database.session(SessionOptions::new("greeting"));
-/// let owner = services.users(&session).development_user().await?;
+/// let owner = services.users(&session).development_account(None).await?;
 /// let conversations = services.conversations(&session);
 /// let new = NewConversation { title: "First conversation".to_owned(), is_public: false };
 /// let conversation = conversations.create(owner.id, new).await?;

@@ -69,7 +69,7 @@ impl Fixture {
 
     async fn with_owner(mut self) -> Self {
         let owner = self
-            .work(async |services, session| services.users(session).development_user().await)
+            .work(async |services, session| services.users(session).development_account(None).await)
             .await;
         self.owner = owner.expect("a user can be made").id;
         self

@@ -15,7 +15,7 @@ use crate::fixture::{Fixture, Store, on_both_databases};
 async fn the_development_user_is_made_once() {
     on_both_databases(async |fixture: Fixture| {
         let again = fixture
-            .work(async |services, session| services.users(session).development_user().await)
+            .work(async |services, session| services.users(session).development_account(None).await)
             .await
             .unwrap();
         assert_eq!(again.id, fixture.owner);
@@ -30,7 +30,7 @@ async fn the_development_user_is_made_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn concurrent_callers_get_the_same_development_user() {
+async fn concurrent_callers_get_the_same_development_account() {
     let fixture = Fixture::postgres().await;
     let Store::Postgres(store) = &fixture.store else {
         unreachable!("the fixture is on PostgreSQL")
@@ -41,14 +41,19 @@ async fn concurrent_callers_get_the_same_development_user() {
         .unwrap();
 
     let first = fixture.session();
-    let made = fixture.services.users(&first).development_user().await.unwrap();
+    let made = fixture
+        .services
+        .users(&first)
+        .development_account(None)
+        .await
+        .unwrap();
     let second = tokio::spawn({
         // A pool of its own, as a second process on the same database has.
         let other = Database::new(fixture.database.settings().clone()).unwrap();
         let services = fixture.services.clone();
         async move {
             let session = other.session(SessionOptions::new("second"));
-            let found = services.users(&session).development_user().await;
+            let found = services.users(&session).development_account(None).await;
             session.end(Outcome::Commit).await.unwrap();
             other.close(Duration::from_secs(5)).await.unwrap();
             found

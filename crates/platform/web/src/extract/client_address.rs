@@ -13,14 +13,18 @@ use crate::client_address::TrustedProxies;
 #[derive(Clone, Copy, Debug)]
 pub struct ClientAddress(pub Option<IpAddr>);
 
+impl ClientAddress {
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        let proxies = request.app_data::<web::Data<TrustedProxies>>();
+        Self(proxies.and_then(|proxies| proxies.client_of(request.head())))
+    }
+}
+
 impl FromRequest for ClientAddress {
     type Error = Infallible;
     type Future = Ready<Result<Self, Infallible>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let proxies = request.app_data::<web::Data<TrustedProxies>>();
-        ready(Ok(Self(
-            proxies.and_then(|proxies| proxies.client_of(request.head())),
-        )))
+        ready(Ok(Self::of(request)))
     }
 }

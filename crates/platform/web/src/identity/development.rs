@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use berth_auth::Account;
+use berth_database::Session;
 
 use crate::StartError;
 use crate::app_state::auth;
@@ -13,16 +14,23 @@ const LIFETIME: Duration = Duration::from_secs(8 * 3600);
 /// What cannot be set up, in the errors.
 const WHAT: &str = "a token without a login";
 
-/// Returns the header `Authorization` for a user, without a login, as in `Authorization: Bearer ...`.
+/// Returns the header `Authorization` for an account, without a login, as in `Authorization: Bearer ...`, and commits the
+/// session in which the account was found or made.
 ///
 /// # Errors
 ///
-/// [`StartError::Service`] in production, where users log in, and where issuers make the tokens.
-pub fn authorization(settings: &Settings, account: &Account) -> Result<String, StartError> {
+/// [`StartError::Service`] in production, where users log in, where issuers make the tokens, and without an account.
+pub async fn authorization(
+    settings: &Settings,
+    session: &Session,
+    account: Result<Account, berth_service::Error>,
+) -> Result<String, StartError> {
     if settings.app.environment == Environment::Production {
         let rule = "users log in where APP_ENV is production";
         return Err(StartError::service(WHAT)(rule));
     }
+    let account = account.map_err(StartError::service(WHAT))?;
+    session.commit().await.map_err(StartError::service(WHAT))?;
     let auth = auth(settings)?;
     let local = auth.local().map_err(StartError::service(WHAT))?;
     let token = local
