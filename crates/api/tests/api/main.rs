@@ -44,8 +44,11 @@ macro_rules! on_each_store {
 
 mod server;
 
+mod auth;
+
 mod docs;
 mod idempotency;
+mod issuers;
 mod lifecycle;
 mod me;
 mod openapi;

@@ -1,8 +1,10 @@
 //! The example over HTTP.
 
+mod access;
 mod ask;
 mod chat_model;
 mod conversations;
 mod messages;
+mod row_level_security;
 mod settings;
 mod traces;

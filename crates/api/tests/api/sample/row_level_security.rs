@@ -1,0 +1,166 @@
+//! Row-level security from the token to the row, on PostgreSQL.
+
+use api::settings::Settings;
+use berth_web::testing::{Client, Store, TestServer};
+use reqwest::StatusCode;
+use serde_json::json;
+use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
+
+use super::conversations::CreateConversation;
+use crate::auth::sign_up;
+use crate::server::{postgres, start_with};
+
+const ALL: &str = "/api/v1/conversations";
+
+/// A server that runs each request as the role of its token, and a role of the test's own.
+struct Site {
+    server: TestServer,
+    admin: PgConnection,
+    role: String,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let store = postgres().await;
+        let Store::Postgres(database) = &store else {
+            unreachable!("the store is on PostgreSQL")
+        };
+        let role = format!("users_of_{}", database.name());
+        let mut admin = database.admin().await;
+        let made = format!(
+            "CREATE ROLE {role} NOLOGIN; GRANT {role} TO {}; \
+             GRANT SELECT, INSERT, UPDATE, DELETE ON conversations, messages TO {role}",
+            database.role()
+        );
+        raw_sql(AssertSqlSafe(made)).execute(&mut admin).await.unwrap();
+        let secured = |settings: &mut Settings| settings.platform.auth.row_level_security = true;
+        let server = start_with(store, secured, |_| {}).await;
+        Self { server, admin, role }
+    }
+
+    /// A user with the role of the test.
+    async fn user(&mut self, email: &str) -> Client {
+        let role = self.role.clone();
+        self.user_with(email, &role).await
+    }
+
+    async fn user_with(&mut self, email: &str, role: &str) -> Client {
+        let (client, _) = sign_up(&self.server, email).await;
+        self.run(&format!(
+            "UPDATE users SET role = '{role}' WHERE email = '{email}'"
+        ))
+        .await;
+        let login = json!({ "email": email, "password": "correct horse battery staple" });
+        let tokens = client.anonymous().post("/api/v1/auth/login", login).await.ok();
+        client.with_token(tokens["access_token"].as_str().unwrap())
+    }
+
+    async fn run(&mut self, sql: &str) {
+        raw_sql(AssertSqlSafe(sql))
+            .execute(&mut self.admin)
+            .await
+            .unwrap();
+    }
+
+    /// The role is the cluster's, so that it does not go with the database.
+    async fn end(mut self) {
+        let role = self.role.clone();
+        self.run(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn policies_decide_what_a_user_sees_and_changes() {
+    let mut site = Site::start().await;
+    let (ada, ben) = (
+        site.user("ada@example.com").await,
+        site.user("ben@example.com").await,
+    );
+    let place = ada.conversation("private").await;
+    let (_, public) = ada
+        .post(ALL, json!({ "title": "public", "is_public": true }))
+        .await
+        .created();
+    ada.post(&format!("{place}/messages"), json!({ "body": "Hi" }))
+        .await
+        .created();
+    assert_eq!(ada.get(&place).await.ok()["title"], "private");
+    assert_eq!(ada.get(ALL).await.ok()["items"].as_array().unwrap().len(), 2);
+    ben.get(&place)
+        .await
+        .problem(StatusCode::NOT_FOUND, "/problems/not-found");
+    assert_eq!(ben.get(&public).await.ok()["is_yours"], false);
+    let exported = ada
+        .get(&format!("{place}/messages/export"))
+        .await
+        .assert_status(StatusCode::OK);
+    assert_eq!(
+        exported.text.lines().count(),
+        2,
+        "a streamed body has the role too"
+    );
+
+    // The queries name the owner; the policies hold without them.
+    site.run("UPDATE conversations SET is_public = true WHERE title = 'private'; DROP POLICY public ON conversations")
+        .await;
+    assert_eq!(ada.get(&place).await.ok()["title"], "private");
+    ben.get(&place)
+        .await
+        .problem(StatusCode::NOT_FOUND, "/problems/not-found");
+
+    site.run("DROP POLICY own ON conversations").await;
+    assert_eq!(
+        ada.get(ALL).await.ok()["items"],
+        json!([]),
+        "without a policy nothing is seen"
+    );
+    let refused = ada.post(ALL, json!({ "title": "new" })).await;
+    refused.problem(StatusCode::FORBIDDEN, "/problems/forbidden");
+    // The user's own row and logins are the service's business.
+    assert_eq!(ada.get("/api/v1/me").await.ok()["email"], "ada@example.com");
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_privilege_and_a_refused_role_are_403_and_keep_the_connection() {
+    let mut site = Site::start().await;
+    let ada = site.user("ada@example.com").await;
+    let place = ada.conversation("kept").await;
+    let pid = async |site: &mut Site| -> i32 {
+        let database = format!(
+            "SELECT pid FROM pg_stat_activity WHERE application_name LIKE 'berth/%' AND datname = '{}'",
+            site.role.trim_start_matches("users_of_")
+        );
+        sqlx::query_scalar(AssertSqlSafe(database))
+            .fetch_one(&mut site.admin)
+            .await
+            .unwrap()
+    };
+    let before = pid(&mut site).await;
+    for role in ["no_such_role", "pg_monitor", "none", ""] {
+        let stranger = site.user_with(&format!("{role}x@example.com"), role).await;
+        stranger
+            .get(&place)
+            .await
+            .problem(StatusCode::FORBIDDEN, "/problems/forbidden");
+    }
+    let revoke = format!("REVOKE SELECT ON conversations FROM {}", site.role);
+    site.run(&revoke).await;
+    ada.get(&place)
+        .await
+        .problem(StatusCode::FORBIDDEN, "/problems/forbidden");
+    assert_eq!(pid(&mut site).await, before);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_without_a_token_runs_as_the_service() {
+    let mut site = Site::start().await;
+    let ada = site.user("ada@example.com").await;
+    let (_, public) = ada
+        .post(ALL, json!({ "title": "public", "is_public": true }))
+        .await
+        .created();
+    assert_eq!(ada.anonymous().get(&public).await.ok()["title"], "public");
+    site.end().await;
+}
