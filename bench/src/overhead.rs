@@ -4,6 +4,7 @@
 //! each, and the metrics and the pool page of each are read once a round.
 
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use berth_testkit::{Cluster, Limiter, LimiterOptions, TestDatabase, free_port};
@@ -16,7 +17,11 @@ const ROUNDS: usize = 240;
 const ROUND: Duration = Duration::from_millis(250);
 /// With this variable set, this program is the service and not the measurement.
 const SERVES: &str = "BENCH_SERVES";
+/// Opens the pool page.
 const TOKEN: &str = "a-token-for-the-bench";
+const SECRET: &str = "a secret of thirty-two characters or more";
+/// The header `Authorization` of the user who sends the requests.
+static AUTHORIZATION: OnceLock<String> = OnceLock::new();
 
 type Setting = (&'static str, &'static str);
 
@@ -44,6 +49,8 @@ pub(crate) async fn run() {
     for (name, settings) in VARIANTS {
         services.push((name, Service::start(&database, settings).await));
     }
+    let authorization = authorization(&database).await;
+    AUTHORIZATION.get_or_init(|| authorization);
     let conversation = Client::new(services[0].1.port).await.post().await;
     for (title, writes) in [("GET of one conversation", false), ("four GETs and a POST", true)] {
         let mut results = [const { Vec::new() }; VARIANTS.len()];
@@ -59,6 +66,20 @@ pub(crate) async fn run() {
             report(name, rounds, &results[0]);
         }
     }
+}
+
+/// A token of the development user, whom the services know: they have the same database and secret.
+async fn authorization(database: &TestDatabase) -> String {
+    let variables = [
+        ("APP_ENV", "test"),
+        ("DATABASE_URL", &*database.url()),
+        ("APP__APP__SECRET", SECRET),
+    ];
+    let mut sources = api::settings::sources();
+    sources.environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let mut loaded = sources.load().expect("known settings");
+    let settings = api::settings::Settings::read(&mut loaded).expect("valid settings");
+    api::app::token(&settings, None).await.expect("the services have migrated")
 }
 
 /// Result of one process in one round.
@@ -119,7 +140,7 @@ impl Service {
             .env("SERVER_PORT", port.to_string())
             .env("DB_POOLER", "session")
             .env("DB_INSTANCES", "1")
-            .env("APP__APP__SECRET", "a secret of thirty-two characters or more")
+            .env("APP__APP__SECRET", SECRET)
             .env("AUTH_MODE", "local")
             .env("APP__DEBUG__TOKEN", TOKEN)
             .env("APP__STARTUP__MIGRATE", "apply")
@@ -204,16 +225,17 @@ impl Client {
     }
 
     async fn get(&mut self, path: &str) -> Answer {
-        let head = format!("GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {TOKEN}\r\n\r\n");
+        let authorization = authorization_for(path);
+        let head = format!("GET {path} HTTP/1.1\r\nhost: bench\r\n{authorization}\r\n\r\n");
         self.send(head.as_bytes()).await
     }
 
     /// Creates a conversation and returns its path.
     async fn post(&mut self) -> String {
         let body = r#"{"title":"measured"}"#;
-        let length = body.len();
+        let (length, authorization) = (body.len(), authorization_for("/api"));
         let request = format!(
-            "POST /api/v1/conversations HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            "POST /api/v1/conversations HTTP/1.1\r\nhost: bench\r\n{authorization}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         );
         let answer = self.send(request.as_bytes()).await;
         assert_eq!(answer.status, "201");
@@ -244,6 +266,14 @@ impl Client {
         let mut body = vec![0; length];
         self.0.read_exact(&mut body).await.expect("a whole body");
         answer
+    }
+}
+
+/// The pool page has a token of its own.
+fn authorization_for(path: &str) -> String {
+    match AUTHORIZATION.get() {
+        Some(header) if path.starts_with("/api") => header.clone(),
+        _ => format!("Authorization: Bearer {TOKEN}"),
     }
 }
 
