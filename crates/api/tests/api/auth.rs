@@ -198,30 +198,26 @@ fn slow(settings: &mut api::settings::Settings) {
 async fn a_full_hashing_queue_answers_503_while_other_requests_go_on_with_the_only_connection() {
     let server = start_with(Store::sqlite(), slow, |_| {}).await;
     let client = server.client();
-    let logins: Vec<_> = (0..8)
-        .map(|_| {
-            let client = client.anonymous();
-            tokio::spawn(async move {
-                client
-                    .post("/api/v1/auth/login", credentials("a@example.com", "x"))
-                    .await
-            })
-        })
-        .collect();
-    // The share is one connection: a login that held it while it hashes would let these wait.
-    for _ in 0..20 {
-        client.get("/api/v1/me").await.ok();
-        assert!(
-            server
-                .database()
-                .holders()
-                .iter()
-                .all(|holder| !holder.label.contains("login"))
-        );
+    let mut logins = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let client = client.anonymous();
+        logins.spawn(async move {
+            client
+                .post("/api/v1/auth/login", credentials("a@example.com", "x"))
+                .await
+        });
     }
+    let mut answers = vec![logins.join_next().await.unwrap().unwrap()];
+    // The queue is full, so passwords are being hashed; no login holds the only connection meanwhile.
+    server.is_idle().await;
+    client.get("/api/v1/me").await.ok();
+    while let Some(answer) = logins.try_join_next() {
+        answers.push(answer.unwrap());
+    }
+    assert!(!logins.is_empty(), "a password is still being hashed");
+    answers.extend(logins.join_all().await);
     let (mut wrong, mut busy) = (0, 0);
-    for login in logins {
-        let answer = login.await.unwrap();
+    for answer in answers {
         match answer.status {
             StatusCode::UNAUTHORIZED => wrong += 1,
             _ => {
