@@ -1,7 +1,7 @@
 //! The state of one client's connection as the network sees it.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 /// How a connection is cut.
@@ -26,58 +26,48 @@ pub(super) enum LinkState {
 
 #[derive(Debug)]
 pub(super) struct ConnectionState {
-    link: AtomicU8,
+    link: Mutex<Link>,
     busy: AtomicBool,
-    waker: Mutex<Option<Waker>>,
+}
+
+#[derive(Debug)]
+struct Link {
+    state: LinkState,
+    waker: Option<Waker>,
 }
 
 impl ConnectionState {
-    pub(super) fn new(link: LinkState) -> ConnectionState {
-        let connection = ConnectionState {
-            link: AtomicU8::new(0),
+    pub(super) fn new(state: LinkState) -> ConnectionState {
+        ConnectionState {
+            link: Mutex::new(Link { state, waker: None }),
             busy: AtomicBool::new(false),
-            waker: Mutex::new(None),
-        };
-        connection.set(link);
-        connection
-    }
-
-    pub(super) fn link(&self) -> LinkState {
-        match self.link.load(Ordering::Acquire) {
-            0 => LinkState::Open,
-            1 => LinkState::Silent,
-            2 => LinkState::Closed(Cut::Close),
-            _ => LinkState::Closed(Cut::Reset),
         }
     }
 
+    pub(super) fn link(&self) -> LinkState {
+        self.lock().state
+    }
+
     /// Changes the link and wakes the task that serves the connection. A closed one stays closed.
-    pub(super) fn set(&self, link: LinkState) {
-        let number = match link {
-            LinkState::Open => 0,
-            LinkState::Silent => 1,
-            LinkState::Closed(Cut::Close) => 2,
-            LinkState::Closed(Cut::Reset) => 3,
-        };
-        let _ = self
-            .link
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |old| {
-                (old < 2).then_some(number)
-            });
-        if let Some(waker) = self.waker.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    pub(super) fn set(&self, state: LinkState) {
+        let mut link = self.lock();
+        if !matches!(link.state, LinkState::Closed(_)) {
+            link.state = state;
+        }
+        let waker = link.waker.take();
+        drop(link);
+        if let Some(waker) = waker {
             waker.wake();
         }
     }
 
     /// Has the current task woken when the link changes.
     pub(super) fn watch(&self, context: &Context<'_>) {
-        let mut waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        if !waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(context.waker()))
-        {
-            *waker = Some(context.waker().clone());
-        }
+        self.lock().waker = Some(context.waker().clone());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Link> {
+        self.link.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether a request has been seen that is not answered yet.

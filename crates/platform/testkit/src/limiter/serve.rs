@@ -42,15 +42,15 @@ impl Service {
     }
 
     async fn converse(&self, guard: &ConnectionGuard, stream: DelayedStream) -> io::Result<()> {
-        let mut client = Client::Plain(stream);
+        let mut client: Client = Box::new(stream);
+        let mut is_secured = false;
         let startup = loop {
             match wire::read_opening(&mut client).await? {
-                Opening::Ssl if self.state.refuses_tls() || client.is_secured() => {
-                    say(&mut client, b"N").await?
-                }
+                Opening::Ssl if self.state.refuses_tls() || is_secured => say(&mut client, b"N").await?,
                 Opening::Ssl => {
                     say(&mut client, b"S").await?;
-                    client = client.secured(&self.acceptor).await?;
+                    client = Box::new(self.acceptor.accept(client).await?);
+                    is_secured = true;
                 }
                 Opening::Gss => say(&mut client, b"N").await?,
                 Opening::Cancel(packet) => return self.cancel(&packet).await,

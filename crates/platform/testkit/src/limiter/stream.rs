@@ -3,46 +3,23 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, crypto};
-use tokio_rustls::server::TlsStream;
 
-use super::delayed_stream::DelayedStream;
 use crate::certificates::{Certificate, Certificates};
 
-/// A client, with or without TLS.
-#[derive(Debug)]
-pub(super) enum Client {
-    Plain(DelayedStream),
-    Secured(Box<TlsStream<DelayedStream>>),
-}
+/// A client's connection, with or without TLS.
+pub(super) type Client = Box<dyn Stream>;
 
-impl Client {
-    /// Answers a TLS handshake.
-    ///
-    /// # Errors
-    ///
-    /// When the client goes, or trusts no such certificate, or has TLS already.
-    pub(super) async fn secured(self, acceptor: &TlsAcceptor) -> io::Result<Client> {
-        match self {
-            Client::Plain(stream) => Ok(Client::Secured(Box::new(acceptor.accept(stream).await?))),
-            Client::Secured(_) => Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-    /// Whether it has TLS.
-    pub(super) fn is_secured(&self) -> bool {
-        matches!(self, Client::Secured(_))
-    }
-}
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 /// Returns an acceptor with the cluster's trusted or untrusted certificate.
 pub(super) fn acceptor(certificates: &Certificates, which: Certificate) -> TlsAcceptor {
@@ -76,41 +53,5 @@ impl Upstream {
 
     pub(super) async fn connect_trusted(&self) -> io::Result<UnixStream> {
         UnixStream::connect(&self.socket).await
-    }
-}
-
-impl AsyncRead for Client {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Client::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
-            Client::Secured(stream) => Pin::new(stream).poll_read(context, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for Client {
-    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Client::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
-            Client::Secured(stream) => Pin::new(stream).poll_write(context, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Client::Plain(stream) => Pin::new(stream).poll_flush(context),
-            Client::Secured(stream) => Pin::new(stream).poll_flush(context),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Client::Plain(stream) => Pin::new(stream).poll_shutdown(context),
-            Client::Secured(stream) => Pin::new(stream).poll_shutdown(context),
-        }
     }
 }
