@@ -214,7 +214,8 @@ async fn latency_is_paid_each_way_and_shared_by_what_is_sent_together() {
         .unwrap();
     let taken = start.elapsed();
     assert!(taken >= 2 * each_way, "{taken:?}");
-    assert!(taken < 4 * each_way, "{taken:?}");
+    // The connection is young: its handshake counts as one round trip more. A second one would make it six.
+    assert!(taken < 5 * each_way, "{taken:?}");
     limiter.set_latency(Duration::ZERO);
     let start = Instant::now();
     assert!(works(&mut connection).await);

@@ -55,17 +55,15 @@ impl Limiter {
     /// When it finds no port to listen on.
     pub fn start(database: &TestDatabase, options: LimiterOptions) -> Limiter {
         let info = database.info();
-        let state = Arc::new(State::new(Timer::start(), options.limit, options.pooler_kind));
-        state.set_phase(options.phase);
-        state.set_release_delay(options.release_delay);
-        state.set_latency(options.latency);
+        let certificate = options.certificate;
+        let state = Arc::new(State::new(Timer::start(), options));
         let service = Service {
             state: Arc::clone(&state),
             upstream: Upstream {
                 port: info.port,
                 socket: info.socket_folder().join(format!(".s.PGSQL.{}", info.port)),
             },
-            acceptor: acceptor(&info.certificates(), options.certificate),
+            acceptor: acceptor(&info.certificates(), certificate),
             greeting: OnceCell::new(),
         };
         let listener = Listener::open(service);
@@ -110,37 +108,40 @@ impl Limiter {
 
     /// Sets how many clients have a slot at once; those that have one keep it.
     pub fn set_limit(&self, limit: usize) {
-        self.state.set_limit(limit);
+        self.state.change(|settings| settings.options.limit = limit);
     }
 
     /// Sets which pooler's refusal is sent; clients that wait go on waiting.
     pub fn set_pooler_kind(&self, pooler_kind: PoolerKind) {
-        self.state.set_pooler_kind(pooler_kind);
+        self.state
+            .change(|settings| settings.options.pooler_kind = pooler_kind);
     }
 
     /// Sets when a refusal is sent; `None` is as the pooler does.
     pub fn set_phase(&self, phase: Option<Phase>) {
-        self.state.set_phase(phase);
+        self.state.change(|settings| settings.options.phase = phase);
     }
 
     /// Sets how long a slot stays occupied after its client has closed.
     pub fn set_release_delay(&self, delay: Duration) {
-        self.state.set_release_delay(delay);
+        self.state
+            .change(|settings| settings.options.release_delay = delay);
     }
 
     /// Sets the latency each way, from now on.
     pub fn set_latency(&self, latency: Duration) {
-        self.state.set_latency(latency);
+        self.state.change(|settings| settings.options.latency = latency);
     }
 
     /// Sets whether the limiter offers TLS. Default: it does.
     pub fn set_tls(&self, support: TlsSupport) {
-        self.state.set_tls(support);
+        self.state.change(|settings| settings.tls = support);
     }
 
     /// Accepts connections and never answers, until [`Limiter::heal`].
     pub fn black_hole_new(&self) {
-        self.state.black_hole_new();
+        self.state
+            .change(|settings| settings.new_links = LinkState::Silent);
     }
 
     /// Passes no byte of the present connections and closes none, until [`Limiter::heal`]; returns how many. What
@@ -248,7 +249,8 @@ impl Limiter {
     /// # }
     /// ```
     pub fn set_cancel_requests(&self, cancel_requests: CancelRequests) {
-        self.state.set_cancel_requests(cancel_requests);
+        self.state
+            .change(|settings| settings.cancel_requests = cancel_requests);
     }
 }
 

@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use super::connection_state::{Cut, LinkState};
 use super::delayed_stream::DelayedStream;
 use super::fault::{Action, Passing};
-use super::options::CancelRequests;
+use super::options::{CancelRequests, TlsSupport};
 use super::pooler_kind::{Phase, PoolerKind};
 use super::relay::{End, relay};
 use super::state::{Admission, ConnectionGuard, SlotGuard, State};
@@ -46,7 +46,9 @@ impl Service {
         let mut is_secured = false;
         let startup = loop {
             match wire::read_opening(&mut client).await? {
-                Opening::Ssl if self.state.refuses_tls() || is_secured => say(&mut client, b"N").await?,
+                Opening::Ssl if is_secured || self.state.tls() == TlsSupport::Refused => {
+                    say(&mut client, b"N").await?
+                }
                 Opening::Ssl => {
                     say(&mut client, b"S").await?;
                     client = Box::new(self.acceptor.accept(client).await?);

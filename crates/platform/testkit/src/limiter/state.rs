@@ -1,15 +1,14 @@
 //! State shared by the limiter's connections and its handle: settings, slots and counts.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::connection_state::{ConnectionState, Cut, LinkState};
-use super::fault::Faults;
-use super::options::{CancelRequests, TlsSupport};
+use super::fault::{Faults, Sender};
+use super::options::{CancelRequests, LimiterOptions, TlsSupport};
 use super::pooler_kind::{Phase, PoolerKind, Refusal};
 use super::timer::Timer;
 
@@ -48,23 +47,24 @@ pub(super) struct State {
     pub(super) timer: Arc<Timer>,
     pub(super) faults: Faults,
     inner: Mutex<Inner>,
-    latency: AtomicU64,
-    refuses_tls: AtomicBool,
-    received: AtomicU64,
-    sent: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Inner {
     counts: Counts,
-    limit: usize,
-    pooler_kind: PoolerKind,
-    phase: Option<Phase>,
-    release_delay: Duration,
-    black_holes_new: bool,
-    cancel_requests: CancelRequests,
+    settings: Settings,
     waiters: VecDeque<oneshot::Sender<SlotGuard>>,
     connections: HashMap<u64, Arc<ConnectionState>>,
+}
+
+/// What a test can change while the limiter runs.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) options: LimiterOptions,
+    pub(super) tls: TlsSupport,
+    pub(super) cancel_requests: CancelRequests,
+    /// The link of connections that are accepted from now on.
+    pub(super) new_links: LinkState,
 }
 
 /// Which connections a fault of the network concerns.
@@ -99,15 +99,16 @@ pub(super) struct ConnectionGuard {
 }
 
 impl State {
-    pub(super) fn new(timer: Arc<Timer>, limit: usize, pooler_kind: PoolerKind) -> State {
+    pub(super) fn new(timer: Arc<Timer>, options: LimiterOptions) -> State {
+        let settings = Settings {
+            options,
+            tls: TlsSupport::Offered,
+            cancel_requests: CancelRequests::Forwarded,
+            new_links: LinkState::Open,
+        };
         let inner = Inner {
             counts: Counts::default(),
-            limit,
-            pooler_kind,
-            phase: None,
-            release_delay: Duration::ZERO,
-            black_holes_new: false,
-            cancel_requests: CancelRequests::Forwarded,
+            settings,
             waiters: VecDeque::new(),
             connections: HashMap::new(),
         };
@@ -115,50 +116,21 @@ impl State {
             timer,
             faults: Faults::default(),
             inner: Mutex::new(inner),
-            latency: AtomicU64::new(0),
-            refuses_tls: AtomicBool::new(false),
-            received: AtomicU64::new(0),
-            sent: AtomicU64::new(0),
         }
     }
 
     pub(super) fn latency(&self) -> Duration {
-        Duration::from_nanos(self.latency.load(Ordering::Relaxed))
+        self.lock().settings.options.latency
     }
 
-    pub(super) fn set_latency(&self, latency: Duration) {
-        let nanoseconds = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.latency.store(nanoseconds, Ordering::Relaxed);
+    pub(super) fn tls(&self) -> TlsSupport {
+        self.lock().settings.tls
     }
 
-    pub(super) fn refuses_tls(&self) -> bool {
-        self.refuses_tls.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn set_tls(&self, support: TlsSupport) {
-        self.refuses_tls
-            .store(support == TlsSupport::Refused, Ordering::Relaxed);
-    }
-
-    pub(super) fn set_limit(self: &Arc<Self>, limit: usize) {
-        self.lock().limit = limit;
+    /// Changes the settings, and serves waiting clients if the limit has grown.
+    pub(super) fn change(self: &Arc<Self>, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.lock().settings);
         self.serve_waiters();
-    }
-
-    pub(super) fn set_pooler_kind(&self, pooler_kind: PoolerKind) {
-        self.lock().pooler_kind = pooler_kind;
-    }
-
-    pub(super) fn set_phase(&self, phase: Option<Phase>) {
-        self.lock().phase = phase;
-    }
-
-    pub(super) fn set_release_delay(&self, delay: Duration) {
-        self.lock().release_delay = delay;
-    }
-
-    pub(super) fn black_hole_new(&self) {
-        self.lock().black_holes_new = true;
     }
 
     /// Sets the link of all connections or of the idle ones; returns how many.
@@ -172,22 +144,16 @@ impl State {
 
     /// Opens every black hole.
     pub(super) fn heal(&self) {
-        self.lock().black_holes_new = false;
+        self.lock().settings.new_links = LinkState::Open;
         self.set_links(LinkState::Open, Connections::All);
     }
 
     pub(super) fn counts(&self) -> Counts {
         let inner = self.lock();
         let waiting = inner.waiters.iter().filter(|waiter| !waiter.is_closed()).count();
-        let (received, sent) = (
-            self.received.load(Ordering::Relaxed),
-            self.sent.load(Ordering::Relaxed),
-        );
         Counts {
             open: inner.connections.len(),
             waiting,
-            received,
-            sent,
             ..inner.counts
         }
     }
@@ -201,8 +167,6 @@ impl State {
             peak: concurrent,
             ..Counts::default()
         };
-        self.received.store(0, Ordering::Relaxed);
-        self.sent.store(0, Ordering::Relaxed);
     }
 
     /// Enters a connection that was just accepted.
@@ -210,12 +174,7 @@ impl State {
         let mut inner = self.lock();
         inner.counts.connections += 1;
         let number = inner.counts.connections;
-        let link = if inner.black_holes_new {
-            LinkState::Silent
-        } else {
-            LinkState::Open
-        };
-        let connection = Arc::new(ConnectionState::new(link));
+        let connection = Arc::new(ConnectionState::new(inner.settings.new_links));
         inner.connections.insert(number, Arc::clone(&connection));
         ConnectionGuard {
             connection,
@@ -228,11 +187,7 @@ impl State {
     pub(super) fn count_cancel(&self) -> CancelRequests {
         let mut inner = self.lock();
         inner.counts.cancels += 1;
-        inner.cancel_requests
-    }
-
-    pub(super) fn set_cancel_requests(&self, cancel_requests: CancelRequests) {
-        self.lock().cancel_requests = cancel_requests;
+        inner.settings.cancel_requests
     }
 
     /// Counts a client that a fault refuses, and returns when.
@@ -240,33 +195,38 @@ impl State {
         let mut inner = self.lock();
         inner.counts.startups += 1;
         inner.counts.refused += 1;
-        inner.phase.unwrap_or(Phase::BeforeAuthentication)
+        inner
+            .settings
+            .options
+            .phase
+            .unwrap_or(Phase::BeforeAuthentication)
     }
 
-    pub(super) fn count_bytes(&self, sender: super::fault::Sender, bytes: usize) {
-        let counter = match sender {
-            super::fault::Sender::Client => &self.received,
-            super::fault::Sender::Server => &self.sent,
-        };
-        counter.fetch_add(bytes as u64, Ordering::Relaxed);
+    pub(super) fn count_bytes(&self, sender: Sender, bytes: usize) {
+        let counts = &mut self.lock().counts;
+        match sender {
+            Sender::Client => counts.received += bytes as u64,
+            Sender::Server => counts.sent += bytes as u64,
+        }
     }
 
     /// Decides about a client that sent its startup packet.
     pub(super) fn admit(self: &Arc<Self>) -> Admission {
         let mut inner = self.lock();
         inner.counts.startups += 1;
-        if inner.counts.concurrent < inner.limit {
+        if inner.counts.concurrent < inner.settings.options.limit {
             inner.occupy();
             return Admission::Admitted(SlotGuard {
                 state: Arc::clone(self),
             });
         }
-        if let PoolerKind::PgBouncerWait(timeout) = inner.pooler_kind {
+        if let PoolerKind::PgBouncerWait(timeout) = inner.settings.options.pooler_kind {
             return Admission::Waits(timeout);
         }
         inner.counts.refused += 1;
-        let phase = inner.phase.unwrap_or(inner.pooler_kind.phase());
-        Admission::Refused(inner.pooler_kind.refusal(inner.limit), phase)
+        let options = &inner.settings.options;
+        let phase = options.phase.unwrap_or(options.pooler_kind.phase());
+        Admission::Refused(options.pooler_kind.refusal(options.limit), phase)
     }
 
     /// Joins the queue for a slot.
@@ -291,7 +251,7 @@ impl State {
         loop {
             let mut inner = self.lock();
             inner.waiters.retain(|waiter| !waiter.is_closed());
-            if inner.counts.concurrent >= inner.limit {
+            if inner.counts.concurrent >= inner.settings.options.limit {
                 return;
             }
             let Some(waiter) = inner.waiters.pop_front() else {
@@ -324,7 +284,7 @@ impl Drop for SlotGuard {
         let delay = {
             let mut inner = self.state.lock();
             inner.counts.closed += 1;
-            inner.release_delay
+            inner.settings.options.release_delay
         };
         let state = Arc::clone(&self.state);
         match tokio::runtime::Handle::try_current() {
