@@ -190,7 +190,7 @@ fn trouble(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
     ];
     families.gauges(
         "db_pool_circuit_breaker_open",
-        "1 while callers fail at once, by what they are told",
+        "1 while callers fail at once, by the kind of outage",
         "outage",
         &outages,
     )?;
