@@ -8,7 +8,6 @@ use actix_web::dev::{ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, Error};
-use berth_auth::Mode;
 use berth_database::{Database, SessionOptions};
 use berth_web::handlers::openapi::Document;
 use berth_web::problem::ProblemTypes;
@@ -18,7 +17,7 @@ use berth_web::{
 use migration::Migrator;
 use service::Services;
 
-use crate::settings::{Environment, Settings};
+use crate::settings::Settings;
 use crate::{openapi, routes};
 
 /// The schema's migrations, as the platform uses them.
@@ -41,12 +40,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 async fn serve_on(database: &Database, settings: &Settings) -> Result<(), StartError> {
     startup::migrations(&settings.platform, database, MIGRATIONS).await?;
     let application = Application::new(settings, database)?;
-    if settings.app.environment == Environment::Development && settings.auth.mode == Mode::Local {
-        tracing::info!(
-            "send requests with `{}`",
-            authorization(settings, database, None).await?
-        );
-    }
+    identity::offer(settings, authorization(settings, database, None)).await?;
     application.bind()?.run_until(shutdown::requested()).await
 }
 

@@ -1,52 +1,7 @@
-//! Every way in which a request fails, and the problem that the client sees for each.
+//! What handlers return. `berth_web::Error` has every kind of failure and the problem that the client sees for it; a type
+//! of problem of the service's own, listed in `openapi.rs`, is returned as `Problem::of(&OUT_OF_STOCK).into()`.
 
-use actix_web::http::StatusCode;
-use actix_web::{HttpResponse, ResponseError};
-use berth_web::Problem;
-use berth_web::problem;
+pub use berth_web::Error as ApiError;
 
 /// What handlers return.
 pub type ApiResult<T> = Result<T, ApiError>;
-
-/// Why a request fails.
-#[derive(Debug, thiserror::Error)]
-pub enum ApiError {
-    /// A service refused, or failed.
-    #[error(transparent)]
-    Service(#[from] service::Error),
-    /// The request or the database, without a service in between.
-    #[error(transparent)]
-    Web(#[from] berth_web::Error),
-}
-
-impl ApiError {
-    /// What the client sees. Each kind of failure is described once.
-    pub fn problem(&self) -> Problem {
-        match self {
-            Self::Service(error) => problem::of_service(error),
-            Self::Web(error) => error.problem(),
-        }
-    }
-}
-
-impl From<berth_database::Error> for ApiError {
-    fn from(error: berth_database::Error) -> Self {
-        Self::Web(error.into())
-    }
-}
-
-impl From<berth_auth::Error> for ApiError {
-    fn from(error: berth_auth::Error) -> Self {
-        Self::Web(error.into())
-    }
-}
-
-impl ResponseError for ApiError {
-    fn status_code(&self) -> StatusCode {
-        self.problem().status_code()
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        problem::response(self, self.problem())
-    }
-}

@@ -22,9 +22,6 @@ pub(crate) fn chat_model(settings: &ChatModelSettings) -> Result<Arc<dyn ChatMod
         model: settings.model.clone(),
         timeout: settings.timeout,
     });
-    let model = model.map_err(|source| StartError::Service {
-        what: "the chat model",
-        source: source.into(),
-    })?;
+    let model = model.map_err(StartError::service("the chat model"))?;
     Ok(Arc::new(model.with_headers(telemetry::outgoing)))
 }

@@ -86,7 +86,6 @@ pub(crate) async fn create(
 /// Anybody reads a public one, without a token too.
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
     security((), ("bearer" = [])),
-    params(("conversation_id" = Uuid, Path)),
     responses((status = 200, body = Conversation)))]
 pub(crate) async fn read(
     session: Session,
@@ -103,24 +102,24 @@ pub(crate) async fn read(
 }
 
 /// Changes a conversation
-#[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
-    params(("conversation_id" = Uuid, Path)), request_body = UpdateConversation,
+#[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}", tag = "conversations", request_body = UpdateConversation,
     responses((status = 200, body = Conversation)))]
 pub(crate) async fn update(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
     Path(id): Path<Uuid>,
-    Patch(change): Patch<UpdateConversation>,
+    Patch(UpdateConversation { title, is_public }): Patch<UpdateConversation>,
 ) -> ApiResult<web::Json<Conversation>> {
     let conversations = services.conversations(&session);
-    let changed = conversations.update(user.id(), id, change.into()).await?;
+    let changed = conversations
+        .update(user.id(), id, ConversationChange { title, is_public })
+        .await?;
     Ok(web::Json(changed.into()))
 }
 
 /// Deletes a conversation with its messages
 #[utoipa::path(delete, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
-    params(("conversation_id" = Uuid, Path)),
     responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
     session: Session,
@@ -142,15 +141,6 @@ impl From<conversation::Model> for Conversation {
             is_yours: true,
             created_at: row.created_at,
             updated_at: row.updated_at,
-        }
-    }
-}
-
-impl From<UpdateConversation> for ConversationChange {
-    fn from(body: UpdateConversation) -> Self {
-        Self {
-            title: body.title,
-            is_public: body.is_public,
         }
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct QuestionAndAnswer {
 
 /// Lists a conversation's messages, oldest first
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages", tag = "messages",
-    params(("conversation_id" = Uuid, Path), PageQuery),
+    params(PageQuery),
     responses((status = 200, body = Listing<Message>)))]
 pub(crate) async fn list(
     session: Session,
@@ -74,8 +74,7 @@ pub(crate) async fn list(
 /// Asks a question and waits for its answer
 ///
 /// The question is stored before the chat model is called, and stays stored if the chat model fails.
-#[utoipa::path(post, path = "/api/v1/conversations/{conversation_id}/messages", tag = "messages",
-    params(("conversation_id" = Uuid, Path)), request_body = WriteMessage,
+#[utoipa::path(post, path = "/api/v1/conversations/{conversation_id}/messages", tag = "messages", request_body = WriteMessage,
     responses(
         (status = 201, body = QuestionAndAnswer, headers(("location" = String, description = "The address of the question"))),
         (status = 502, body = Problem, content_type = "application/problem+json", description = "The chat model did not answer"),
@@ -95,12 +94,16 @@ pub(crate) async fn create(
         "/api/v1/conversations/{conversation}/messages/{}",
         asked.question.id
     );
-    Ok(created(&location, &QuestionAndAnswer::from(asked)))
+    let body = QuestionAndAnswer {
+        id: asked.question.id,
+        question: asked.question.into(),
+        answer: asked.answer.into(),
+    };
+    Ok(created(&location, &body))
 }
 
 /// Reads one message
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages",
-    params(("conversation_id" = Uuid, Path), ("message_id" = Uuid, Path)),
     responses((status = 200, body = Message)))]
 pub(crate) async fn read(
     session: Session,
@@ -114,8 +117,7 @@ pub(crate) async fn read(
 }
 
 /// Changes the text of a message
-#[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages",
-    params(("conversation_id" = Uuid, Path), ("message_id" = Uuid, Path)), request_body = WriteMessage,
+#[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages", request_body = WriteMessage,
     responses((status = 200, body = Message)))]
 pub(crate) async fn update(
     session: Session,
@@ -133,7 +135,6 @@ pub(crate) async fn update(
 
 /// Deletes a message
 #[utoipa::path(delete, path = "/api/v1/conversations/{conversation_id}/messages/{message_id}", tag = "messages",
-    params(("conversation_id" = Uuid, Path), ("message_id" = Uuid, Path)),
     responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
     session: Session,
@@ -150,7 +151,6 @@ pub(crate) async fn delete(
 ///
 /// They are read page by page while they are sent, so that no connection is held for a slow reader.
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}/messages/export", tag = "messages",
-    params(("conversation_id" = Uuid, Path)),
     responses((status = 200, body = Message, content_type = "application/x-ndjson", description = "One message a line; a last line with `problem` after a failure")))]
 pub(crate) async fn export(
     session: Session,
@@ -183,16 +183,6 @@ impl From<message::Role> for Role {
             message::Role::User => Self::User,
             message::Role::Assistant => Self::Assistant,
             message::Role::System => Self::System,
-        }
-    }
-}
-
-impl From<service::sample::QuestionAndAnswer> for QuestionAndAnswer {
-    fn from(stored: service::sample::QuestionAndAnswer) -> Self {
-        Self {
-            id: stored.question.id,
-            question: stored.question.into(),
-            answer: stored.answer.into(),
         }
     }
 }

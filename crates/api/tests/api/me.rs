@@ -17,6 +17,8 @@ on_each_database! {
         assert_eq!(problem["errors"][0]["path"], "name");
         client.delete("/api/v1/me").await.no_content();
         client.get("/api/v1/me").await.problem(StatusCode::NOT_FOUND, "/problems/not-found");
+        let gone = client.patch("/api/v1/me", json!({ "name": "Nobody" })).await;
+        gone.problem(StatusCode::NOT_FOUND, "/problems/not-found");
     }
 
     async fn without_a_token_there_is_no_user(server: Server) {

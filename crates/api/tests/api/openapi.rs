@@ -5,7 +5,7 @@ use berth_web::testing::{Response, Store};
 use std::path::Path;
 
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 #[test]
 fn the_committed_document_is_current() {
@@ -35,6 +35,28 @@ async fn everything_described_is_there() {
         }
     }
     assert!(tried >= 5, "{tried}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn operations_need_a_token_unless_they_say_otherwise() {
+    let server = start(Store::sqlite()).await;
+    let document = server.client().get("/api/openapi.json").await.ok();
+    let scheme = &document["components"]["securitySchemes"]["bearer"];
+    assert_eq!(
+        (&scheme["type"], &scheme["scheme"]),
+        (&json!("http"), &json!("bearer"))
+    );
+    assert_eq!(document["security"], json!([{ "bearer": [] }]));
+    let client = server.client().anonymous();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let method: Method = method.to_uppercase().parse().unwrap();
+            let answer = Response::to(client.request(method.clone(), &with_ids(path)).json(&json!({}))).await;
+            let needs_token = operation.get("security").is_none();
+            let refused = answer.status == StatusCode::UNAUTHORIZED;
+            assert_eq!(refused, needs_token, "{method} {path}: {}", answer.text);
+        }
+    }
 }
 
 /// The path with a key where it wants one.

@@ -41,6 +41,9 @@ pub enum Error {
     /// The keys that verify the token cannot be read.
     #[error("the keys of the token's issuer have not been read yet")]
     IssuerUnavailable,
+    /// A problem of the service's own.
+    #[error("{}", .0.title)]
+    Problem(Box<Problem>),
     /// No route has this address.
     #[error("no route has this address")]
     NoRoute,
@@ -77,6 +80,7 @@ impl Error {
             Self::Database(error) => of_database(error),
             Self::Request(error) => error.problem(),
             Self::Auth(error) => of_auth(error),
+            Self::Problem(problem) => *problem.clone(),
             Self::Service(error) => of_service(error),
             Self::Unauthenticated(error) => auth::unauthenticated(*error),
             Self::InsufficientRole(_) => auth::insufficient_role(),
@@ -94,6 +98,12 @@ impl Error {
             Self::KeyReused => Problem::of(&problem::IDEMPOTENCY_KEY_REUSED),
             Self::Panic => Problem::internal(),
         }
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Self::Problem(Box::new(problem))
     }
 }
 

@@ -7,7 +7,7 @@ mod extract;
 mod logins;
 mod middleware;
 
-pub use self::development::authorization;
+pub use self::development::{authorization, offer};
 pub use self::extract::{CurrentUser, OptionalUser, RequireRole, Role};
 pub use self::logins::{ChangePassword, Login, Logins, RefreshToken, TokenResponse};
 pub(crate) use self::middleware::Sender;

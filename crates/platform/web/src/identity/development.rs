@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_auth::Account;
+use berth_auth::{Account, Mode};
 use berth_database::Session;
 
 use crate::StartError;
@@ -13,6 +13,21 @@ use crate::settings::{Environment, Settings};
 const LIFETIME: Duration = Duration::from_secs(8 * 3600);
 /// What cannot be set up, in the errors.
 const WHAT: &str = "a token without a login";
+
+/// Logs the header of the development user, in development where the service issues tokens itself.
+///
+/// # Errors
+///
+/// Those of `header`.
+pub async fn offer(
+    settings: &Settings,
+    header: impl Future<Output = Result<String, StartError>>,
+) -> Result<(), StartError> {
+    if settings.app.environment == Environment::Development && settings.auth.mode == Mode::Local {
+        tracing::info!("send requests with `{}`", header.await?);
+    }
+    Ok(())
+}
 
 /// Returns the header `Authorization` for an account, without a login, as in `Authorization: Bearer ...`, and commits the
 /// session in which the account was found or made.
