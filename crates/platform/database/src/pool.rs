@@ -372,7 +372,7 @@ impl Pool {
     }
 }
 
-/// Starts a task on the pool's own runtime, whatever runtime the caller runs on.
+/// Starts a task on the pool's runtime, whatever runtime the caller runs on.
 pub(crate) fn spawn(runtime: &Handle, task: impl Future<Output = ()> + Send + 'static) {
     drop(runtime.spawn(task));
 }

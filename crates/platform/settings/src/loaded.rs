@@ -15,7 +15,7 @@ use crate::secret::rule_of_hidden;
 use crate::sources::ENVIRONMENT;
 use crate::{ConfigError, MASK, Reference};
 
-/// Holds the merged settings. Its `Display` prints the sections that were read, secrets masked, with origins.
+/// The merged settings. Its `Display` prints the sections that were read, secrets masked, with origins.
 #[derive(Debug)]
 pub struct Loaded {
     reference: Reference,
@@ -25,7 +25,7 @@ pub struct Loaded {
     shown: BTreeMap<String, Json>,
 }
 
-/// A value whose type is not known yet: it may be a secret.
+/// A value of unknown type, which may be a secret.
 struct Unshown(Value);
 
 /// Names an environment.

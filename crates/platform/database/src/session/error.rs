@@ -18,7 +18,7 @@ pub(super) const RETRIES: u32 = 5;
 /// Why an attempt to run a statement failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The connection is lost or of no more use.
+    /// The connection is lost or unusable.
     Lost(Resend),
     /// The statement's own error, or the session's.
     Error(DbErr),
@@ -85,13 +85,13 @@ impl From<DbErr> for Failure {
 /// What a statement's error means for the connection that it came on.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Meaning {
-    /// The statement failed; the connection goes on.
+    /// The statement failed; the connection stays usable.
     Statement,
-    /// The connection is in an unknown state; its neighbours are not.
+    /// The connection is in an unknown state; other connections are not affected.
     Unusable,
     /// The connection is lost.
     Lost(Loss),
-    /// A schema change has made the plans of this connection, and of all as old, stale.
+    /// A schema change has made the plans of this connection, and of all opened before it, stale.
     StalePlan,
     /// A named statement of the driver is missing on the server, or already there.
     WrongStatements,

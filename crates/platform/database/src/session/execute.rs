@@ -221,7 +221,7 @@ impl<'s> Attempt<'s> {
         connection.ok_or_else(|| Error::ConnectionLost.into())
     }
 
-    /// Ends the attempt with what came of it; none where the time was over first.
+    /// Ends the attempt with its outcome; `None` if the time was over first.
     pub(super) fn finish<T>(self, outcome: Option<Result<T, SqlxError>>) -> Result<T, Failure> {
         let (session, sql, took) = (self.session, self.sql, self.began.elapsed());
         let bare = self.in_flight.state.is_bare();
@@ -292,13 +292,13 @@ impl<'s> Attempt<'s> {
         }
     }
 
-    /// Gives the connection up, because its prepared statements are of no use; nothing was done.
+    /// Closes the connection, because its prepared statements are unusable; nothing was executed.
     fn renew(self) -> Failure {
         let sent = self.sent;
         self.in_flight
             .lose(ConnectionState::Outdated, Error::Serialization);
         match sent {
-            // The whole unit of work may be run again, on connections that know better.
+            // The whole unit of work may be run again, on new connections.
             Sent::Later => Error::Serialization.into(),
             _ => Failure::Lost(Resend::Allowed),
         }

@@ -16,7 +16,7 @@ use super::state::State;
 /// How much is under way in one direction before the sender has to wait.
 const CAPACITY: usize = 4 << 20;
 
-/// A client's socket seen through a network.
+/// A client's socket behind a simulated network.
 ///
 /// What is read arrives, and what is written leaves, one latency later; any number of bytes can be under way.
 /// With no latency and nothing under way it is the bare socket.

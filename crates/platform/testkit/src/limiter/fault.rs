@@ -113,7 +113,7 @@ pub(super) struct Faults {
     list: Mutex<Vec<Fault>>,
     pub(super) texts: ErrorTexts,
     watches_messages: AtomicBool,
-    /// Changes when everything that is held goes on.
+    /// Changes when held messages are passed on.
     release: watch::Sender<()>,
 }
 

@@ -7,16 +7,16 @@ use std::time::Duration;
 use berth_database::{Database, Outage, Status};
 use serde::Serialize;
 
-/// Evidence older than this is refreshed when somebody asks. A connection that lay idle for longer than
-/// `database.validate_after_idle` (30 s) is asked for a sign of life before it counts as evidence.
+/// Evidence older than this is refreshed by the next probe. A connection that was idle for longer than
+/// `database.validate_after_idle` (30 s) is validated before it counts as evidence.
 const STALE: Duration = Duration::from_secs(35);
 /// The longest that refreshing may take; no request waits for it.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Whether this process should be sent requests, judged by what is known already.
+/// Whether this process should receive requests, judged by recent use of the database.
 ///
-/// Asking leases nothing and waits for nobody. Saturation alone is no reason to be sent nothing: the other
-/// instances would only get more.
+/// A probe leases nothing and does not wait. A saturated pool alone does not make the process unready: the other
+/// instances would only get more load.
 #[derive(Clone, Debug)]
 pub struct Readiness {
     database: Database,
