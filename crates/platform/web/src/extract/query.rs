@@ -27,7 +27,7 @@ impl<T: DeserializeOwned> Query<T> {
     ///
     /// # Errors
     ///
-    /// [`RequestError::Content`](crate::error::RequestError::Content) for a query of another shape.
+    /// [`Error::Request`] for a query of another shape.
     pub fn of(request: &HttpRequest) -> Result<Self, Error> {
         Ok(Self(input::query(request.query_string())?))
     }

@@ -62,7 +62,7 @@ impl RequestLimits {
 ///
 /// # Errors
 ///
-/// [`Error::Overloaded`], those of [`RequestError`], and those of the inner middleware.
+/// [`Error::Overloaded`], [`Error::Request`], and those of the inner middleware.
 pub async fn request_limits(
     limits: web::Data<RequestLimits>,
     mut request: ServiceRequest,
