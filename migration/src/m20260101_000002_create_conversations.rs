@@ -1,7 +1,7 @@
 //! Conversations, which are deleted with their owner.
 
 use sea_orm_migration::prelude::*;
-use sea_orm_migration::schema::{boolean, text, timestamp_with_time_zone, uuid};
+use sea_orm_migration::schema::{boolean, integer, text, timestamp_with_time_zone, uuid};
 
 /// For sessions that run as the role of a token (`auth.row_level_security`). The owner of the table, which the service
 /// logs in as, sees all rows.
@@ -28,6 +28,7 @@ impl MigrationTrait for Migration {
             .col(uuid("owner_id"))
             .col(text("title"))
             .col(boolean("is_public").default(false))
+            .col(integer("version"))
             .col(timestamp_with_time_zone("created_at"))
             .col(timestamp_with_time_zone("updated_at"))
             .primary_key(Index::create().name("pk_conversations").col("id"))

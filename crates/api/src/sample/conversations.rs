@@ -1,9 +1,9 @@
 //! The caller's conversations.
 
 use actix_web::{HttpResponse, web};
-use berth_web::extract::{Json, Patch, Path, Query, Session};
+use berth_web::extract::{IfMatch, Json, Patch, Path, Query, Session};
 use berth_web::identity::{CurrentUser, OptionalUser};
-use berth_web::response::{Listing, PageQuery, created};
+use berth_web::response::{Listing, PageQuery, Versioned};
 use chrono::{DateTime, Utc};
 use entity::sample::conversation;
 use serde::{Deserialize, Serialize};
@@ -75,10 +75,8 @@ pub(crate) async fn create(
     let new = NewConversation { title, is_public };
     let conversations = services.conversations(&session);
     let made = conversations.create(user.id(), new).await?;
-    Ok(created(
-        &format!("/api/v1/conversations/{}", made.id),
-        &Conversation::from(made),
-    ))
+    let location = format!("/api/v1/conversations/{}", made.id);
+    Ok(versioned(made).created(&location))
 }
 
 /// Reads one conversation
@@ -92,13 +90,12 @@ pub(crate) async fn read(
     services: web::Data<Services>,
     user: OptionalUser,
     Path(id): Path<Uuid>,
-) -> ApiResult<web::Json<Conversation>> {
+) -> ApiResult<Versioned<Conversation>> {
     let found = services.conversations(&session).find(user.id(), id).await?;
     let is_yours = user.id() == Some(found.owner_id);
-    Ok(web::Json(Conversation {
-        is_yours,
-        ..found.into()
-    }))
+    let mut answer = versioned(found);
+    answer.body.is_yours = is_yours;
+    Ok(answer)
 }
 
 /// Changes a conversation
@@ -109,13 +106,14 @@ pub(crate) async fn update(
     services: web::Data<Services>,
     user: CurrentUser,
     Path(id): Path<Uuid>,
+    IfMatch(expected): IfMatch,
     Patch(UpdateConversation { title, is_public }): Patch<UpdateConversation>,
-) -> ApiResult<web::Json<Conversation>> {
+) -> ApiResult<Versioned<Conversation>> {
     let conversations = services.conversations(&session);
     let changed = conversations
-        .update(user.id(), id, ConversationChange { title, is_public })
+        .update(user.id(), id, &expected, ConversationChange { title, is_public })
         .await?;
-    Ok(web::Json(changed.into()))
+    Ok(versioned(changed))
 }
 
 /// Deletes a conversation with its messages
@@ -126,9 +124,20 @@ pub(crate) async fn delete(
     services: web::Data<Services>,
     user: CurrentUser,
     Path(id): Path<Uuid>,
+    IfMatch(expected): IfMatch,
 ) -> ApiResult<HttpResponse> {
-    services.conversations(&session).delete(user.id(), id).await?;
+    services
+        .conversations(&session)
+        .delete(user.id(), id, &expected)
+        .await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+fn versioned(row: conversation::Model) -> Versioned<Conversation> {
+    Versioned {
+        version: row.version,
+        body: row.into(),
+    }
 }
 
 /// As its owner sees it.

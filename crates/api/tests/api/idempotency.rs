@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use actix_web::HttpResponse;
 use actix_web::web::{self, ServiceConfig};
 use api::error::ApiResult;
+use berth_testkit::{Action, Limiter, LimiterOptions, Trigger};
 use berth_web::Error;
 use berth_web::extract::{Json, Session};
 use berth_web::testing::{Client, Response, Store};
@@ -159,7 +160,8 @@ fn routes(table: &mut ServiceConfig) {
         .route("/fails", web::post().to(fails))
         .route("/panics", web::post().to(panics))
         .route("/held", web::post().to(held))
-        .route("/secret", web::post().to(secret));
+        .route("/secret", web::post().to(secret))
+        .route("/held-note", web::post().to(held_note));
 }
 
 #[derive(serde::Deserialize)]
@@ -218,4 +220,48 @@ async fn run(session: &Session, statement: &str) -> ApiResult<()> {
     let done = session.execute_unprepared(statement).await;
     done.map_err(berth_database::Error::from).map_err(Error::from)?;
     Ok(())
+}
+
+/// Lets go of the request that `/held-note` keeps.
+static STORE: Semaphore = Semaphore::const_new(0);
+static HELD_NOTES: AtomicUsize = AtomicUsize::new(0);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_outcome_is_unknown_is_sent_again_and_gets_the_answer_that_was_stored() {
+    let store = crate::server::postgres().await;
+    let Store::Postgres(database) = &store else {
+        panic!("another store");
+    };
+    let limiter = Limiter::start(database, LimiterOptions::limit(5));
+    let url = limiter.url();
+    let through = move |settings: &mut api::settings::Settings| settings.database.url = url.parse().unwrap();
+    let server = start_with(store, through, routes).await;
+    let client = server.client();
+    let first = tokio::spawn({
+        let client = client.clone();
+        async move { send(&client, "/held-note", "lost", Value::Null).await }
+    });
+    berth_testkit::eventually(async || HELD_NOTES.load(Ordering::Relaxed) == 1).await;
+    let fault = limiter.arm(Trigger::CommandComplete("COMMIT"), Action::Cut);
+    STORE.add_permits(1);
+    let first = first.await.unwrap();
+    first.problem(StatusCode::INTERNAL_SERVER_ERROR, "/problems/outcome-unknown");
+    assert!(fault.has_fired());
+    let again = send(&client, "/held-note", "lost", Value::Null)
+        .await
+        .assert_status(StatusCode::CREATED);
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    assert_eq!(notes(&client).await, 1);
+}
+
+async fn held_note(session: Session) -> ApiResult<HttpResponse> {
+    HELD_NOTES.fetch_add(1, Ordering::Relaxed);
+    STORE.acquire().await.map_err(|_| Error::Panic)?.forget();
+    add(
+        session,
+        Json(Note {
+            title: "a".to_owned(),
+        }),
+    )
+    .await
 }

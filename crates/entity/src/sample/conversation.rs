@@ -14,6 +14,8 @@ pub struct Model {
     pub title: String,
     /// Whether every user may read it; only its owner may change it.
     pub is_public: bool,
+    /// Raised by each change.
+    pub version: i32,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
     #[sea_orm(belongs_to, from = "owner_id", to = "id", on_delete = "Cascade")]

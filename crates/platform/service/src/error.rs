@@ -13,6 +13,9 @@ pub enum Error {
     /// The input breaks rules; every broken rule is listed.
     #[error("invalid input: {}", list(.0))]
     Validation(Vec<FieldError>),
+    /// The row has another version than the caller expects.
+    #[error("the row has another version")]
+    PreconditionFailed,
     /// The row's present state does not allow the operation.
     #[error("conflict with the present state")]
     Conflict,

@@ -8,9 +8,11 @@ pub mod idempotency;
 mod page;
 pub mod rules;
 mod validated;
+mod version;
 
 pub use self::clock::Clock;
 pub use self::error::{Error, FieldError};
 pub use self::id::new_id;
 pub use self::page::{Page, PageRequest};
 pub use self::validated::Validated;
+pub use self::version::{ExpectedVersion, next_version};

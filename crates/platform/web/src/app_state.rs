@@ -42,6 +42,8 @@ pub struct AppInfo {
     pub(crate) name: String,
     pub(crate) version: &'static str,
     pub(crate) environment: Environment,
+    /// `server.require_if_match`.
+    pub(crate) require_if_match: bool,
 }
 
 /// The limits of a request's body.
@@ -68,6 +70,7 @@ impl AppState {
                 name: settings.app.name.clone(),
                 version,
                 environment: settings.app.environment,
+                require_if_match: settings.server.require_if_match,
             }),
             body_limits: Data::new(BodyLimits {
                 bytes: settings.server.body_limit,

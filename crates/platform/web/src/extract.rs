@@ -1,6 +1,7 @@
 //! What handlers may take as parameters.
 
 mod client_address;
+mod if_match;
 mod input;
 mod json;
 mod path;
@@ -8,6 +9,7 @@ mod query;
 mod session;
 
 pub use self::client_address::ClientAddress;
+pub use self::if_match::IfMatch;
 pub use self::input::{InputError, nullable};
 pub(crate) use self::json::unread;
 pub use self::json::{Json, Patch};

@@ -1,5 +1,7 @@
 //! Answers that many handlers give.
 
+mod versioned;
+
 use std::convert::Infallible;
 use std::error::Error;
 
@@ -12,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use url::form_urlencoded;
 use utoipa::{IntoParams, ToSchema};
 
+pub use self::versioned::Versioned;
 use crate::Problem;
 use crate::error::with_causes;
 

@@ -121,6 +121,8 @@ pub struct Server {
     /// Requests at the same time.
     #[garde(custom(between(1, 1_000_000)))]
     pub max_requests: usize,
+    /// Whether a change without `If-Match` is refused.
+    pub require_if_match: bool,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Time between SIGTERM and the moment from which no connections are accepted.

@@ -1,7 +1,7 @@
 //! Asks the chat model a question and stores its answer, without holding a connection while it thinks.
 
 use berth_service::rules::{no_nul, not_blank};
-use berth_service::{Validated, new_id};
+use berth_service::{Validated, new_id, next_version};
 use entity::sample::conversation;
 use entity::sample::message::{self, Role};
 use garde::Validate;
@@ -94,6 +94,10 @@ impl Conversations<'_> {
         };
         conversation::Entity::update_many()
             .set(touched)
+            .col_expr(
+                conversation::Column::Version,
+                next_version(conversation::Column::Version),
+            )
             .filter(conversation::Column::Id.eq(conversation))
             .exec(self.session)
             .await?;

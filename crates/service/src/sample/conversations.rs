@@ -2,7 +2,7 @@
 
 use berth_database::Session;
 use berth_service::rules::no_nul;
-use berth_service::{Validated, new_id};
+use berth_service::{Validated, new_id, next_version};
 use entity::sample::conversation;
 use garde::Validate;
 use sea_orm::{
@@ -12,7 +12,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::{Error, Page, PageRequest, Services};
+use crate::{Error, ExpectedVersion, Page, PageRequest, Services};
 
 /// The service for conversations and their messages, in one session.
 ///
@@ -82,6 +82,7 @@ impl<'a> Conversations<'a> {
             owner_id: Set(owner),
             title: Set(new.title),
             is_public: Set(new.is_public),
+            version: Set(1),
             created_at: Set(now),
             updated_at: Set(now),
         };
@@ -128,11 +129,13 @@ impl<'a> Conversations<'a> {
     ///
     /// # Errors
     ///
-    /// [`Error::Validation`] for the title, [`Error::NotFound`] if the owner has no such conversation.
+    /// [`Error::Validation`] for the title, [`Error::NotFound`] if the owner has no such conversation,
+    /// [`Error::PreconditionFailed`] if it has another version.
     pub async fn update(
         &self,
         owner: Uuid,
         id: Uuid,
+        expected: &ExpectedVersion,
         change: ConversationChange,
     ) -> Result<conversation::Model, Error> {
         let change = change.trimmed().validated()?;
@@ -144,26 +147,32 @@ impl<'a> Conversations<'a> {
         };
         let changed = conversation::Entity::update_many()
             .set(columns)
-            .filter(own(owner, id))
+            .col_expr(
+                conversation::Column::Version,
+                next_version(conversation::Column::Version),
+            )
+            .filter(own(owner, id).add(expected.condition(conversation::Column::Version)))
             .exec_with_returning(self.session)
             .await?;
-        changed.into_iter().next().ok_or(Error::NotFound)
+        match changed.into_iter().next() {
+            Some(changed) => Ok(changed),
+            None => expected.missing(self.find_own(owner, id)).await,
+        }
     }
 
     /// Deletes one of the owner's conversations with all its messages.
     ///
     /// # Errors
     ///
-    /// [`Error::NotFound`] if the owner has no such conversation.
-    pub async fn delete(&self, owner: Uuid, id: Uuid) -> Result<(), Error> {
+    /// [`Error::NotFound`] if the owner has no such conversation, [`Error::PreconditionFailed`] if it has another version.
+    pub async fn delete(&self, owner: Uuid, id: Uuid, expected: &ExpectedVersion) -> Result<(), Error> {
         let deleted = conversation::Entity::delete_many()
-            .filter(own(owner, id))
+            .filter(own(owner, id).add(expected.condition(conversation::Column::Version)))
             .exec(self.session)
             .await?;
-        if deleted.rows_affected == 0 {
-            Err(Error::NotFound)
-        } else {
-            Ok(())
+        match deleted.rows_affected {
+            0 => expected.missing(self.find_own(owner, id)).await,
+            _ => Ok(()),
         }
     }
 

@@ -1,10 +1,10 @@
 //! Conversations: create, read, change, delete and list.
 
 use crate::server::process;
-use berth_web::testing::Client;
+use berth_web::testing::{Client, Response};
 use std::panic::Location;
 
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 const ALL: &str = "/api/v1/conversations";
@@ -69,6 +69,66 @@ on_each_database! {
         assert_eq!(client.get(&place).await.ok()["title"], "kept");
     }
 
+    async fn a_read_has_an_etag_and_is_not_sent_again(server: Server) {
+        let client = server.client();
+        let (_, place) = client.post(ALL, json!({ "title": "a" })).await.created();
+        let first = client.get(&place).await;
+        let tag = first.header("etag");
+        assert_eq!((tag.as_str(), first.header("cache-control").as_str()), ("\"1\"", "private, no-cache"));
+        for known in [&*tag, "W/\"1\"", "*", "\"7\", \"1\""] {
+            let answer = when(&client, Method::GET, &place, "if-none-match", known, None).await;
+            let answer = answer.assert_status(StatusCode::NOT_MODIFIED);
+            assert_eq!((answer.header("etag"), &*answer.text), (tag.clone(), ""));
+        }
+        for other in ["\"2\"", "nonsense"] {
+            let answer = when(&client, Method::GET, &place, "if-none-match", other, None).await;
+            assert_eq!(answer.ok()["title"], "a");
+        }
+        let changed = client.patch(&place, json!({ "title": "b" })).await;
+        assert_eq!(changed.header("etag"), "\"2\"");
+        let answer = when(&client, Method::GET, &place, "if-none-match", &tag, None).await;
+        assert_eq!(answer.ok()["title"], "b");
+    }
+
+    async fn a_change_of_a_version_that_is_over_is_refused(server: Server) {
+        let client = server.client();
+        let (_, place) = client.post(ALL, json!({ "title": "a" })).await.created();
+        let change = |title: &str| Some(json!({ "title": title }));
+        let changed = when(&client, Method::PATCH, &place, "if-match", "\"1\"", change("b")).await;
+        assert_eq!(changed.header("etag"), "\"2\"");
+        changed.ok();
+        for over in ["\"1\"", "W/\"2\"", "\"1\", \"3\"", "nonsense", ""] {
+            for method in [Method::PATCH, Method::DELETE] {
+                let refused = when(&client, method, &place, "if-match", over, change("c")).await;
+                refused.problem(StatusCode::PRECONDITION_FAILED, "/problems/precondition-failed");
+            }
+        }
+        let missing = format!("{ALL}/0198f2f1-b1c2-7c2a-9d0f-3f6f4f1f2a3b");
+        let missing = when(&client, Method::PATCH, &missing, "if-match", "\"1\"", change("c")).await;
+        missing.problem(StatusCode::NOT_FOUND, "/problems/not-found");
+        assert_eq!(client.get(&place).await.ok()["title"], "b");
+        when(&client, Method::PATCH, &place, "if-match", "*", change("d")).await.ok();
+        when(&client, Method::DELETE, &place, "if-match", "\"3\"", None).await.no_content();
+    }
+
+    async fn of_concurrent_changes_of_one_version_exactly_one_is_made(server: Server) {
+        let client = server.client();
+        let (_, place) = client.post(ALL, json!({ "title": "a" })).await.created();
+        let sent: Vec<_> = (0..30).map(|number| {
+            let (client, place) = (client.clone(), place.clone());
+            tokio::spawn(async move {
+                let body = Some(json!({ "title": number.to_string() }));
+                when(&client, Method::PATCH, &place, "if-match", "\"1\"", body).await.status
+            })
+        }).collect();
+        let mut statuses = Vec::new();
+        for answer in sent {
+            statuses.push(answer.await.unwrap());
+        }
+        let count = |status| statuses.iter().filter(|found| **found == status).count();
+        assert_eq!((count(StatusCode::OK), count(StatusCode::PRECONDITION_FAILED)), (1, 29), "{statuses:?}");
+    }
+
     async fn a_change_of_nothing_leaves_the_conversation_as_it_is(server: Server) {
         let client = server.client();
         let place = client.conversation("kept").await;
@@ -88,6 +148,38 @@ on_each_database! {
             assert_eq!(problem["errors"][0]["path"], path, "{problem}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_without_if_match_is_refused_where_the_setting_demands_it() {
+    let strict = |settings: &mut api::settings::Settings| settings.server.require_if_match = true;
+    let server = crate::server::start_with(berth_web::testing::Store::sqlite(), strict, |_| {}).await;
+    let client = server.client();
+    let place = client.conversation("a").await;
+    let refused = client.patch(&place, json!({ "title": "b" })).await;
+    refused.problem(StatusCode::PRECONDITION_REQUIRED, "about:blank");
+    let refused = client.delete(&place).await;
+    refused.problem(StatusCode::PRECONDITION_REQUIRED, "about:blank");
+    let body = Some(json!({ "title": "b" }));
+    when(&client, Method::PATCH, &place, "if-match", "\"1\"", body)
+        .await
+        .ok();
+}
+
+async fn when(
+    client: &Client,
+    method: Method,
+    place: &str,
+    header: &str,
+    tags: &str,
+    body: Option<serde_json::Value>,
+) -> Response {
+    let request = client.request(method, place).header(header, tags);
+    Response::to(match body {
+        Some(body) => request.json(&body),
+        None => request,
+    })
+    .await
 }
 
 #[tokio::test]

@@ -50,6 +50,9 @@ pub enum RequestError {
     /// The body took longer than `server.body_timeout`.
     #[error("the body did not arrive in time")]
     TooSlow,
+    /// A change without `If-Match`, which `server.require_if_match` demands.
+    #[error("the header if-match is missing")]
+    NoIfMatch,
     /// The `Idempotency-Key` has another form.
     #[error("the idempotency key has another form")]
     IdempotencyKey,
@@ -82,6 +85,8 @@ impl RequestError {
             }
             Self::TooSlow => Problem::of_status(StatusCode::REQUEST_TIMEOUT)
                 .detail("The body did not arrive in time. Send the request again."),
+            Self::NoIfMatch => Problem::of_status(StatusCode::PRECONDITION_REQUIRED)
+                .detail("Send the ETag that you have seen as `If-Match`."),
             Self::IdempotencyKey => Problem::of_status(StatusCode::BAD_REQUEST)
                 .detail("`Idempotency-Key` must have 1 to 255 visible ASCII characters."),
             Self::Unreadable(_) => {

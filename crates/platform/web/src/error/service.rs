@@ -15,6 +15,7 @@ pub fn problem(error: &Error) -> Problem {
                 .map(|field| Field::new(&*field.path, &*field.message));
             Problem::invalid_input(fields.collect())
         }
+        Error::PreconditionFailed => Problem::of(&problem::PRECONDITION_FAILED),
         Error::Conflict => Problem::of(&problem::CONFLICT),
         Error::Upstream { detail, .. } => Problem::of(&problem::UPSTREAM_FAILED).detail(detail.clone()),
         Error::Database(error) => of_database(error),

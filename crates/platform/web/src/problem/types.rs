@@ -179,6 +179,16 @@ pub static OVERLOADED: ProblemType = ProblemType {
         after the seconds in the Retry-After header.",
 };
 
+/// 412: it has another version than the request is for.
+pub static PRECONDITION_FAILED: ProblemType = ProblemType {
+    name: "precondition-failed",
+    status: 412,
+    title: "Precondition failed",
+    detail: Some("It has changed since the version in If-Match."),
+    explanation: "What the request would change has another version than the header If-Match names. Nothing was \
+        changed. Read it again, and send the change with its new ETag.",
+};
+
 /// 429: the client has used its quota.
 pub static RATE_LIMITED: ProblemType = ProblemType {
     name: "rate-limited",
@@ -247,7 +257,7 @@ pub static TIMEOUT: ProblemType = ProblemType {
     explanation: "The request took longer than the service allows. It was stopped and rolled back.",
 };
 
-const PLATFORM: [&ProblemType; 23] = [
+const PLATFORM: [&ProblemType; 24] = [
     &CONCURRENT_CHANGE,
     &CONFLICT,
     &DATABASE_UNAVAILABLE,
@@ -264,6 +274,7 @@ const PLATFORM: [&ProblemType; 23] = [
     &NOT_FOUND,
     &OUTCOME_UNKNOWN,
     &OVERLOADED,
+    &PRECONDITION_FAILED,
     &RATE_LIMITED,
     &SATURATED,
     &SHUTTING_DOWN,

@@ -129,7 +129,12 @@ async fn an_answer_to_a_conversation_that_was_deleted_meanwhile_is_not_found() {
         let asking = ask(&fixture, id, "Well?");
         api.arrival().await;
         fixture
-            .work(async |services, session| services.conversations(session).delete(fixture.owner, id).await)
+            .work(async |services, session| {
+                services
+                    .conversations(session)
+                    .delete(fixture.owner, id, &service::ExpectedVersion::default())
+                    .await
+            })
             .await
             .unwrap();
         api.release();

@@ -56,7 +56,7 @@ async fn an_invalid_title_is_reported_as_title() {
             let changed = fixture.work(async |services, session| {
                 services
                     .conversations(session)
-                    .update(fixture.owner, id, change)
+                    .update(fixture.owner, id, &service::ExpectedVersion::default(), change)
                     .await
             });
             assert_eq!(invalid_fields(changed.await), ["title"], "{title:?}");
@@ -79,7 +79,10 @@ async fn pages_are_newest_first_and_stay_stable_while_conversations_come_and_go(
         fixture.conversation("newer than the first page").await;
         for gone in [ids[4], ids[2]] {
             let gone = fixture.work(async |services, session| {
-                services.conversations(session).delete(fixture.owner, gone).await
+                services
+                    .conversations(session)
+                    .delete(fixture.owner, gone, &service::ExpectedVersion::default())
+                    .await
             });
             gone.await.unwrap();
         }
@@ -102,7 +105,7 @@ async fn a_change_affects_only_the_fields_it_names() {
                 .work(async |services, session| {
                     services
                         .conversations(session)
-                        .update(fixture.owner, id, change)
+                        .update(fixture.owner, id, &service::ExpectedVersion::default(), change)
                         .await
                 })
                 .await
@@ -161,7 +164,7 @@ async fn others_cannot_see_a_private_conversation_and_can_only_read_a_public_one
             .work(async |services, session| {
                 services
                     .conversations(session)
-                    .update(fixture.owner, id, publish)
+                    .update(fixture.owner, id, &service::ExpectedVersion::default(), publish)
                     .await
             })
             .await
@@ -177,13 +180,18 @@ async fn others_cannot_see_a_private_conversation_and_can_only_read_a_public_one
                 .work(async |services, session| {
                     services
                         .conversations(session)
-                        .update(stranger, id, change)
+                        .update(stranger, id, &service::ExpectedVersion::default(), change)
                         .await
                         .map(drop)
                 })
                 .await,
             fixture
-                .work(async |services, session| services.conversations(session).delete(stranger, id).await)
+                .work(async |services, session| {
+                    services
+                        .conversations(session)
+                        .delete(stranger, id, &service::ExpectedVersion::default())
+                        .await
+                })
                 .await,
             fixture
                 .work(async |services, session| {
@@ -229,11 +237,20 @@ async fn deleting_a_conversation_deletes_its_messages() {
             .await
             .unwrap();
         fixture
-            .work(async |services, session| services.conversations(session).delete(fixture.owner, id).await)
+            .work(async |services, session| {
+                services
+                    .conversations(session)
+                    .delete(fixture.owner, id, &service::ExpectedVersion::default())
+                    .await
+            })
             .await
             .unwrap();
-        let again = fixture
-            .work(async |services, session| services.conversations(session).delete(fixture.owner, id).await);
+        let again = fixture.work(async |services, session| {
+            services
+                .conversations(session)
+                .delete(fixture.owner, id, &service::ExpectedVersion::default())
+                .await
+        });
         assert!(matches!(again.await, Err(Error::NotFound)));
         let left = fixture
             .work(async |_, session| Ok(entity::sample::message::Entity::find().count(session).await?));
