@@ -140,6 +140,24 @@ async fn production_logs_json_with_the_request_id_and_only_warns_of_pending_migr
 }
 
 #[tokio::test]
+async fn production_without_a_decision_about_logins_does_not_start_and_the_doctor_says_why() {
+    let set = [
+        ANY_PORT,
+        ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("APP_ENV", "production"),
+        ("DATABASE_URL", "sqlite://data/berth.sqlite?mode=rwc"),
+    ];
+    for command in ["serve", "doctor"] {
+        let (status, said, _) = process(&[command], &set).ended().await;
+        assert_eq!(status.code(), Some(2), "{command}");
+        assert!(
+            said.contains("auth.mode") && said.contains("must be set in production"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_setting_that_is_refused_ends_it_with_2_before_it_listens() {
     let (status, said, log) = process(&["--set", "server.port=http"], &[]).ended().await;
     assert_eq!(status.code(), Some(2));

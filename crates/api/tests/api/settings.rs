@@ -215,6 +215,14 @@ fn issuers_are_named_with_their_audience_and_reached_over_tls() {
 }
 
 #[test]
+fn row_level_security_needs_postgres() {
+    assert_refused("auth.row_level_security", "true", "true", "needs PostgreSQL");
+    let url = ("DATABASE_URL", "postgres://user:password@localhost/db");
+    let secured = [url, ("APP__AUTH__ROW_LEVEL_SECURITY", "true")];
+    assert!(read(&with_environment(&secured)).unwrap().auth.row_level_security);
+}
+
+#[test]
 fn the_defaults_of_the_identity_are_those_of_the_reference() {
     let settings = read(&sources()).unwrap();
     let written = serde_json::to_value(&settings.auth).unwrap();

@@ -96,7 +96,7 @@ impl Drop for Attempt {
         for count in &self.counted {
             let _ = count
                 .attempts
-                .try_update(Ordering::Relaxed, Ordering::Relaxed, |attempts| {
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |attempts| {
                     attempts.checked_sub(1)
                 });
         }

@@ -15,7 +15,7 @@ pub struct Auth {
 /// Who makes the tokens.
 #[derive(Debug)]
 enum Authority {
-    Local(Local),
+    Local(Box<Local>),
     Issuers(Issuers),
 }
 
@@ -27,12 +27,12 @@ impl Auth {
     /// TLS or argon2 cannot be set up with these settings.
     pub fn new(settings: &Settings, application: &Application) -> Result<Self, Error> {
         let authority = match settings.mode {
-            Mode::Local => Authority::Local(Local::new(
+            Mode::Local => Authority::Local(Box::new(Local::new(
                 Passwords::new(settings)?,
                 Attempts::new(settings),
                 AccessTokens::new(application, settings.access_token_lifetime),
                 settings.refresh_token_lifetime,
-            )),
+            ))),
             Mode::Jwks => Authority::Issuers(Issuers::new(settings)?),
         };
         Ok(Self {

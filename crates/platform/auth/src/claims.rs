@@ -67,9 +67,7 @@ impl Identity {
         &self.claims
     }
 
-    /// The claim `role`: for [`RequireRole`] guards, and the database role where row-level security is on.
-    ///
-    /// [`RequireRole`]: https://docs.rs/berth-web
+    /// The claim `role`: for guards of routes, and the database role where row-level security is on.
     pub fn role(&self) -> Option<&str> {
         self.claims.text("role")
     }

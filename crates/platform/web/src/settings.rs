@@ -185,6 +185,10 @@ impl Settings {
             let rule = "must not be server.port: leave it out to serve /metrics there";
             return Err(loaded.violation("metrics.port", rule));
         }
+        if settings.auth.row_level_security && !settings.database.url.is_postgres() {
+            let rule = "needs PostgreSQL: SQLite has neither roles nor policies";
+            return Err(loaded.violation("auth.row_level_security", rule));
+        }
         match settings.auth.contradiction() {
             Some((key, rule)) => Err(loaded.violation(key, rule)),
             None => Ok(settings),
