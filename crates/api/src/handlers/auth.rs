@@ -59,9 +59,9 @@ pub(crate) async fn login(
     logins: Logins,
     services: web::Data<Services>,
     Json(login): Json<Login>,
-) -> ApiResult<web::Json<TokenResponse>> {
+) -> ApiResult<TokenResponse> {
     let users = services.users(logins.session());
-    Ok(web::Json(logins.login(&users, login).await?))
+    logins.login(&users, login).await
 }
 
 /// Exchanges a refresh token for new tokens
@@ -76,9 +76,9 @@ pub(crate) async fn refresh(
     logins: Logins,
     services: web::Data<Services>,
     Json(token): Json<RefreshToken>,
-) -> ApiResult<web::Json<TokenResponse>> {
+) -> ApiResult<TokenResponse> {
     let users = services.users(logins.session());
-    Ok(web::Json(logins.refresh(&users, token).await?))
+    logins.refresh(&users, token).await
 }
 
 /// Ends the login of a refresh token
@@ -102,7 +102,7 @@ pub(crate) async fn password(
     services: web::Data<Services>,
     user: CurrentUser,
     Json(change): Json<ChangePassword>,
-) -> ApiResult<web::Json<TokenResponse>> {
+) -> ApiResult<TokenResponse> {
     let users = services.users(logins.session());
-    Ok(web::Json(logins.change_password(&users, &user, change).await?))
+    logins.change_password(&users, &user, change).await
 }

@@ -42,7 +42,9 @@ on_each_database! {
 
         let anyone = client.anonymous();
         // The case of the address does not matter.
-        let _ = anyone.post("/api/v1/auth/login", credentials("ADA@example.com", PASSWORD)).await.ok();
+        let again = anyone.post("/api/v1/auth/login", credentials("ADA@example.com", PASSWORD)).await;
+        assert_eq!(again.header("cache-control"), "no-store");
+        let _ = again.ok();
         let refresh = json!({ "refresh_token": tokens["refresh_token"] });
         let next = anyone.post("/api/v1/auth/refresh", refresh.clone()).await.ok();
         let renewed = anyone.clone().with_token(next["access_token"].as_str().unwrap());

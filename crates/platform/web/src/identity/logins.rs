@@ -2,8 +2,10 @@
 
 use std::future::{Ready, ready};
 
+use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::http::header::CACHE_CONTROL;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, web};
 use berth_auth::{Accounts, Credentials, Local, Tokens, refresh_token};
 use berth_service::Clock;
 use serde::{Deserialize, Serialize};
@@ -157,6 +159,17 @@ impl FromRequest for Logins {
                 address: ClientAddress::of(request),
             })
         }))
+    }
+}
+
+/// 200, for no cache (RFC 6749, section 5.1).
+impl Responder for TokenResponse {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        HttpResponse::Ok()
+            .insert_header((CACHE_CONTROL, "no-store"))
+            .json(self)
     }
 }
 
