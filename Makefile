@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check verify migrate openapi config bench clean
-.PHONY: remove-example upgrade manifest
+.PHONY: client remove-example upgrade manifest
 CARGO ?= cargo
 TESTKIT_RUN = $(or $(CARGO_TARGET_DIR),target)/debug/testkit-run
 
@@ -23,6 +23,7 @@ check: ## Check formatting, lints and documentation
 
 verify: test check ## Run test and check, and the slow tests
 	.ci/observability
+	.ci/contract
 	$(TESTKIT_RUN) $(CARGO) test --workspace -- --ignored </dev/null
 	.ci/remove-example
 
@@ -32,6 +33,9 @@ migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migra
 openapi: ## Write docs/openapi.json from the code
 	@$(CARGO) run --quiet --package api -- openapi > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
+
+client: ## Write client/schema.ts, the types of a TypeScript client, from docs/openapi.json
+	@cd client && npm ci --silent --no-audit --no-fund && npm run --silent generate
 
 config: ## Print the settings in force and the source of each
 	@$(CARGO) run --quiet --package api -- config

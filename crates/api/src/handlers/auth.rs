@@ -19,7 +19,7 @@ pub(crate) struct Register {
     email: String,
     #[schema(format = Password, min_length = 8, max_length = 200)]
     password: String,
-    #[schema(min_length = 1, max_length = 100)]
+    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
     name: String,
 }
 

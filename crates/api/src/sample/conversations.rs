@@ -1,7 +1,7 @@
 //! The caller's conversations.
 
 use actix_web::{HttpResponse, web};
-use berth_web::extract::{IfMatch, Json, Patch, Path, Query, Session};
+use berth_web::extract::{IfMatch, IfNoneMatch, Json, Patch, Path, Query, Session};
 use berth_web::identity::{CurrentUser, OptionalUser};
 use berth_web::response::{Listing, PageQuery, Versioned};
 use chrono::{DateTime, Utc};
@@ -31,7 +31,7 @@ pub(crate) struct Conversation {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CreateConversation {
-    #[schema(min_length = 1, max_length = 200)]
+    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
     title: String,
     #[serde(default)]
     is_public: bool,
@@ -42,7 +42,12 @@ pub(crate) struct CreateConversation {
 #[serde(deny_unknown_fields)]
 #[schema(min_properties = 1)]
 pub(crate) struct UpdateConversation {
-    #[schema(min_length = 1, max_length = 200, nullable = false)]
+    #[schema(
+        min_length = 1,
+        max_length = 200,
+        nullable = false,
+        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
+    )]
     title: Option<String>,
     #[schema(nullable = false)]
     is_public: Option<bool>,
@@ -83,7 +88,7 @@ pub(crate) async fn create(
 ///
 /// Anybody reads a public one, without a token too.
 #[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
-    security((), ("bearer" = [])),
+    security((), ("bearer" = [])), params(IfNoneMatch),
     responses((status = 200, body = Conversation)))]
 pub(crate) async fn read(
     session: Session,
@@ -99,7 +104,7 @@ pub(crate) async fn read(
 }
 
 /// Changes a conversation
-#[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}", tag = "conversations", request_body = UpdateConversation,
+#[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}", tag = "conversations", request_body = UpdateConversation, params(IfMatch),
     responses((status = 200, body = Conversation)))]
 pub(crate) async fn update(
     session: Session,
@@ -117,7 +122,7 @@ pub(crate) async fn update(
 }
 
 /// Deletes a conversation with its messages
-#[utoipa::path(delete, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
+#[utoipa::path(delete, path = "/api/v1/conversations/{conversation_id}", tag = "conversations", params(IfMatch),
     responses((status = 204, description = "Deleted")))]
 pub(crate) async fn delete(
     session: Session,

@@ -59,6 +59,22 @@ async fn operations_need_a_token_unless_they_say_otherwise() {
     }
 }
 
+/// What a generated client relies on.
+#[test]
+fn each_operation_has_an_id_of_its_own_and_plain_words() {
+    let document = serde_json::to_value(api::openapi::api()).unwrap();
+    let operations = document["paths"].as_object().unwrap().values();
+    let operations = operations.flat_map(|path| path.as_object().unwrap().values());
+    let mut ids = std::collections::BTreeSet::new();
+    for operation in operations {
+        let id = operation["operationId"].as_str().unwrap().to_owned();
+        assert!(ids.insert(id.clone()), "{id} twice");
+    }
+    let text = document.to_string();
+    assert!(!text.contains("[`"), "a rustdoc link in a description");
+    assert_eq!(document["servers"], json!([{ "url": "/" }]));
+}
+
 /// The path with a key where it wants one.
 fn with_ids(path: &str) -> String {
     let id = |part: &str| {

@@ -1,6 +1,7 @@
 //! What handlers may take as parameters.
 
 mod client_address;
+mod header_parameter;
 mod if_match;
 mod input;
 mod json;
@@ -9,7 +10,8 @@ mod query;
 mod session;
 
 pub use self::client_address::ClientAddress;
-pub use self::if_match::IfMatch;
+pub(crate) use self::header_parameter::{IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH};
+pub use self::if_match::{IfMatch, IfNoneMatch};
 pub use self::input::{InputError, nullable};
 pub(crate) use self::json::unread;
 pub use self::json::{Json, Patch};

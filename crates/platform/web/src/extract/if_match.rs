@@ -16,6 +16,11 @@ use crate::error::{Error, RequestError};
 #[derive(Clone, Debug)]
 pub struct IfMatch(pub ExpectedVersion);
 
+/// Describes the header `If-None-Match` of an operation that answers with
+/// [`Versioned`](crate::response::Versioned), which reads it: `params(IfNoneMatch)`.
+#[derive(Clone, Copy, Debug)]
+pub struct IfNoneMatch;
+
 impl FromRequest for IfMatch {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;

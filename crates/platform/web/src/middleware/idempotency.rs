@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use actix_web::body::{self, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpMessage, HttpResponse};
 use base64::Engine;
@@ -51,7 +51,7 @@ pub(super) async fn keyed(
     let (Some(given), Some(user)) = (request.headers().get(KEY).cloned(), user) else {
         return Ok(None);
     };
-    if request.method().is_safe() {
+    if ![Method::POST, Method::PUT, Method::PATCH, Method::DELETE].contains(request.method()) {
         return Ok(None);
     }
     let is_valid =

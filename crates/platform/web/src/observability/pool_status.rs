@@ -11,7 +11,7 @@ use crate::settings::Monitor;
 
 /// The numbers of the pool, under the names of SQLAlchemy's `QueuePool`:
 ///
-/// | here | in [`Status`] |
+/// | here | in the status of the pool |
 /// |---|---|
 /// | `size` | `pool_size`: connections kept when idle |
 /// | `checked_in` | `slots.idle` |

@@ -1,0 +1,62 @@
+//! Headers of requests, as the description of the API names them.
+
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::{ObjectBuilder, Required, Type};
+
+use super::{IfMatch, IfNoneMatch};
+
+/// A header that an operation takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HeaderParameter {
+    pub(crate) name: &'static str,
+    description: &'static str,
+    pattern: Option<&'static str>,
+}
+
+pub(crate) const IDEMPOTENCY_KEY: HeaderParameter = HeaderParameter {
+    name: "idempotency-key",
+    description: "A new key for each request. A request that is sent again with its key gets the answer of the first, \
+        and its work is not done twice.",
+    pattern: Some("^[!-~]{1,255}$"),
+};
+
+pub(crate) const IF_MATCH: HeaderParameter = HeaderParameter {
+    name: "if-match",
+    description: "The `ETag` that the change is for. Without it any version is changed.",
+    pattern: None,
+};
+
+pub(crate) const IF_NONE_MATCH: HeaderParameter = HeaderParameter {
+    name: "if-none-match",
+    description: "The `ETag` that the client has. If it is the present one, the answer is 304 without a body.",
+    pattern: None,
+};
+
+impl HeaderParameter {
+    pub(crate) fn describe(self) -> Parameter {
+        ParameterBuilder::new()
+            .name(self.name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(self.description))
+            .schema(Some(
+                ObjectBuilder::new()
+                    .schema_type(Type::String)
+                    .pattern(self.pattern),
+            ))
+            .build()
+    }
+}
+
+impl IntoParams for IfMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![IF_MATCH.describe()]
+    }
+}
+
+impl IntoParams for IfNoneMatch {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        vec![IF_NONE_MATCH.describe()]
+    }
+}
