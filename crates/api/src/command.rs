@@ -89,8 +89,10 @@ fn token(options: &Options, email: Option<&str>) -> Result<ExitCode, Failure> {
 
 fn examine(options: &Options, arguments: berth_doctor::Arguments) -> Result<ExitCode, Failure> {
     let (settings, _) = load(options)?;
+    let warnings = settings.production_warnings().into_iter();
     let deployment = Deployment {
         environment: settings.app.environment,
+        warnings: warnings.map(|warning| (warning.says, warning.change)).collect(),
         database: settings.platform.database,
     };
     let pending = async |database| berth_migrate::pending_names(Migrator, database).await;

@@ -19,10 +19,10 @@ use berth_testkit::{
 use sqlx::Connection;
 
 fn settings(url: &str, set: &[(&str, &str)]) -> Settings {
-    let mut environment = vec![
-        ("APP_ENV".to_owned(), "test".to_owned()),
-        ("DATABASE_URL".to_owned(), url.to_owned()),
-    ];
+    let mut environment = vec![("DATABASE_URL".to_owned(), url.to_owned())];
+    if !set.iter().any(|(name, _)| *name == "APP_ENV") {
+        environment.push(("APP_ENV".to_owned(), "test".to_owned()));
+    }
     environment.extend(
         set.iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
@@ -43,6 +43,11 @@ async fn examine(settings: &Settings, arguments: Arguments) -> Report {
     let deployment = Deployment {
         database: settings.database.clone(),
         environment: settings.app.environment,
+        warnings: settings
+            .production_warnings()
+            .into_iter()
+            .map(|warning| (warning.says, warning.change))
+            .collect(),
     };
     let pending = async |database| berth_migrate::pending_names(migration::Migrator, database).await;
     berth_doctor::examine(&deployment, arguments, pending).await
@@ -341,6 +346,47 @@ async fn a_file_is_not_made_by_looking_for_it() {
     assert_eq!(there.worst, Level::Pass, "{there}");
     assert_found(&there, "reach", Level::Pass, "SQLite");
     std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[tokio::test]
+async fn what_production_should_not_have_is_a_warning() {
+    let database = migrated().await;
+    let production = [
+        ("APP_ENV", "production"),
+        ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("AUTH_MODE", "local"),
+        ("APP__SERVER__TRUSTED_PROXIES", "10.0.0.0/8"),
+    ];
+    let with = |set: &[(&'static str, &'static str)]| [&production, set].concat();
+    let good = report(&database.url(), &with(&[])).await;
+    assert!(
+        good.findings.iter().all(|finding| finding.check != "settings"),
+        "{good}"
+    );
+    let open = [
+        ("APP__CORS__ORIGINS", "*", "every origin"),
+        ("APP__CORS__ORIGINS", "http://localhost:*", "every origin"),
+        ("APP__RATE_LIMIT__ENABLED", "false", "no client is limited"),
+        ("APP__SERVER__TRUSTED_PROXIES", "", "no proxy is trusted"),
+        ("LOG_LEVEL", "debug", "data of users"),
+        ("APP__DATABASE__ECHO_PARAMETERS", "true", "data of users"),
+    ];
+    for (name, value, says) in open {
+        let set: Vec<_> = with(&[(name, value)]);
+        let set: std::collections::BTreeMap<_, _> = set.into_iter().collect();
+        let set: Vec<_> = set.into_iter().collect();
+        let found = report(&database.url(), &set).await;
+        assert_found(&found, "settings", Level::Warn, says);
+        assert_eq!(found.exit_code(), 1, "{found}");
+    }
+    let elsewhere = report(&database.url(), &[("APP__CORS__ORIGINS", "*")]).await;
+    assert!(
+        elsewhere
+            .findings
+            .iter()
+            .all(|finding| finding.check != "settings"),
+        "{elsewhere}"
+    );
 }
 
 #[tokio::test]

@@ -85,6 +85,12 @@ async fn production_leaves_out_requests_that_went_well_unless_it_is_told_not_to(
         let set: Vec<_> = production.into_iter().chain(level).collect();
         let mut process = process(&[], &set);
         let client = process.listening().await;
+        assert!(
+            process
+                .seen
+                .iter()
+                .any(|line| line.contains("in production: the database is a SQLite file"))
+        );
         for (id, path) in [("went-well", "/"), ("went-wrong", "/nowhere")] {
             let request = client.request(Method::GET, path).header("x-request-id", id);
             request.send().await.unwrap();

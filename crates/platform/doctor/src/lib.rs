@@ -41,6 +41,8 @@ pub struct Deployment {
     pub database: Settings,
     /// The environment of the deployment.
     pub environment: Environment,
+    /// What the settings open more than production should: what it is, and what to change.
+    pub warnings: Vec<(&'static str, &'static str)>,
 }
 
 /// Examines the database of a deployment and returns the findings.
@@ -58,6 +60,9 @@ pub async fn examine(
         run::examine(&deployment.database, arguments, pending, &mut report).await;
     } else {
         sqlite::examine(deployment, pending, &mut report).await;
+    }
+    for (says, change) in &deployment.warnings {
+        report.add(Finding::warn("settings", *says, *change));
     }
     report
 }

@@ -89,6 +89,9 @@ impl Server {
             listener,
             metrics,
         } = self;
+        for warning in state.settings.production_warnings() {
+            tracing::warn!("in production: {}: {}", warning.says, warning.change);
+        }
         tracing::info!("listening on http://{address}, docs at http://{address}/docs/");
         let _tasks = BackgroundTasks::start(&state, migrations, metrics)
             .await

@@ -3,6 +3,7 @@
 mod edge;
 mod log;
 mod observability;
+mod production;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -16,6 +17,7 @@ pub use self::edge::{Cors, Idempotency, RateLimit, SecurityHeaders};
 pub(crate) use self::log::levels;
 pub use self::log::{Log, LogFormat};
 pub use self::observability::{Debug, Health, Metrics, Monitor, Telemetry};
+pub use self::production::ProductionWarning;
 pub use berth_settings::{Environment, Secret};
 
 /// The platform's sections.

@@ -1,0 +1,59 @@
+//! Settings that are allowed in production and seldom meant.
+
+use super::{Environment, Settings};
+
+/// A setting that opens the service more than a public one should be, or lets it lose data.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct ProductionWarning {
+    /// What the setting does.
+    pub says: &'static str,
+    /// What to set instead.
+    pub change: &'static str,
+}
+
+impl Settings {
+    /// Returns what to reconsider in production; nothing in other environments.
+    pub fn production_warnings(&self) -> Vec<ProductionWarning> {
+        let is_public = self.app.environment == Environment::Production;
+        let logs_much = ["debug", "trace"]
+            .iter()
+            .any(|level| self.log.level.contains(level));
+        let local =
+            |origin: &String| origin == "*" || origin.contains("//localhost") || origin.contains("//127.");
+        let warnings = [
+            (
+                !self.database.url.is_postgres(),
+                "the database is a SQLite file on this machine, for one process",
+                "set DATABASE_URL to a PostgreSQL database, or keep the file on a volume with backups",
+            ),
+            (
+                self.cors.origins.iter().any(local),
+                "pages of every origin, or of a developer's machine, may call the service",
+                "set cors.origins to the origins of your own pages",
+            ),
+            (
+                !self.rate_limit.enabled,
+                "no client is limited in how many requests it sends",
+                "set rate_limit.enabled, or limit clients in a proxy",
+            ),
+            (
+                self.rate_limit.enabled
+                    && self.server.trusted_proxies.is_empty()
+                    && !self.server.host.is_loopback()
+                    && self.security_headers.hsts_max_age.is_zero(),
+                "no proxy is trusted, so behind one all clients share one quota; and browsers are not told to use HTTPS",
+                "behind a proxy set server.trusted_proxies to its network, and where it ends TLS \
+                 security_headers.hsts_max_age",
+            ),
+            (
+                logs_much || self.database.echo_parameters,
+                "the log may contain data of users",
+                "set log.level to \"info\" and database.echo_parameters to false",
+            ),
+        ];
+        let warnings = warnings.into_iter().filter(|(applies, ..)| is_public && *applies);
+        warnings
+            .map(|(_, says, change)| ProductionWarning { says, change })
+            .collect()
+    }
+}
