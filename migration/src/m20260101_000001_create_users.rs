@@ -9,17 +9,6 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let email = Index::create()
-            .name("uq_users_email")
-            .unique()
-            .col("email")
-            .take();
-        let subject = Index::create()
-            .name("uq_users_issuer_subject")
-            .unique()
-            .col("issuer")
-            .col("subject")
-            .take();
         let table = Table::create()
             .table("users")
             .col(uuid("id"))
@@ -32,8 +21,14 @@ impl MigrationTrait for Migration {
             .col(timestamp_with_time_zone("created_at"))
             .col(timestamp_with_time_zone("updated_at"))
             .primary_key(Index::create().name("pk_users").col("id"))
-            .index(&mut email.clone())
-            .index(&mut subject.clone())
+            .index(Index::create().name("uq_users_email").unique().col("email"))
+            .index(
+                Index::create()
+                    .name("uq_users_issuer_subject")
+                    .unique()
+                    .col("issuer")
+                    .col("subject"),
+            )
             .take();
         manager.create_table(table).await?;
         berth_auth::policies(manager, "ALTER TABLE users ENABLE ROW LEVEL SECURITY").await

@@ -14,8 +14,6 @@ use crate::{Error, Page, PageRequest, Services};
 
 /// The e-mail address of the development user.
 const DEVELOPER: &str = "developer@localhost";
-/// The role of a new user. Supabase has a database role of this name.
-const AUTHENTICATED: &str = "authenticated";
 
 /// The service for users, in one session.
 #[derive(Clone, Copy, Debug)]
@@ -61,8 +59,8 @@ impl<'a> Users<'a> {
         page.read(newest_first, self.session, |row| row.id).await
     }
 
-    /// Makes a user with a password, unless the address is taken: the caller cannot tell. The password is hashed before
-    /// a connection is leased.
+    /// Makes a user with a password, unless the address is taken: the caller cannot tell. Returns the address as it is
+    /// stored. The password is hashed before a connection is leased.
     ///
     /// # Errors
     ///
@@ -72,17 +70,17 @@ impl<'a> Users<'a> {
         passwords: &Passwords,
         new: NewUser,
         password: &str,
-    ) -> Result<(), berth_auth::Error> {
+    ) -> Result<String, berth_auth::Error> {
         let (email, name) = (new.email.trim().to_lowercase(), new.name.trim().to_owned());
         let new = NewUser { email, name }.validated()?;
         let hash = passwords.hash_new("password", password).await?;
         let user = user::ActiveModel {
-            email: Set(Some(new.email)),
+            email: Set(Some(new.email.clone())),
             password_hash: Set(Some(hash)),
             ..self.new_row(new_id(), new.name)
         };
         self.insert(user).await?;
-        Ok(())
+        Ok(new.email)
     }
 
     /// Changes the name of a user.
@@ -93,10 +91,7 @@ impl<'a> Users<'a> {
     pub async fn rename(&self, id: Uuid, name: &str) -> Result<user::Model, Error> {
         let name = name.trim();
         if !(1..=100).contains(&name.chars().count()) || name.contains('\0') {
-            return Err(Error::invalid(
-                "name",
-                "must have 1 to 100 characters, none of them NUL",
-            ));
+            return Err(Error::invalid("name", "must have 1 to 100 characters"));
         }
         let changed = user::ActiveModel {
             id: Set(id),
@@ -114,11 +109,8 @@ impl<'a> Users<'a> {
     /// [`Error::NotFound`] if the user does not exist.
     pub async fn delete(&self, id: Uuid) -> Result<(), berth_auth::Error> {
         refresh_token::revoke_all(self.session, id).await?;
-        match user::Entity::delete_by_id(id)
-            .exec(self.session)
-            .await?
-            .rows_affected
-        {
+        let deleted = user::Entity::delete_by_id(id).exec(self.session).await?;
+        match deleted.rows_affected {
             0 => Err(Error::NotFound.into()),
             _ => Ok(()),
         }
@@ -150,7 +142,8 @@ impl<'a> Users<'a> {
         user::ActiveModel {
             id: Set(id),
             name: Set(name),
-            role: Set(AUTHENTICATED.to_owned()),
+            // Supabase has a database role of this name.
+            role: Set("authenticated".to_owned()),
             created_at: Set(now),
             updated_at: Set(now),
             ..Default::default()
@@ -191,11 +184,12 @@ impl Subjects for Services {
     async fn user_of(&self, session: &Session, identity: &Identity) -> Result<Uuid, SubjectError> {
         // Policies compare a row's owner with the subject, so that a subject which is a UUID is the key as well.
         let id = identity.subject().parse().unwrap_or_else(|_| new_id());
-        let name = identity.claims().text("name").unwrap_or("User");
+        let name = identity.claims().text("name").unwrap_or("User").replace('\0', "");
+        let name = name.chars().take(100).collect();
         let user = user::ActiveModel {
             issuer: Set(Some(identity.issuer().to_owned())),
             subject: Set(Some(identity.subject().to_owned())),
-            ..self.users(session).new_row(id, name.chars().take(100).collect())
+            ..self.users(session).new_row(id, name)
         };
         let known = OnConflict::columns([user::Column::Issuer, user::Column::Subject])
             .update_column(user::Column::UpdatedAt)

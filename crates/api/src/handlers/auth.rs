@@ -37,14 +37,13 @@ pub(crate) struct Registered {
 pub(crate) async fn register(
     logins: Logins,
     services: web::Data<Services>,
-    Json(register): Json<Register>,
+    Json(new): Json<Register>,
 ) -> ApiResult<HttpResponse> {
-    let (email, name) = (register.email.clone(), register.name);
+    let (email, name) = (new.email, new.name);
     let (users, passwords) = (services.users(logins.session()), logins.local()?.passwords());
-    users
-        .register(passwords, NewUser { email, name }, &register.password)
+    let email = users
+        .register(passwords, NewUser { email, name }, &new.password)
         .await?;
-    let email = register.email;
     Ok(created("/api/v1/me", &Registered { email }))
 }
 

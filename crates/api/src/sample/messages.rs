@@ -90,12 +90,10 @@ pub(crate) async fn create(
     let asked = conversations
         .ask(user.id(), conversation, NewMessage { body })
         .await?;
-    let location = format!(
-        "/api/v1/conversations/{conversation}/messages/{}",
-        asked.question.id
-    );
+    let id = asked.question.id;
+    let location = format!("/api/v1/conversations/{conversation}/messages/{id}");
     let body = QuestionAndAnswer {
-        id: asked.question.id,
+        id,
         question: asked.question.into(),
         answer: asked.answer.into(),
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use entity::sample::message::Role;
 use reqwest::{Client, RequestBuilder, Response, Url, redirect};
+use sea_orm::ActiveEnum;
 use serde::{Deserialize, Serialize};
 
 use super::{ChatMessage, ChatModel, ChatModelError};
@@ -74,7 +74,7 @@ impl HttpChatModel {
 
     fn request(&self, history: &[ChatMessage]) -> RequestBuilder {
         let messages = history.iter().map(|message| Message {
-            role: role(message.role),
+            role: message.role.to_value(),
             content: &message.body,
         });
         let body = CompletionRequest {
@@ -164,7 +164,7 @@ struct CompletionRequest<'a> {
 
 #[derive(Serialize)]
 struct Message<'a> {
-    role: &'static str,
+    role: String,
     content: &'a str,
 }
 
@@ -181,14 +181,6 @@ struct Choice {
 #[derive(Deserialize)]
 struct Content {
     content: Option<String>,
-}
-
-fn role(role: Role) -> &'static str {
-    match role {
-        Role::User => "user",
-        Role::Assistant => "assistant",
-        Role::System => "system",
-    }
 }
 
 fn endpoint(url: &str) -> Result<Url, ChatModelError> {
