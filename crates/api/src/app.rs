@@ -44,11 +44,7 @@ async fn serve_on(database: &Database, settings: &Settings) -> Result<(), StartE
     application.bind()?.run_until(shutdown::requested()).await
 }
 
-/// Prepares the database as [`serve`] does, and returns the header `Authorization` for a user.
-///
-/// # Errors
-///
-/// As [`serve`], and in production.
+/// Prepares the database as [`serve`] does, and returns the header `Authorization` for a user. Fails in production.
 pub async fn token(settings: &Settings, email: Option<&str>) -> Result<String, StartError> {
     let database = startup::database(&settings.platform).await?;
     startup::migrations(&settings.platform, &database, MIGRATIONS).await?;
@@ -56,11 +52,7 @@ pub async fn token(settings: &Settings, email: Option<&str>) -> Result<String, S
     shutdown::close(&database).await.and(header)
 }
 
-/// Returns the header `Authorization` for a user, without a login: by default for the development user.
-///
-/// # Errors
-///
-/// In production; the user does not exist, or the database does not answer.
+/// Returns the header `Authorization` for a user, by default the development user, without a login. Fails in production.
 pub async fn authorization(
     settings: &Settings,
     database: &Database,

@@ -123,10 +123,9 @@ impl<'a> Users<'a> {
     ///
     /// [`Error::NotFound`] for an unknown address.
     pub async fn development_account(&self, email: Option<&str>) -> Result<Account, Error> {
-        match (self.by_email(email.unwrap_or(DEVELOPER)).await?, email) {
-            (Some(account), _) => return Ok(account),
-            (None, Some(_)) => return Err(Error::NotFound),
-            (None, None) => {}
+        let found = self.by_email(email.unwrap_or(DEVELOPER)).await?;
+        if found.is_some() || email.is_some() {
+            return found.ok_or(Error::NotFound);
         }
         // Another caller may be inserting the same user: the second one waits, and finds the first one's row.
         let user = user::ActiveModel {

@@ -41,9 +41,8 @@ pub(crate) async fn register(
 ) -> ApiResult<HttpResponse> {
     let (email, name) = (new.email, new.name);
     let (users, passwords) = (services.users(logins.session()), logins.local()?.passwords());
-    let email = users
-        .register(passwords, NewUser { email, name }, &new.password)
-        .await?;
+    let user = NewUser { email, name };
+    let email = users.register(passwords, user, &new.password).await?;
     Ok(created("/api/v1/me", &Registered { email }))
 }
 
