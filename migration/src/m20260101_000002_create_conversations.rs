@@ -44,6 +44,15 @@ impl MigrationTrait for Migration {
             .col("id")
             .take();
         manager.create_index(index).await?;
+        // The same in the order of the last change.
+        let index = Index::create()
+            .name("ix_conversations_owner_id_updated_at_id")
+            .table("conversations")
+            .col("owner_id")
+            .col("updated_at")
+            .col("id")
+            .take();
+        manager.create_index(index).await?;
         berth_auth::policies(manager, POLICIES).await
     }
 

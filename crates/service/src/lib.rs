@@ -14,7 +14,7 @@ mod users;
 use berth_database::Session;
 
 pub use self::users::{NewUser, Users};
-pub use berth_service::{Clock, Error, ExpectedVersion, FieldError, Page, PageRequest};
+pub use berth_service::{Clock, Direction, Error, ExpectedVersion, FieldError, Order, Page, PageRequest};
 
 /// Makes the services. A clone is cheap and shares everything.
 #[derive(Clone, Debug)]

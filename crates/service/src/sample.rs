@@ -13,7 +13,7 @@ pub use self::ask::{NewMessage, QuestionAndAnswer};
 pub use self::chat_model::{
     ChatMessage, ChatModel, ChatModelError, ChatModelSettings, HttpChatModel, OfflineChatModel,
 };
-pub use self::conversations::{ConversationChange, Conversations, NewConversation};
+pub use self::conversations::{ConversationChange, ConversationFilter, Conversations, NewConversation};
 pub use self::messages::MessageChange;
 use crate::Services;
 

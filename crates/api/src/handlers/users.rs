@@ -1,6 +1,6 @@
 //! All users, for administrators.
 
-use actix_web::web;
+use actix_web::{HttpRequest, web};
 use berth_web::Problem;
 use berth_web::extract::{Query, ServiceSession};
 use berth_web::identity::{RequireRole, Role};
@@ -27,9 +27,9 @@ pub(crate) async fn list(
     session: ServiceSession,
     services: web::Data<Services>,
     _: RequireRole<Admin>,
+    request: HttpRequest,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<web::Json<Listing<User>>> {
-    let limit = query.limit;
     let page = services.users(&session).list(query.into()).await?;
-    Ok(web::Json(Listing::new(page, "/api/v1/users", limit)))
+    Ok(web::Json(Listing::new(page, &request)))
 }

@@ -1,15 +1,15 @@
 //! The caller's conversations.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use berth_web::extract::{IfMatch, IfNoneMatch, Json, Patch, Path, Query, Session};
 use berth_web::identity::{CurrentUser, OptionalUser};
-use berth_web::response::{Listing, PageQuery, Versioned};
+use berth_web::response::{Listing, Versioned};
 use chrono::{DateTime, Utc};
 use entity::sample::conversation;
 use serde::{Deserialize, Serialize};
-use service::Services;
-use service::sample::{ConversationChange, NewConversation};
-use utoipa::ToSchema;
+use service::sample::{ConversationChange, ConversationFilter, NewConversation};
+use service::{Direction, PageRequest, Services};
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::error::ApiResult;
@@ -53,19 +53,55 @@ pub(crate) struct UpdateConversation {
     is_public: Option<bool>,
 }
 
-/// Lists your conversations, newest first
-#[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations", params(PageQuery),
+/// Which of your conversations, in which order.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListConversations {
+    /// The largest number of items on the page.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u64>,
+    /// Where the page begins: the `cursor` of the previous page's `next`, in the same order.
+    #[param(pattern = "^[0-9a-f]{48}$")]
+    cursor: Option<String>,
+    /// Only public ones, or only others.
+    is_public: Option<bool>,
+    /// By the time of the last change, `-` for the last change first; otherwise newest first.
+    sort: Option<Sort>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+pub(crate) enum Sort {
+    #[serde(rename = "updated_at")]
+    UpdatedAt,
+    #[serde(rename = "-updated_at")]
+    LastUpdated,
+}
+
+/// Lists your conversations
+#[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations", params(ListConversations),
     responses((status = 200, body = Listing<Conversation>)))]
 pub(crate) async fn list(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
-    Query(query): Query<PageQuery>,
+    request: HttpRequest,
+    Query(query): Query<ListConversations>,
 ) -> ApiResult<web::Json<Listing<Conversation>>> {
-    let limit = query.limit;
+    let filter = ConversationFilter {
+        is_public: query.is_public,
+        by_change: query.sort.map(|sort| match sort {
+            Sort::UpdatedAt => Direction::Ascending,
+            Sort::LastUpdated => Direction::Descending,
+        }),
+    };
+    let page = PageRequest {
+        limit: query.limit,
+        cursor: query.cursor,
+    };
     let conversations = services.conversations(&session);
-    let page = conversations.list(user.id(), query.into()).await?;
-    Ok(web::Json(Listing::new(page, "/api/v1/conversations", limit)))
+    let page = conversations.list(user.id(), filter, page).await?;
+    Ok(web::Json(Listing::new(page, &request)))
 }
 
 /// Creates a conversation

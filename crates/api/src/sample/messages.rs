@@ -1,6 +1,6 @@
 //! Messages of a conversation, and the answers to them.
 
-use actix_web::{HttpResponse, web};
+use actix_web::{HttpRequest, HttpResponse, web};
 use berth_web::Problem;
 use berth_web::extract::{Json, Path, Query, Session};
 use berth_web::identity::CurrentUser;
@@ -60,15 +60,14 @@ pub(crate) async fn list(
     services: web::Data<Services>,
     user: CurrentUser,
     Path(conversation): Path<Uuid>,
+    request: HttpRequest,
     Query(query): Query<PageQuery>,
 ) -> ApiResult<web::Json<Listing<Message>>> {
-    let limit = query.limit;
     let conversations = services.conversations(&session);
     let page = conversations
         .messages(user.id(), conversation, query.into())
         .await?;
-    let path = format!("/api/v1/conversations/{conversation}/messages");
-    Ok(web::Json(Listing::new(page, &path, limit)))
+    Ok(web::Json(Listing::new(page, &request)))
 }
 
 /// Asks a question and waits for its answer

@@ -45,15 +45,28 @@ impl PageRequest {
     where
         M: FromQueryResult + Send + Sync + Sized,
     {
-        let limit = self.validated_limit()?;
         if let Some(cursor) = &self.cursor {
             rows.after(decode(cursor)?);
         }
+        self.read_by(rows, session, |row| encode(key(row))).await
+    }
+
+    /// Reads the rows of a page; `cursor` is what comes after a row.
+    pub(crate) async fn read_by<M>(
+        &self,
+        mut rows: Cursor<SelectModel<M>>,
+        session: &Session,
+        cursor: impl Fn(&M) -> String,
+    ) -> Result<Page<M>, Error>
+    where
+        M: FromQueryResult + Send + Sync + Sized,
+    {
+        let limit = self.validated_limit()?;
         // One row more than asked for shows whether a next page exists.
         let mut items = rows.first(limit + 1).all(session).await?;
         let more = items.len() as u64 > limit;
         items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let next = items.last().filter(|_| more).map(|last| encode(key(last)));
+        let next = items.last().filter(|_| more).map(|last| cursor(last));
         Ok(Page { items, next })
     }
 

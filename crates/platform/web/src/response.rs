@@ -5,9 +5,9 @@ mod versioned;
 use std::convert::Infallible;
 use std::error::Error;
 
-use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
 use actix_web::web::Bytes;
+use actix_web::{HttpRequest, HttpResponse};
 use berth_service::{Page, PageRequest};
 use futures_util::{Stream, StreamExt};
 use serde::{Deserialize, Serialize};
@@ -41,17 +41,16 @@ pub struct Listing<T> {
 }
 
 impl<T> Listing<T> {
-    /// The rows as clients see them, and the address of the next page; `path` is the address of the list.
-    pub fn new<M>(page: Page<M>, path: &str, limit: Option<u64>) -> Self
+    /// The rows as clients see them, and the address of the next page: the request's, with another cursor.
+    pub fn new<M>(page: Page<M>, request: &HttpRequest) -> Self
     where
         T: From<M>,
     {
         let next = page.next.map(|cursor| {
-            let start = format!("{path}?");
+            let start = format!("{}?", request.path());
             let mut query = form_urlencoded::Serializer::for_suffix(start.clone(), start.len());
-            if let Some(limit) = limit {
-                query.append_pair("limit", &limit.to_string());
-            }
+            let given = form_urlencoded::parse(request.query_string().as_bytes());
+            query.extend_pairs(given.filter(|(name, _)| name != "cursor"));
             query.append_pair("cursor", &cursor).finish()
         });
         Self {

@@ -12,7 +12,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::{Error, ExpectedVersion, Page, PageRequest, Services};
+use crate::{Direction, Error, ExpectedVersion, Order, Page, PageRequest, Services};
 
 /// The service for conversations and their messages, in one session.
 ///
@@ -64,6 +64,15 @@ pub struct ConversationChange {
     pub is_public: Option<bool>,
 }
 
+/// Which conversations a list has, and in which order.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConversationFilter {
+    /// Only those that are public, or only those that are not.
+    pub is_public: Option<bool>,
+    /// By the time of the last change; otherwise newest first.
+    pub by_change: Option<Direction>,
+}
+
 impl<'a> Conversations<'a> {
     pub(super) fn new(services: &'a Services, session: &'a Session) -> Self {
         Conversations { services, session }
@@ -113,16 +122,28 @@ impl<'a> Conversations<'a> {
         found.ok_or(Error::NotFound)
     }
 
-    /// Lists the owner's conversations, newest first.
+    /// Lists the owner's conversations.
     ///
     /// # Errors
     ///
     /// [`Error::Validation`] for the limit and the cursor.
-    pub async fn list(&self, owner: Uuid, page: PageRequest) -> Result<Page<conversation::Model>, Error> {
-        let own = conversation::Entity::find().filter(conversation::Column::OwnerId.eq(owner));
-        let mut newest_first = own.cursor_by(conversation::Column::Id);
-        newest_first.desc();
-        page.read(newest_first, self.session, |row| row.id).await
+    pub async fn list(
+        &self,
+        owner: Uuid,
+        filter: ConversationFilter,
+        page: PageRequest,
+    ) -> Result<Page<conversation::Model>, Error> {
+        let own = conversation::Entity::find()
+            .filter(conversation::Column::OwnerId.eq(owner))
+            .filter(
+                Condition::all().add_option(filter.is_public.map(|is| conversation::Column::IsPublic.eq(is))),
+            );
+        let order = Order {
+            column: filter.by_change.map(|_| conversation::Column::UpdatedAt),
+            direction: filter.by_change.unwrap_or(Direction::Descending),
+        };
+        page.read_ordered(own, order, conversation::Column::Id, self.session)
+            .await
     }
 
     /// Changes one of the owner's conversations.

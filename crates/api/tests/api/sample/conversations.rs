@@ -41,6 +41,40 @@ on_each_database! {
         assert_eq!((titles, pages), (vec![json!("five"), json!("four"), json!("three"), json!("two"), json!("one")], 3));
     }
 
+    async fn a_list_is_filtered_and_sorted_page_by_page(server: Server) {
+        let client = server.client();
+        let mut places = Vec::new();
+        for title in ["one", "two", "three", "four", "five"] {
+            places.push(client.conversation(title).await);
+        }
+        for place in [&places[3], &places[0], &places[2]] {
+            client.patch(place, json!({ "is_public": true })).await.ok();
+        }
+        let titles = async |query: &str| {
+            let (mut next, mut titles) = (Some(format!("{ALL}?limit=2&{query}")), Vec::new());
+            while let Some(address) = next {
+                let page = client.get(&address).await.ok();
+                titles.extend(page["items"].as_array().unwrap().iter().map(|item| item["title"].as_str().unwrap().to_owned()));
+                next = page["next"].as_str().map(str::to_owned);
+            }
+            titles
+        };
+        assert_eq!(titles("sort=-updated_at").await, ["three", "one", "four", "five", "two"]);
+        assert_eq!(titles("sort=updated_at").await, ["two", "five", "four", "one", "three"]);
+        assert_eq!(titles("is_public=true").await, ["four", "three", "one"]);
+        assert_eq!(titles("is_public=false&sort=updated_at").await, ["two", "five"]);
+        for (query, path) in [("sort=title", "sort"), ("is_public=yes", "is_public"), ("title=one", "title")] {
+            let refused = client.get(&format!("{ALL}?{query}")).await;
+            let refused = refused.problem(StatusCode::UNPROCESSABLE_ENTITY, "/problems/invalid-input");
+            assert_eq!(refused["errors"][0]["path"], path);
+        }
+        for cursor in ["f".repeat(48), "0".repeat(48), format!("7{}", "f".repeat(47))] {
+            for sort in ["", "&sort=updated_at", "&sort=-updated_at"] {
+                client.get(&format!("{ALL}?cursor={cursor}{sort}")).await.ok();
+            }
+        }
+    }
+
     async fn pages_stay_stable_while_rows_come_and_go(server: Server) {
         let client = server.client();
         let old = client.conversation("old").await;

@@ -210,7 +210,7 @@ async fn others_cannot_see_a_private_conversation_and_can_only_read_a_public_one
         let listed = fixture.work(async |services, session| {
             services
                 .conversations(session)
-                .list(stranger, PageRequest::default())
+                .list(stranger, Default::default(), PageRequest::default())
                 .await
         });
         assert!(
@@ -270,7 +270,7 @@ async fn page(
     let page = fixture
         .services
         .conversations(&session)
-        .list(fixture.owner, PageRequest { limit, cursor })
+        .list(fixture.owner, Default::default(), PageRequest { limit, cursor })
         .await?;
     Ok((page.items.into_iter().map(|row| row.title).collect(), page.next))
 }
