@@ -67,6 +67,7 @@ pub(crate) struct ListConversations {
     /// Only public ones, or only others.
     is_public: Option<bool>,
     /// By the time of the last change, `-` for the last change first; otherwise newest first.
+    #[param(inline, nullable = false)]
     sort: Option<Sort>,
 }
 

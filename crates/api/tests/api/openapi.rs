@@ -72,6 +72,13 @@ fn each_operation_has_an_id_of_its_own_and_plain_words() {
     }
     let text = document.to_string();
     assert!(!text.contains("[`"), "a rustdoc link in a description");
+    for reference in text.split("\"$ref\":\"#").skip(1) {
+        let place = reference.split('"').next().unwrap();
+        assert!(
+            document.pointer(place).is_some(),
+            "{place} is not in the document"
+        );
+    }
     assert_eq!(document["servers"], json!([{ "url": "/" }]));
 }
 
