@@ -1,7 +1,7 @@
 //! The description of the API, and the page that shows it.
 
 use crate::server::start;
-use berth_web::testing::{Response, Store};
+use berth_web::testing::{Response, Store, breaking_changes};
 use std::path::Path;
 
 use reqwest::{Method, StatusCode};
@@ -57,6 +57,25 @@ async fn operations_need_a_token_unless_they_say_otherwise() {
             assert_eq!(refused, needs_token, "{method} {path}: {}", answer.text);
         }
     }
+}
+
+/// `docs/openapi.released.json` is what clients were made from: a copy of `docs/openapi.json` from the last release.
+#[test]
+fn a_breaking_change_of_the_document_is_named_in_the_changelog() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let released = std::fs::read_to_string(root.join("docs/openapi.released.json")).unwrap();
+    let present = serde_json::to_value(api::openapi::api()).unwrap();
+    let changelog = std::fs::read_to_string(root.join("CHANGELOG.md")).unwrap();
+    let unreleased = changelog.split("\n## ").nth(1).unwrap_or_default();
+    let unreleased = unreleased.split_whitespace().collect::<Vec<_>>().join(" ");
+    let unnamed: Vec<_> = breaking_changes(&serde_json::from_str(&released).unwrap(), &present)
+        .into_iter()
+        .filter(|change| !unreleased.contains(change))
+        .collect();
+    assert!(
+        unnamed.is_empty(),
+        "CHANGELOG.md does not name, in its first section: {unnamed:#?}"
+    );
 }
 
 /// What a generated client relies on.

@@ -8,6 +8,7 @@
     reason = "a test library reports its failures by panicking in the test that uses it"
 )]
 
+mod api_changes;
 mod client;
 pub mod log;
 mod peer;
@@ -15,6 +16,7 @@ mod process;
 mod server;
 mod store;
 
+pub use self::api_changes::breaking_changes;
 pub use self::client::{Client, Response, http};
 pub use self::peer::Peer;
 pub use self::process::Process;
