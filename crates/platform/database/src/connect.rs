@@ -10,3 +10,4 @@ pub(crate) mod password;
 pub(crate) mod pooler_mode;
 pub(crate) mod set_up;
 pub(crate) mod tls_relay;
+pub(crate) mod unnamed;

@@ -29,6 +29,7 @@ use self::state::State;
 use crate::connect::connector::Connector;
 use crate::connect::instances::{InstanceName, ShareBudget};
 use crate::connect::pooler_mode::ModeDetector;
+use crate::connect::unnamed::CommonTexts;
 use crate::error::Error;
 use crate::pool::lease::{Lease, PooledConnection};
 use crate::pool::status::{Holder, IdleLease, Server};
@@ -51,6 +52,7 @@ pub(crate) struct Pool {
     pub(crate) runtime: Handle,
     pub(crate) instance_name: Option<InstanceName>,
     pub(crate) statements: StatementStats,
+    pub(crate) common_texts: CommonTexts,
     connector: Connector,
     share_budget: ShareBudget,
     began: Instant,
@@ -100,6 +102,7 @@ impl Pool {
         let pool = Arc::new(Self {
             instance_name,
             statements: StatementStats::default(),
+            common_texts: CommonTexts::default(),
             connector,
             share_budget,
             began: Instant::now(),

@@ -18,13 +18,14 @@ use crate::connect::login::{Login, pool_of_one};
 use crate::connect::pooler_mode::ModeDetector;
 use crate::connect::set_up::SetUp;
 use crate::connect::tls_relay::Relay;
+use crate::connect::unnamed::RehearsedTexts;
 use crate::settings::url::SqliteMode;
 use crate::settings::{PoolerMode, Settings};
 
 /// A connection to one of the two kinds of database.
 #[derive(Debug)]
 pub(crate) enum Connection {
-    Postgres(PgConnection),
+    Postgres(PgConnection, RehearsedTexts),
     Sqlite(SqliteConnection),
 }
 
@@ -32,7 +33,7 @@ impl Connection {
     /// Closes gracefully. Flushes what is buffered, so only for connections with nothing under way.
     pub(crate) async fn close(self) -> Result<(), SqlxError> {
         match self {
-            Self::Postgres(connection) => connection.close().await,
+            Self::Postgres(connection, _) => connection.close().await,
             Self::Sqlite(connection) => connection.close().await,
         }
     }
@@ -48,7 +49,7 @@ impl Connection {
         pid: Option<i32>,
     ) -> Result<Ended, SqlxError> {
         let verb = verb.sql();
-        let (Self::Postgres(connection), Some(reset)) = (&mut *self, reset) else {
+        let (Self::Postgres(connection, _), Some(reset)) = (&mut *self, reset) else {
             return self.run(verb).await.map(|()| Ended::Clean);
         };
         let sql = format!("{verb}; {reset}");
@@ -73,7 +74,7 @@ impl Connection {
     pub(crate) async fn run(&mut self, sql: &str) -> Result<(), SqlxError> {
         let query = raw_sql(sqlx::AssertSqlSafe(sql));
         match self {
-            Self::Postgres(connection) => query.execute(connection).await.map(drop),
+            Self::Postgres(connection, _) => query.execute(connection).await.map(drop),
             Self::Sqlite(connection) => query.execute(connection).await.map(drop),
         }
     }
@@ -217,7 +218,7 @@ impl Connector {
                     version: row.try_get("version")?,
                     others: others.and_then(|others| u32::try_from(others).ok()),
                     mode,
-                    connection: Connection::Postgres(connection),
+                    connection: Connection::Postgres(connection, RehearsedTexts::default()),
                     interrupt: Interrupt::default(),
                     relay,
                 })

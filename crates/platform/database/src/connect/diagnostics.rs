@@ -149,7 +149,7 @@ pub fn share(settings: &Settings, instances: u32) -> usize {
 
 fn plain(opened: Opened) -> Result<PgConnection, ConnectFailure> {
     match opened.connection {
-        Connection::Postgres(connection) => {
+        Connection::Postgres(connection, _) => {
             opened.relay.detach();
             Ok(connection)
         }

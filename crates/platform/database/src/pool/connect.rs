@@ -28,7 +28,7 @@ impl Pool {
             slot,
         };
         // A connection of SQLite ends with its worker thread, which must be waited for.
-        if mode == CloseMode::Abrupt && matches!(pooled.connection, Connection::Postgres(_)) {
+        if mode == CloseMode::Abrupt && matches!(pooled.connection, Connection::Postgres(..)) {
             drop(pooled);
             return drop(leaving);
         }

@@ -114,7 +114,7 @@ impl Lease {
         };
         let ping = async {
             match connection {
-                Connection::Postgres(connection) => connection.ping().await,
+                Connection::Postgres(connection, _) => connection.ping().await,
                 Connection::Sqlite(connection) => connection.ping().await,
             }
         };
@@ -152,7 +152,7 @@ impl Lease {
 
     /// Runs a counting query of the pool's maintenance; returns none where the connection failed.
     pub(crate) async fn count(&mut self, sql: &str) -> Option<u32> {
-        let Some(Connection::Postgres(connection)) = self.begin() else {
+        let Some(Connection::Postgres(connection, _)) = self.begin() else {
             return None;
         };
         let query = raw_sql(sqlx::AssertSqlSafe(sql)).fetch_one(connection);
@@ -209,7 +209,7 @@ impl Drop for Lease {
             }
             ConnectionState::Clean => self.pool.release_clean(self.slot, pooled, self.taken),
             ConnectionState::Open => self.roll_back(pooled),
-            ConnectionState::Busy if matches!(pooled.connection, Connection::Postgres(_)) => {
+            ConnectionState::Busy if matches!(pooled.connection, Connection::Postgres(..)) => {
                 self.pool.orphan(self.slot, pooled, self.taken);
             }
             ConnectionState::Gone => self.pool.lost(self.slot, ReleaseOutcome::Dropped, self.taken),
@@ -222,7 +222,7 @@ impl Lease {
     /// Drops a connection that is dead, or closes one whose SQLite thread is still running a statement.
     fn abandon(&self, pooled: PooledConnection) {
         match pooled.connection {
-            Connection::Postgres(connection) => {
+            Connection::Postgres(connection, _) => {
                 drop((connection, pooled.relay));
                 self.pool.lost(self.slot, ReleaseOutcome::Dead, self.taken);
             }

@@ -111,6 +111,7 @@ pub(super) fn meaning(error: &SqlxError) -> Meaning {
         return Meaning::Lost(loss);
     }
     match code.as_deref() {
+        Some("26000") if database.is_some_and(is_unprepared) => Meaning::StalePlan,
         Some("0A000") if database.is_some_and(is_stale_plan) => Meaning::StalePlan,
         // The driver's own names only: a caller's EXECUTE may fail in the same way.
         Some("26000" | "42P05") if database.is_some_and(|error| error.message().contains("\"sqlx_s_")) => {
@@ -123,10 +124,19 @@ pub(super) fn meaning(error: &SqlxError) -> Meaning {
 
 /// PostgreSQL names the function that reports a stale plan in every language.
 fn is_stale_plan(error: &dyn sqlx::error::DatabaseError) -> bool {
-    let routine = error
+    routine(error) == Some("RevalidateCachedQuery") || error.message().contains("cached plan")
+}
+
+/// Behind a transaction pooler, a schema change has brought types that sqlx asked for between preparing and executing.
+/// For EXECUTE another function reports that a statement is missing.
+fn is_unprepared(error: &dyn sqlx::error::DatabaseError) -> bool {
+    routine(error) == Some("exec_bind_message") || error.message().contains("unnamed prepared statement")
+}
+
+fn routine(error: &dyn sqlx::error::DatabaseError) -> Option<&str> {
+    error
         .try_downcast_ref::<PgDatabaseError>()
-        .and_then(PgDatabaseError::routine);
-    routine == Some("RevalidateCachedQuery") || error.message().contains("cached plan")
+        .and_then(PgDatabaseError::routine)
 }
 
 /// What was lost with a connection, as far as it decides about sending the statement again.

@@ -267,6 +267,7 @@ impl<'s> Attempt<'s> {
                 Err(Failure::Lost(again))
             }
             Meaning::StalePlan => {
+                session.pool.common_texts.forget();
                 session.pool.replace_connections();
                 Err(self.renew())
             }

@@ -16,7 +16,7 @@ use super::error::Sent;
 use super::execute::RAW;
 use super::in_flight::TransactionState;
 use super::options::SessionOptions;
-use super::query;
+use super::query::{self, Naming};
 use super::state::Handles;
 use crate::connect::pooler_mode::ModeDetector;
 use crate::error::Error;
@@ -86,6 +86,13 @@ impl SessionInner {
         !self.mode().mode().keeps_sessions()
     }
 
+    pub(super) fn naming(&self) -> Naming<'_> {
+        Naming {
+            mode: self.mode(),
+            texts: &self.pool.common_texts,
+        }
+    }
+
     /// Waits for a first connection, which finds out the pooler's mode: the way in which statements are sent depends on it.
     async fn find_mode(&self) -> Result<(), Error> {
         if self.mode().is_open() {
@@ -95,7 +102,7 @@ impl SessionInner {
     }
 
     pub(super) async fn execute(&self, depth: usize, statement: &Statement) -> Result<ExecResult, DbErr> {
-        let job = query::Execute(statement, self.mode());
+        let job = query::Execute(statement, self.naming());
         let done = self.run(depth, &statement.sql, &job).await;
         done.map_err(query::as_exec_error)
     }
@@ -110,7 +117,7 @@ impl SessionInner {
         depth: usize,
         statement: &Statement,
     ) -> Result<Option<QueryResult>, DbErr> {
-        let job = query::One(statement, self.mode());
+        let job = query::One(statement, self.naming());
         let row = self.run(depth, &statement.sql, &job).await?;
         row.map(|row| decodable(row, &statement.sql)).transpose()
     }
@@ -120,7 +127,7 @@ impl SessionInner {
         depth: usize,
         statement: &Statement,
     ) -> Result<Vec<QueryResult>, DbErr> {
-        let job = query::All(statement, self.mode());
+        let job = query::All(statement, self.naming());
         let rows = self.run(depth, &statement.sql, &job).await?;
         rows.into_iter()
             .map(|row| decodable(row, &statement.sql))

@@ -8,12 +8,15 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryFutureExt, TryStreamExt};
 use sea_orm::{DbErr, ExecResult, QueryResult, Statement, Values};
 use sea_query_sqlx::SqlxValues;
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Database, Error, Executor, IntoArguments, query_with, raw_sql};
 
+use super::classify;
 use crate::connect::connector::Connection;
 use crate::connect::pooler_mode::ModeDetector;
+use crate::connect::unnamed::{CommonTexts, RehearsedTexts};
+use crate::stats::statement_stats::Operation as Verb;
 
 type Answer<'c, T> = BoxFuture<'c, Result<T, Error>>;
 
@@ -31,12 +34,47 @@ pub(crate) trait Operation: Sync {
     }
 }
 
+/// Whether prepared statements have names, under which the server keeps them.
+///
+/// Behind a transaction pooler they have none, since the next transaction may be served by another server, which does
+/// not know the name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Naming<'s> {
+    pub(crate) mode: &'s ModeDetector,
+    pub(crate) texts: &'s CommonTexts,
+}
+
+impl Naming<'_> {
+    fn is_named(self) -> bool {
+        self.mode.mode().keeps_sessions()
+    }
+
+    /// Makes sure that the statement can be executed.
+    async fn ready(
+        self,
+        connection: &mut PgConnection,
+        rehearsed: &mut RehearsedTexts,
+        statement: &Statement,
+    ) -> Result<(), Error> {
+        if self.is_named() || has_no_columns(&statement.sql) {
+            return Ok(());
+        }
+        self.texts.rehearse(connection, rehearsed, statement).await
+    }
+
+    fn note(self, statement: &Statement, row: &PgRow) {
+        if !self.is_named() {
+            self.texts.note(statement, row);
+        }
+    }
+}
+
 /// Runs a statement for its effect.
-pub(crate) struct Execute<'s>(pub(crate) &'s Statement, pub(crate) &'s ModeDetector);
+pub(crate) struct Execute<'s>(pub(crate) &'s Statement, pub(crate) Naming<'s>);
 /// Runs a statement for its first row.
-pub(crate) struct One<'s>(pub(crate) &'s Statement, pub(crate) &'s ModeDetector);
+pub(crate) struct One<'s>(pub(crate) &'s Statement, pub(crate) Naming<'s>);
 /// Runs a statement for all its rows.
-pub(crate) struct All<'s>(pub(crate) &'s Statement, pub(crate) &'s ModeDetector);
+pub(crate) struct All<'s>(pub(crate) &'s Statement, pub(crate) Naming<'s>);
 /// Runs plain SQL, perhaps several statements, in one round trip.
 pub(crate) struct Plain<'s>(pub(crate) &'s str);
 /// Runs a caller's own code once, on PostgreSQL.
@@ -53,9 +91,13 @@ impl Operation for Execute<'_> {
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, ExecResult> {
         match connection {
-            Connection::Postgres(connection) => {
-                Box::pin(connection.execute(query(self.0, self.1)).map_ok(ExecResult::from))
-            }
+            Connection::Postgres(connection, rehearsed) => Box::pin(async move {
+                self.1.ready(connection, rehearsed, self.0).await?;
+                connection
+                    .execute(query(self.0, self.1))
+                    .await
+                    .map(ExecResult::from)
+            }),
             Connection::Sqlite(connection) => {
                 Box::pin(connection.execute(query(self.0, self.1)).map_ok(ExecResult::from))
             }
@@ -72,10 +114,12 @@ impl Operation for One<'_> {
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, Option<QueryResult>> {
         match connection {
-            Connection::Postgres(connection) => {
-                let row = connection.fetch_optional(query(self.0, self.1));
-                Box::pin(row.map_ok(|row| row.map(QueryResult::from)))
-            }
+            Connection::Postgres(connection, rehearsed) => Box::pin(async move {
+                self.1.ready(connection, rehearsed, self.0).await?;
+                let row = connection.fetch_optional(query(self.0, self.1)).await?;
+                row.iter().for_each(|row| self.1.note(self.0, row));
+                Ok(row.map(QueryResult::from))
+            }),
             Connection::Sqlite(connection) => {
                 let row = connection.fetch_optional(query(self.0, self.1));
                 Box::pin(row.map_ok(|row| row.map(QueryResult::from)))
@@ -106,7 +150,7 @@ impl Operation for Plain<'_> {
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, ExecResult> {
         let sql = raw_sql(AssertSqlSafe(self.0));
         match connection {
-            Connection::Postgres(connection) => Box::pin(sql.execute(connection).map_ok(ExecResult::from)),
+            Connection::Postgres(connection, _) => Box::pin(sql.execute(connection).map_ok(ExecResult::from)),
             Connection::Sqlite(connection) => Box::pin(sql.execute(connection).map_ok(ExecResult::from)),
         }
     }
@@ -122,7 +166,7 @@ where
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, T> {
         let code = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         match (code, connection) {
-            (Some(code), Connection::Postgres(connection)) => code(connection),
+            (Some(code), Connection::Postgres(connection, _)) => code(connection),
             _ => Box::pin(std::future::ready(Err(Error::WorkerCrashed))),
         }
     }
@@ -139,29 +183,43 @@ pub(super) fn as_exec_error(error: DbErr) -> DbErr {
 pub(crate) fn stream<'c>(
     connection: &'c mut Connection,
     statement: &'c Statement,
-    mode: &ModeDetector,
+    naming: Naming<'c>,
 ) -> BoxStream<'c, Result<QueryResult, Error>> {
     match connection {
-        Connection::Postgres(connection) => connection
-            .fetch(query(statement, mode))
-            .map_ok(QueryResult::from)
-            .boxed(),
+        Connection::Postgres(connection, rehearsed) => async_stream::try_stream! {
+            naming.ready(connection, rehearsed, statement).await?;
+            let mut rows = connection.fetch(query(statement, naming));
+            let mut first = true;
+            while let Some(row) = rows.try_next().await? {
+                if std::mem::take(&mut first) {
+                    naming.note(statement, &row);
+                }
+                yield QueryResult::from(row);
+            }
+        }
+        .boxed(),
         Connection::Sqlite(connection) => connection
-            .fetch(query(statement, mode))
+            .fetch(query(statement, naming))
             .map_ok(QueryResult::from)
             .boxed(),
     }
 }
 
-/// A statement with its values. Behind a transaction pooler it has no name, since the next transaction may be served by
-/// another server, which does not know the name.
-fn query<'s, DB>(statement: &'s Statement, mode: &ModeDetector) -> Query<'s, DB, SqlxValues>
+/// Whether a statement certainly returns no columns.
+fn has_no_columns(sql: &str) -> bool {
+    let operation = classify::label(sql).operation;
+    let writes = matches!(operation, Verb::Insert | Verb::Update | Verb::Delete);
+    let returning = |window: &[u8]| window.eq_ignore_ascii_case(b"returning");
+    writes && !sql.as_bytes().windows(9).any(returning)
+}
+
+/// A statement with its values.
+fn query<'s, DB>(statement: &'s Statement, naming: Naming<'_>) -> Query<'s, DB, SqlxValues>
 where
     DB: Database,
     SqlxValues: IntoArguments<DB>,
     DB: sqlx::database::HasStatementCache,
 {
     let values = statement.values.clone().unwrap_or(Values(Vec::new()));
-    query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values))
-        .persistent(mode.mode().keeps_sessions())
+    query_with(AssertSqlSafe(statement.sql.as_str()), SqlxValues(values)).persistent(naming.is_named())
 }

@@ -167,7 +167,7 @@ impl Reading<'_> {
         attempt: &mut Attempt<'_>,
     ) -> Result<Option<Result<(), sqlx::Error>>, Failure> {
         let (connection, limit) = attempt.connection_with_limit()?;
-        let mut rows = query::stream(connection, self.statement, self.session.mode());
+        let mut rows = query::stream(connection, self.statement, self.session.naming());
         loop {
             match limit.apply(rows.next()).await {
                 Some(Some(Ok(row))) => {

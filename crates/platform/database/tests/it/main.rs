@@ -20,6 +20,7 @@ mod fixture;
 mod logging;
 mod misuse;
 mod orphans;
+mod own_types;
 mod pooler_detection;
 mod pooler_modes;
 mod refusals;
