@@ -1,8 +1,8 @@
 //! Row-level security from the token to the row, on PostgreSQL.
 
 use api::settings::Settings;
-use berth_web::testing::{Client, Store, TestServer};
-use reqwest::StatusCode;
+use berth_web::testing::{Client, Response, Store, TestServer};
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgConnection, raw_sql};
 
@@ -162,5 +162,20 @@ async fn a_request_without_a_token_runs_as_the_service() {
         .await
         .created();
     assert_eq!(ada.anonymous().get(&public).await.ok()["title"], "public");
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_of_a_keyed_request_is_stored_by_the_service() {
+    let mut site = Site::start().await;
+    let ada = site.user("ada@example.com").await;
+    let mut places = Vec::new();
+    for _ in 0..2 {
+        let request = ada.request(Method::POST, ALL).header("idempotency-key", "once");
+        let answer = Response::to(request.json(&json!({ "title": "once" }))).await;
+        places.push(answer.created().1);
+    }
+    assert_eq!(places[0], places[1]);
+    assert_eq!(ada.get(ALL).await.ok()["items"].as_array().unwrap().len(), 1);
     site.end().await;
 }
