@@ -7,6 +7,7 @@ mod auth;
 mod claims;
 mod crypto;
 mod error;
+mod hashing;
 mod issuers;
 mod local;
 mod migration;

@@ -3,19 +3,16 @@
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version};
 use berth_service::Error as ServiceError;
-use tokio::sync::Semaphore;
 
+use crate::hashing::HashingThreads;
 use crate::{Error, Settings};
 
 /// The characters of a new password.
 const LENGTH: RangeInclusive<usize> = 8..=200;
-/// `Retry-After` where the queue is full: a hash takes some 20 to 100 ms.
-const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The salt and the output of the hash that is verified for accounts that do not exist: no password has it.
 const NO_SALT: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 const NO_OUTPUT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -27,9 +24,7 @@ const NO_OUTPUT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 #[derive(Clone, Debug)]
 pub struct Passwords {
     argon2: Arc<Argon2<'static>>,
-    threads: Arc<Semaphore>,
-    /// Running and waiting callers.
-    places: Arc<Semaphore>,
+    threads: HashingThreads,
     nobody: Arc<str>,
     computed: Arc<AtomicU64>,
 }
@@ -44,11 +39,11 @@ pub struct Checked {
 }
 
 impl Passwords {
-    /// Makes the threads' limit and the parameters.
+    /// Starts the threads.
     ///
     /// # Errors
     ///
-    /// [`Error::Cryptography`]: argon2 does not take the parameters.
+    /// [`Error::Cryptography`]: argon2 does not take the parameters, or the system has no threads left.
     pub fn new(settings: &Settings) -> Result<Self, Error> {
         let (memory, iterations) = (settings.password_memory, settings.password_iterations);
         let params = Params::new(memory, iterations, 1, None);
@@ -56,8 +51,7 @@ impl Passwords {
         let nobody = format!("$argon2id$v=19$m={memory},t={iterations},p=1${NO_SALT}${NO_OUTPUT}");
         Ok(Self {
             argon2: Arc::new(Argon2::new(Algorithm::Argon2id, Version::V0x13, params)),
-            threads: Arc::new(Semaphore::new(settings.hashing_threads)),
-            places: Arc::new(Semaphore::new(settings.hashing_threads + settings.hashing_queue)),
+            threads: HashingThreads::start(settings.hashing_threads(), settings.hashing_queue)?,
             nobody: nobody.into(),
             computed: Arc::default(),
         })
@@ -71,7 +65,7 @@ impl Passwords {
     ///
     /// # Cancel safety
     ///
-    /// Dropped in the queue, it leaves the queue. A hash that has begun is computed to its end and keeps its thread.
+    /// Dropped in the queue, nothing is computed. A hash that has begun is computed to its end and keeps its thread.
     pub async fn hash(&self, password: &str) -> Result<String, Error> {
         let (argon2, password) = (self.argon2.clone(), password.to_owned());
         let hashed = self
@@ -125,20 +119,12 @@ impl Passwords {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Error> {
-        let busy = || Error::Busy {
-            retry_after: RETRY_AFTER,
-        };
-        let place = self.places.clone().try_acquire_owned().map_err(|_| busy())?;
-        let thread = self.threads.clone().acquire_owned().await.map_err(|_| busy())?;
         let computed = self.computed.clone();
-        let work = move || {
-            // Until the work ends, also where the caller has left.
-            let _permits = (place, thread);
+        let counted = move || {
             computed.fetch_add(1, Ordering::Relaxed);
             work()
         };
-        let done = tokio::task::spawn_blocking(work).await;
-        done.map_err(|_| Error::Cryptography("hash the password"))
+        self.threads.compute(counted).await
     }
 
     fn is_outdated(&self, hash: &str) -> bool {

@@ -1,5 +1,6 @@
 //! `[auth]`: who may send requests. `config/default.toml` documents every key.
 
+use std::num::NonZero;
 use std::time::Duration;
 
 use berth_settings::{Secret, between, require, seconds};
@@ -28,8 +29,8 @@ pub struct Settings {
     /// Passes of one password hash over its memory.
     #[garde(custom(between(1, 100)))]
     pub password_iterations: u32,
-    /// Passwords that are hashed at once.
-    #[garde(custom(between(1, 64)))]
+    /// Passwords that are hashed at once; 0 means half as many as there are processors.
+    #[garde(custom(between(0, 64)))]
     pub hashing_threads: usize,
     /// Passwords that wait to be hashed.
     #[garde(custom(between(0, 10_000)))]
@@ -92,6 +93,15 @@ impl Settings {
         texts.map(str::trim).filter(|text| !text.is_empty())
     }
 
+    /// The number of threads that hash passwords.
+    pub(crate) fn hashing_threads(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        match self.hashing_threads {
+            0 => (processors() / 2).max(1),
+            threads => threads,
+        }
+    }
+
     /// The key that is missing for `mode`, with the rule that it breaks.
     pub fn contradiction(&self) -> Option<(&'static str, &'static str)> {
         match self.mode {
@@ -117,7 +127,7 @@ impl Default for Settings {
             refresh_token_lifetime: Duration::from_secs(2_592_000),
             password_memory: 19_456,
             password_iterations: 2,
-            hashing_threads: 2,
+            hashing_threads: 0,
             hashing_queue: 32,
             attempts_per_account: 10,
             attempts_per_address: 100,
