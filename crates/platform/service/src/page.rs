@@ -66,7 +66,7 @@ impl PageRequest {
         let mut items = rows.first(limit + 1).all(session).await?;
         let more = items.len() as u64 > limit;
         items.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        let next = items.last().filter(|_| more).map(|last| cursor(last));
+        let next = items.last().filter(|_| more).map(cursor);
         Ok(Page { items, next })
     }
 

@@ -122,6 +122,23 @@ async fn policies_decide_what_a_user_sees_and_changes() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_answer_of_an_idempotency_key_is_stored_beside_the_work_of_a_role_that_cannot_see_it() {
+    let mut site = Site::start().await;
+    let ada = site.user("ada@example.com").await;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        let request = ada.request(Method::POST, ALL).header("idempotency-key", "once");
+        let (made, _) = Response::to(request.json(&json!({ "title": "one" })))
+            .await
+            .created();
+        ids.push(made["id"].clone());
+    }
+    assert_eq!(ids[0], ids[1]);
+    assert_eq!(ada.get(ALL).await.ok()["items"].as_array().unwrap().len(), 1);
+    site.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_missing_privilege_and_a_refused_role_are_403_and_keep_the_connection() {
     let mut site = Site::start().await;
     let ada = site.user("ada@example.com").await;

@@ -50,9 +50,8 @@ impl Changes<'_> {
         }
         let parameter = |operation: &Value, wanted: &Value| {
             let all = operation["parameters"].as_array().into_iter().flatten();
-            all.filter(|one| one["name"] == wanted["name"] && one["in"] == wanted["in"])
-                .cloned()
-                .next()
+            let mut wanted = all.filter(|one| one["name"] == wanted["name"] && one["in"] == wanted["in"]);
+            wanted.next().cloned()
         };
         for one in old["parameters"].as_array().into_iter().flatten() {
             let place = format!("{name} parameter `{}`", text(&one["name"]));
