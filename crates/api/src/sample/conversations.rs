@@ -87,21 +87,22 @@ pub(crate) async fn list(
     services: web::Data<Services>,
     user: CurrentUser,
     request: HttpRequest,
-    Query(query): Query<ListConversations>,
+    Query(ListConversations {
+        limit,
+        cursor,
+        is_public,
+        sort,
+    }): Query<ListConversations>,
 ) -> ApiResult<web::Json<Listing<Conversation>>> {
-    let filter = ConversationFilter {
-        is_public: query.is_public,
-        by_change: query.sort.map(|sort| match sort {
-            Sort::UpdatedAt => Direction::Ascending,
-            Sort::LastUpdated => Direction::Descending,
-        }),
-    };
-    let page = PageRequest {
-        limit: query.limit,
-        cursor: query.cursor,
-    };
+    let by_change = sort.map(|sort| match sort {
+        Sort::UpdatedAt => Direction::Ascending,
+        Sort::LastUpdated => Direction::Descending,
+    });
+    let filter = ConversationFilter { is_public, by_change };
     let conversations = services.conversations(&session);
-    let page = conversations.list(user.id(), filter, page).await?;
+    let page = conversations
+        .list(user.id(), filter, PageRequest { limit, cursor })
+        .await?;
     Ok(web::Json(Listing::new(page, &request)))
 }
 
