@@ -41,7 +41,8 @@ async fn serve_on(database: &Database, settings: &Settings) -> Result<(), StartE
     startup::migrations(&settings.platform, database, MIGRATIONS).await?;
     let application = Application::new(settings, database)?;
     identity::offer(settings, authorization(settings, database, None)).await?;
-    application.bind()?.run_until(shutdown::requested()).await
+    let server = application.bind()?;
+    application.run(server, shutdown::requested()).await
 }
 
 /// Prepares the database as [`serve`] does, and returns the header `Authorization` for a user. Fails in production.
@@ -61,27 +62,6 @@ pub async fn authorization(
     let session = database.session(SessionOptions::new("token"));
     let account = Services::new().users(&session).development_account(email).await;
     identity::authorization(settings, &session, account).await
-}
-
-/// The service with its port taken.
-#[derive(Debug)]
-#[must_use]
-pub struct Bound {
-    /// The server, which knows its address.
-    pub server: Server,
-    application: Application,
-}
-
-impl Bound {
-    /// Serves until `stop`, then lets requests under way finish.
-    ///
-    /// # Errors
-    ///
-    /// The server failed.
-    pub async fn run_until(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
-        let application = self.application;
-        self.server.run(move || application.app(), stop).await
-    }
 }
 
 /// The service, ready to take its port.
@@ -120,11 +100,21 @@ impl Application {
     /// # Errors
     ///
     /// The address is not this machine's, or the port is taken.
-    pub fn bind(self) -> Result<Bound, StartError> {
-        Ok(Bound {
-            server: Server::bind(self.state.clone(), MIGRATIONS)?,
-            application: self,
-        })
+    pub fn bind(&self) -> Result<Server, StartError> {
+        Server::bind(self.state.clone(), MIGRATIONS)
+    }
+
+    /// Serves until `stop`, then lets requests under way finish.
+    ///
+    /// # Errors
+    ///
+    /// The server failed.
+    pub async fn run(
+        self,
+        server: Server,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), StartError> {
+        server.run(move || self.app(), stop).await
     }
 
     /// One worker's app: first what handlers may ask for, then the routes, then what every request passes through,

@@ -35,14 +35,10 @@ pub(crate) async fn start_with(
         Mode::Local => app::authorization(&settings, &database, None).await.ok(),
         Mode::Jwks => None,
     };
-    let bound = application.with_routes(routes).bind().expect("a port is free");
-    let server = TestServer::spawn(
-        bound,
-        |bound| &bound.server,
-        database,
-        store,
-        |bound, stop| bound.run_until(stop),
-    );
+    let application = application.with_routes(routes);
+    let server = application.bind().expect("a port is free");
+    let run = |server, stop| application.run(server, stop);
+    let server = TestServer::spawn(server, database, store, run);
     match authorization {
         Some(header) => server.with_authorization(header),
         None => server,

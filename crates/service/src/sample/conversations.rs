@@ -84,7 +84,8 @@ impl<'a> Conversations<'a> {
     ///
     /// [`Error::Validation`] for the title, [`Error::Database`] with a foreign key violation if the owner does not exist.
     pub async fn create(&self, owner: Uuid, new: NewConversation) -> Result<conversation::Model, Error> {
-        let new = new.trimmed().validated()?;
+        let title = new.title.trim().to_owned();
+        let new = NewConversation { title, ..new }.validated()?;
         let now = self.services.clock().now();
         let conversation = conversation::ActiveModel {
             id: Set(new_id()),
@@ -108,13 +109,11 @@ impl<'a> Conversations<'a> {
         reader: impl Into<Option<Uuid>>,
         id: Uuid,
     ) -> Result<conversation::Model, Error> {
-        let readable = Condition::any()
-            .add(conversation::Column::IsPublic.eq(true))
-            .add_option(
-                reader
-                    .into()
-                    .map(|reader| conversation::Column::OwnerId.eq(reader)),
-            );
+        let own = reader
+            .into()
+            .map(|reader| conversation::Column::OwnerId.eq(reader));
+        let public = conversation::Column::IsPublic.eq(true);
+        let readable = Condition::any().add(public).add_option(own);
         let found = conversation::Entity::find_by_id(id)
             .filter(readable)
             .one(self.session)
@@ -133,11 +132,10 @@ impl<'a> Conversations<'a> {
         filter: ConversationFilter,
         page: PageRequest,
     ) -> Result<Page<conversation::Model>, Error> {
+        let public = filter.is_public.map(|is| conversation::Column::IsPublic.eq(is));
         let own = conversation::Entity::find()
             .filter(conversation::Column::OwnerId.eq(owner))
-            .filter(
-                Condition::all().add_option(filter.is_public.map(|is| conversation::Column::IsPublic.eq(is))),
-            );
+            .filter(Condition::all().add_option(public));
         let order = Order {
             column: filter.by_change.map(|_| conversation::Column::UpdatedAt),
             direction: filter.by_change.unwrap_or(Direction::Descending),
@@ -159,7 +157,8 @@ impl<'a> Conversations<'a> {
         expected: &ExpectedVersion,
         change: ConversationChange,
     ) -> Result<conversation::Model, Error> {
-        let change = change.trimmed().validated()?;
+        let title = change.title.map(|title| title.trim().to_owned());
+        let change = ConversationChange { title, ..change }.validated()?;
         let columns = conversation::ActiveModel {
             title: change.title.map_or(NotSet, Set),
             is_public: change.is_public.map_or(NotSet, Set),
@@ -204,20 +203,6 @@ impl<'a> Conversations<'a> {
             .one(self.session)
             .await?;
         found.ok_or(Error::NotFound)
-    }
-}
-
-impl NewConversation {
-    fn trimmed(mut self) -> Self {
-        self.title = self.title.trim().to_owned();
-        self
-    }
-}
-
-impl ConversationChange {
-    fn trimmed(mut self) -> Self {
-        self.title = self.title.map(|title| title.trim().to_owned());
-        self
     }
 }
 

@@ -32,20 +32,16 @@ pub struct TestServer {
 impl TestServer {
     /// Runs a server whose port is taken, by `run`; `kept` lives as long as the server, for example its
     /// [`Store`](super::Store).
-    pub fn spawn<S, F>(
-        bound: S,
-        server: impl FnOnce(&S) -> &Server,
+    pub fn spawn<F>(
+        server: Server,
         database: Database,
         kept: impl Any + Send + Sync,
-        run: impl FnOnce(S, Stop) -> F,
+        run: impl FnOnce(Server, Stop) -> F,
     ) -> Self
     where
         F: Future<Output = Result<(), StartError>> + Send + 'static,
     {
-        let (address, metrics) = {
-            let server = server(&bound);
-            (server.address(), server.metrics_address())
-        };
+        let (address, metrics) = (server.address(), server.metrics_address());
         let (stop, stopped) = oneshot::channel();
         let stopped: Stop = Box::pin(async {
             // Dropping the sender means to stop, too.
@@ -57,7 +53,7 @@ impl TestServer {
             database,
             authorization: None,
             stop: Some(stop),
-            running: tokio::spawn(run(bound, stopped)),
+            running: tokio::spawn(run(server, stopped)),
             _kept: Box::new(kept),
         }
     }

@@ -76,7 +76,7 @@ pub(crate) async fn serve(
         AppState::new(settings, &database, env!("CARGO_PKG_VERSION")).expect("the settings are valid");
     let server = Server::bind(state.clone(), MIGRATIONS).expect("a port is free");
     let run = |server: Server, stop| server.run(move || app(&state, routes), stop);
-    TestServer::spawn(server, |server| server, database, kept, run)
+    TestServer::spawn(server, database, kept, run)
 }
 
 fn app(

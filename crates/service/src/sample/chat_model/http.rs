@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use sea_orm::ActiveEnum;
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{ChatMessage, ChatModel, ChatModelError};
 
@@ -73,14 +73,10 @@ impl HttpChatModel {
     }
 
     fn request(&self, history: &[ChatMessage]) -> RequestBuilder {
-        let messages = history.iter().map(|message| Message {
-            role: message.role.to_value(),
-            content: &message.body,
-        });
-        let body = CompletionRequest {
-            model: &self.settings.model,
-            messages: messages.collect(),
-        };
+        let message =
+            |message: &ChatMessage| json!({ "role": message.role.to_value(), "content": message.body });
+        let messages: Vec<Value> = history.iter().map(message).collect();
+        let body = json!({ "model": self.settings.model, "messages": messages });
         let mut request = self.client.post(self.endpoint.clone()).json(&body);
         for (name, value) in (self.headers)() {
             request = request.header(name, value);
@@ -115,26 +111,19 @@ impl HttpChatModel {
 #[async_trait]
 impl ChatModel for HttpChatModel {
     async fn reply(&self, history: &[ChatMessage]) -> Result<String, ChatModelError> {
-        let response = self
-            .request(history)
-            .send()
-            .await
-            .map_err(|error| self.failed(error))?;
+        let response = self.request(history).send().await;
+        let response = response.map_err(|error| self.failed(error))?;
         if !response.status().is_success() {
             return Err(ChatModelError::Status {
                 status: response.status().as_u16(),
             });
         }
         let body = self.read_body(response).await?;
-        let completion: Completion = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
-        let content = completion
-            .choices
-            .into_iter()
-            .next()
-            .and_then(|choice| choice.message.content);
-        content
-            .filter(|content| !content.is_empty())
-            .ok_or_else(|| ChatModelError::Malformed("no choice with content".to_owned()))
+        let completion: Value = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
+        match completion.pointer("/choices/0/message/content") {
+            Some(Value::String(content)) if !content.is_empty() => Ok(content.clone()),
+            _ => Err(ChatModelError::Malformed("no choice with content".to_owned())),
+        }
     }
 }
 
@@ -154,33 +143,6 @@ impl fmt::Debug for ChatModelSettings {
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
-}
-
-#[derive(Serialize)]
-struct CompletionRequest<'a> {
-    model: &'a str,
-    messages: Vec<Message<'a>>,
-}
-
-#[derive(Serialize)]
-struct Message<'a> {
-    role: String,
-    content: &'a str,
-}
-
-#[derive(Deserialize)]
-struct Completion {
-    choices: Vec<Choice>,
-}
-
-#[derive(Deserialize)]
-struct Choice {
-    message: Content,
-}
-
-#[derive(Deserialize)]
-struct Content {
-    content: Option<String>,
 }
 
 fn endpoint(url: &str) -> Result<Url, ChatModelError> {
@@ -209,15 +171,8 @@ fn check_key(key: Option<&str>) -> Result<(), ChatModelError> {
     }
 }
 
-/// Keeps the position and kind of serde's error, but not its text, which may quote the response.
+/// Keeps the position of serde's error, but not its text, which may quote the response.
 fn malformed(error: &serde_json::Error) -> ChatModelError {
-    let kind = match error.classify() {
-        serde_json::error::Category::Data => "JSON of another form",
-        _ => "not JSON",
-    };
-    ChatModelError::Malformed(format!(
-        "{kind} (line {}, column {})",
-        error.line(),
-        error.column()
-    ))
+    let (line, column) = (error.line(), error.column());
+    ChatModelError::Malformed(format!("not JSON (line {line}, column {column})"))
 }
