@@ -12,7 +12,7 @@ use crate::pool::{Pool, spawn};
 use berth_pool::{CloseMode, ReleaseOutcome, SlotId};
 
 /// The timeout of the validation of an idle connection: a flow that was dropped on the way does not fail, it hangs.
-const CHECK_LIMIT: Duration = Duration::from_secs(1);
+pub(super) const CHECK_LIMIT: Duration = Duration::from_secs(1);
 
 /// A connection of the pool, with what is known about it.
 #[derive(Debug)]

@@ -17,11 +17,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::connect::CloseGuard;
-use super::lease::{Lease, PooledConnection};
+use super::lease::{CHECK_LIMIT, Lease, PooledConnection};
 use super::state::State;
 use super::{Pool, spawn};
 use crate::connect::connector::Backend;
 use crate::connect::set_up::HANG_UP_CHECK;
+use crate::settings::PoolerMode;
 use berth_pool::{ReleaseOutcome, SlotId};
 
 /// Time for a hang-up to reach the server and for its backend to end once it has noticed.
@@ -57,7 +58,7 @@ impl Pool {
             Duration::ZERO => LONGEST_STATEMENT,
             timeout => timeout,
         };
-        let (gone, ended) = oneshot::channel();
+        let (gone, mut ended) = oneshot::channel();
         self.lock().orphans.push(Orphan {
             pid,
             since: Instant::now(),
@@ -71,10 +72,20 @@ impl Pool {
         let pool = self.clone();
         spawn(&self.runtime, async move {
             pool.end_orphans_over_idle();
-            let _ = tokio::time::timeout(limit + NOTICE, ended).await;
+            let unanswered = tokio::time::timeout(limit + NOTICE, &mut ended).await.is_err();
+            if unanswered && pool.is_being_ended(pid) {
+                let _ = tokio::time::timeout(CHECK_LIMIT, &mut ended).await;
+            }
+            drop(ended);
             pool.lock().orphans.retain(|orphan| !orphan.gone.is_closed());
             drop(guard);
         });
+    }
+
+    /// Whether another connection is about to end this backend, and will say whether it is gone.
+    fn is_being_ended(&self, pid: i32) -> bool {
+        let state = self.lock();
+        !state.orphans.iter().any(|orphan| orphan.pid == pid)
     }
 
     fn end_orphans_over_idle(self: &Arc<Self>) {
@@ -94,7 +105,7 @@ impl Pool {
         let mut orphans = self.lock().take_untried_orphans();
         let pool = self.clone();
         spawn(&self.runtime, async move {
-            let ended = match termination(&orphans) {
+            let ended = match termination(&orphans, pool.mode().mode()) {
                 Some(sql) => lease.count(&sql).await == Some(0),
                 None => true,
             };
@@ -123,22 +134,27 @@ impl State {
 
 /// SQL that ends the backends and counts those that are still there; none where there is nothing to end.
 ///
-/// A pooler may have given a backend to another client since, so only one whose present statement began before its
-/// client left is ended. Both times are differences, so the clocks need not agree.
-fn termination(orphans: &[Orphan]) -> Option<String> {
+/// Without a pooler a backend is ended whatever it does: also one that has finished its statement and is about to notice
+/// that its client has left. A pooler may have given a backend to another client since, so only one whose present
+/// statement began before its client left is ended. Both times are differences, so the clocks need not agree.
+fn termination(orphans: &[Orphan], mode: PoolerMode) -> Option<String> {
     if orphans.is_empty() {
         return None;
     }
+    let (began, state) = match mode {
+        PoolerMode::Direct => ("backend_start", ""),
+        _ => ("query_start", "state = 'active' AND "),
+    };
     let each = orphans.iter().map(|orphan| {
         let age = orphan.since.elapsed().as_micros();
         format!(
-            "(pid = {} AND query_start < clock_timestamp() - interval '{age} microseconds')",
+            "(pid = {} AND {began} < clock_timestamp() - interval '{age} microseconds')",
             orphan.pid
         )
     });
     let each = each.collect::<Vec<_>>().join(" OR ");
     Some(format!(
         "SELECT count(*) FILTER (WHERE NOT pg_terminate_backend(pid, {TERMINATION_MS})) FROM pg_catalog.pg_stat_activity \
-         WHERE state = 'active' AND ({each})"
+         WHERE {state}({each})"
     ))
 }

@@ -15,6 +15,7 @@ mod bounded;
 mod cancellation;
 mod clean_state;
 mod commits;
+mod deadlines;
 mod faults;
 mod fixture;
 mod logging;

@@ -44,6 +44,7 @@ mod problems;
 mod service;
 mod site;
 mod sqlstate;
+mod streams;
 mod traces;
 mod unit_of_work;
 mod warnings;
