@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use sea_orm::{
-    AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult, Statement,
+    AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult, Schema,
+    SchemaBuilder, Statement,
     StreamTrait, TransactionError, TransactionOptions, TransactionTrait,
 };
 
@@ -11,9 +12,61 @@ use super::Session;
 use super::stream::RowStream;
 use super::transaction::Transaction;
 
-/// Implements SeaORM's traits for a type with `inner()` and `depth()`.
+/// Implements SeaORM's traits, and what its connections have besides, for a type with `inner()` and `depth()`.
 macro_rules! implement_seaorm_traits {
     ($handle:ty) => {
+        impl $handle {
+            /// Runs a closure in a nested transaction: committed where it succeeds, else rolled back.
+            ///
+            /// # Errors
+            /// The closure's own, and those of `begin`, `commit` and `rollback`.
+            pub async fn transaction_async<F, T, E>(&self, callback: F) -> Result<T, TransactionError<E>>
+            where
+                F: for<'c> AsyncFnOnce(&'c Transaction) -> Result<T, E>,
+                E: std::fmt::Display + std::fmt::Debug,
+            {
+                self.transaction_with_config_async(callback, None, None).await
+            }
+
+            /// As [`transaction_async`](Self::transaction_async), with options as for `begin_with_config`.
+            ///
+            /// # Errors
+            /// As [`transaction_async`](Self::transaction_async).
+            pub async fn transaction_with_config_async<F, T, E>(
+                &self,
+                callback: F,
+                isolation_level: Option<IsolationLevel>,
+                access_mode: Option<AccessMode>,
+            ) -> Result<T, TransactionError<E>>
+            where
+                F: for<'c> AsyncFnOnce(&'c Transaction) -> Result<T, E>,
+                E: std::fmt::Display + std::fmt::Debug,
+            {
+                let begun = self.begin_with_config(isolation_level, access_mode).await;
+                let transaction = begun.map_err(TransactionError::Connection)?;
+                let outcome = callback(&transaction).await;
+                transaction.finish(outcome).await
+            }
+
+            /// Returns which kind of database it is, without SeaORM's traits in scope.
+            pub fn get_database_backend(&self) -> DbBackend {
+                self.inner().backend()
+            }
+
+            /// Returns a builder of SeaORM's that creates tables from entities.
+            pub fn get_schema_builder(&self) -> SchemaBuilder {
+                Schema::new(self.inner().backend()).builder()
+            }
+
+            /// Checks that the server answers, as a statement of this session.
+            ///
+            /// # Errors
+            /// As any statement.
+            pub async fn ping(&self) -> Result<(), DbErr> {
+                self.inner().execute_unprepared(self.depth(), "SELECT 1").await.map(drop)
+            }
+        }
+
         #[async_trait]
         impl ConnectionTrait for $handle {
             fn get_database_backend(&self) -> DbBackend {
@@ -81,7 +134,7 @@ macro_rules! implement_seaorm_traits {
                 T: Send,
                 E: std::fmt::Display + std::fmt::Debug + Send,
             {
-                Transaction::run(self.begin().await, callback).await
+                self.transaction_with_config(callback, None, None).await
             }
 
             async fn transaction_with_config<F, T, E>(
@@ -96,7 +149,9 @@ macro_rules! implement_seaorm_traits {
                 E: std::fmt::Display + std::fmt::Debug + Send,
             {
                 let begun = self.begin_with_config(isolation_level, access_mode).await;
-                Transaction::run(begun, callback).await
+                let transaction = begun.map_err(TransactionError::Connection)?;
+                let outcome = callback(&transaction).await;
+                transaction.finish(outcome).await
             }
         }
     };

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
 use sea_orm::{DbErr, TransactionError, TransactionOptions, TransactionSession};
 
 use super::inner::SessionInner;
@@ -50,29 +49,35 @@ impl Transaction {
         if self.is_open() { self.depth } else { usize::MAX }
     }
 
-    pub(super) async fn run<F, T, E>(
-        begun: Result<Self, DbErr>,
-        callback: F,
-    ) -> Result<T, TransactionError<E>>
-    where
-        F: for<'c> FnOnce(&'c Self) -> BoxFuture<'c, Result<T, E>> + Send,
-        T: Send,
-        E: std::fmt::Display + std::fmt::Debug + Send,
-    {
-        let transaction = begun.map_err(TransactionError::Connection)?;
-        match callback(&transaction).await {
-            Ok(value) => {
-                transaction.commit().await.map_err(TransactionError::Connection)?;
-                Ok(value)
-            }
-            Err(error) => {
-                transaction
-                    .rollback()
-                    .await
-                    .map_err(TransactionError::Connection)?;
-                Err(TransactionError::Transaction(error))
-            }
-        }
+    /// Commits: its work becomes that of the session, or of the transaction around it.
+    ///
+    /// # Errors
+    /// [`Error::TransactionFailed`](crate::Error::TransactionFailed) where a statement had failed: it is rolled back.
+    pub async fn commit(mut self) -> Result<(), DbErr> {
+        let done = self.inner.release_savepoint(self.depth()).await;
+        // A release that failed leaves the savepoint to be undone by the drop.
+        self.open = done.is_err();
+        Ok(done?)
+    }
+
+    /// Rolls back what was done in it.
+    ///
+    /// # Errors
+    /// As any statement.
+    pub async fn rollback(mut self) -> Result<(), DbErr> {
+        let done = self.inner.undo_savepoint(self.depth()).await;
+        self.open = done.is_err();
+        Ok(done?)
+    }
+
+    /// Ends the transaction by what came of the work in it.
+    pub(super) async fn finish<T, E>(self, outcome: Result<T, E>) -> Result<T, TransactionError<E>> {
+        let ended = match outcome {
+            Ok(_) => self.commit().await,
+            Err(_) => self.rollback().await,
+        };
+        ended.map_err(TransactionError::Connection)?;
+        outcome.map_err(TransactionError::Transaction)
     }
 }
 
@@ -86,16 +91,11 @@ impl Drop for Transaction {
 
 #[async_trait]
 impl TransactionSession for Transaction {
-    async fn commit(mut self) -> Result<(), DbErr> {
-        let done = self.inner.release_savepoint(self.depth()).await;
-        // A release that failed leaves the savepoint to be undone by the drop.
-        self.open = done.is_err();
-        Ok(done?)
+    async fn commit(self) -> Result<(), DbErr> {
+        self.commit().await
     }
 
-    async fn rollback(mut self) -> Result<(), DbErr> {
-        let done = self.inner.undo_savepoint(self.depth()).await;
-        self.open = done.is_err();
-        Ok(done?)
+    async fn rollback(self) -> Result<(), DbErr> {
+        self.rollback().await
     }
 }
