@@ -85,6 +85,8 @@ impl Connection {
 pub(crate) enum TransactionEnd {
     Commit,
     Rollback,
+    /// There is none: only the state of the session is reset.
+    NotOpen,
 }
 
 impl TransactionEnd {
@@ -92,6 +94,7 @@ impl TransactionEnd {
         match self {
             Self::Commit => "COMMIT",
             Self::Rollback => "ROLLBACK",
+            Self::NotOpen => "SELECT 1",
         }
     }
 }
@@ -107,23 +110,36 @@ pub(crate) enum Ended {
     Elsewhere,
 }
 
-/// Interrupts the statement of SQLite's worker thread, which dropping the future does not: the thread holds the locks on
-/// the file until the statement ends.
+/// What is asked of and reported by SQLite's worker thread while statements run.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Interrupt(Arc<AtomicBool>);
+pub(crate) struct SqliteHooks {
+    interrupted: Arc<AtomicBool>,
+    rolled_back: Arc<AtomicBool>,
+}
 
-impl Interrupt {
+impl SqliteHooks {
     /// How many of SQLite's instructions run between two looks: less than a millisecond's.
     const EVERY: i32 = 10_000;
 
+    /// Interrupts the statement, which dropping its future does not: the thread holds the locks on the file until it ends.
     pub(crate) fn interrupt(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.interrupted.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns whether a transaction was rolled back since the last call, by whomever: SQLite does that by itself for
+    /// `ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)`, a full disk and some I/O errors.
+    pub(crate) fn take_rolled_back(&self) -> bool {
+        self.rolled_back.swap(false, Ordering::Relaxed)
     }
 
     async fn install(&self, connection: &mut SqliteConnection) -> Result<(), SqlxError> {
-        let interrupted = self.0.clone();
+        let Self {
+            interrupted,
+            rolled_back,
+        } = self.clone();
         let mut handle = connection.lock_handle().await?;
         handle.set_progress_handler(Self::EVERY, move || !interrupted.load(Ordering::Relaxed));
+        handle.set_rollback_hook(move || rolled_back.store(true, Ordering::Relaxed));
         Ok(())
     }
 }
@@ -146,7 +162,7 @@ fn backend(row: &PgRow) -> Result<Option<Backend>, SqlxError> {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
-    pub(crate) interrupt: Interrupt,
+    pub(crate) hooks: SqliteHooks,
     pub(crate) relay: Relay,
     /// The server's process for this connection, where it is known and stays the same.
     pub(crate) backend: Option<Backend>,
@@ -219,7 +235,7 @@ impl Connector {
                     others: others.and_then(|others| u32::try_from(others).ok()),
                     mode,
                     connection: Connection::Postgres(connection, RehearsedTexts::default()),
-                    interrupt: Interrupt::default(),
+                    hooks: SqliteHooks::default(),
                     relay,
                 })
             }
@@ -231,11 +247,11 @@ impl Connector {
                     .fetch_one(&mut connection)
                     .await?;
                 let version = row.try_get("version")?;
-                let interrupt = Interrupt::default();
-                interrupt.install(&mut connection).await?;
+                let hooks = SqliteHooks::default();
+                hooks.install(&mut connection).await?;
                 Ok(Opened {
                     connection: Connection::Sqlite(connection),
-                    interrupt,
+                    hooks,
                     relay: Relay::default(),
                     backend: None,
                     version,

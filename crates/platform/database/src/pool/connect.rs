@@ -80,7 +80,7 @@ impl Pool {
             slot,
             PooledConnection {
                 connection: opened.connection,
-                interrupt: opened.interrupt,
+                hooks: opened.hooks,
                 relay: opened.relay,
                 backend: opened.backend,
                 connected: Instant::now(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection as _, Error, Row, raw_sql};
 
 use crate::connect::connect_error::loss;
-use crate::connect::connector::{Backend, Connection, Ended, Interrupt, TransactionEnd};
+use crate::connect::connector::{Backend, Connection, Ended, SqliteHooks, TransactionEnd};
 use crate::connect::tls_relay::Relay;
 use crate::pool::{Pool, spawn};
 use berth_pool::{CloseMode, ReleaseOutcome, SlotId};
@@ -18,7 +18,7 @@ pub(super) const CHECK_LIMIT: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct PooledConnection {
     pub(crate) connection: Connection,
-    pub(crate) interrupt: Interrupt,
+    pub(crate) hooks: SqliteHooks,
     pub(crate) relay: Relay,
     pub(crate) backend: Option<Backend>,
     pub(crate) connected: Instant,
@@ -42,6 +42,8 @@ pub(crate) enum ConnectionState {
     Clean,
     /// A transaction is open, nothing is under way.
     Open,
+    /// Nothing under way, no transaction open; state of the session may remain.
+    Used,
     /// Something is under way: what the server does with it is unknown.
     Busy,
     /// Lost, and its neighbours perhaps with it.
@@ -100,6 +102,13 @@ impl Lease {
     /// Whether the connection was idle before this lease, so that it may have been lost unseen.
     pub(crate) fn was_idle(&self) -> bool {
         self.pooled.as_ref().is_some_and(|pooled| pooled.leases > 1)
+    }
+
+    /// Whether SQLite has rolled the transaction back by itself since the last call.
+    pub(crate) fn take_rolled_back(&self) -> bool {
+        self.pooled
+            .as_ref()
+            .is_some_and(|pooled| pooled.hooks.take_rolled_back())
     }
 
     pub(crate) fn held(&self) -> Duration {
@@ -178,7 +187,7 @@ impl Lease {
         }
     }
 
-    fn roll_back(&mut self, pooled: PooledConnection) {
+    fn end_in_task(&mut self, pooled: PooledConnection, end: TransactionEnd) {
         let limit = self.pool.settings.close_timeout;
         let mut lease = Self {
             pool: self.pool.clone(),
@@ -189,7 +198,7 @@ impl Lease {
             tainted: self.tainted,
         };
         spawn(&self.pool.runtime.clone(), async move {
-            let ending = lease.end_transaction(TransactionEnd::Rollback);
+            let ending = lease.end_transaction(end);
             let state = match tokio::time::timeout(limit, ending).await {
                 Ok(Ok(state)) => state,
                 Ok(Err(_)) | Err(_) => ConnectionState::Dead,
@@ -202,13 +211,18 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let Some(pooled) = self.pooled.take() else { return };
-        match self.state {
+        let state = match self.state {
+            ConnectionState::Used if self.pool.reset().is_none() => ConnectionState::Clean,
+            state => state,
+        };
+        match state {
             ConnectionState::Clean if self.tainted => {
                 self.pool.lost(self.slot, ReleaseOutcome::Closing, self.taken);
                 self.pool.close_connection(self.slot, pooled, CloseMode::Graceful);
             }
             ConnectionState::Clean => self.pool.release_clean(self.slot, pooled, self.taken),
-            ConnectionState::Open => self.roll_back(pooled),
+            ConnectionState::Open => self.end_in_task(pooled, TransactionEnd::Rollback),
+            ConnectionState::Used => self.end_in_task(pooled, TransactionEnd::NotOpen),
             ConnectionState::Busy if matches!(pooled.connection, Connection::Postgres(..)) => {
                 self.pool.orphan(self.slot, pooled, self.taken);
             }
@@ -227,7 +241,7 @@ impl Lease {
                 self.pool.lost(self.slot, ReleaseOutcome::Dead, self.taken);
             }
             Connection::Sqlite(_) => {
-                pooled.interrupt.interrupt();
+                pooled.hooks.interrupt();
                 self.pool.lost(self.slot, ReleaseOutcome::Closing, self.taken);
                 self.pool.close_connection(self.slot, pooled, CloseMode::Graceful);
             }

@@ -4,10 +4,10 @@ use std::sync::Weak;
 use std::time::{Duration, Instant};
 
 use berth_pool::Access;
-use sea_orm::{AccessMode, DbBackend, DbErr, IsolationLevel, TransactionOptions};
+use sea_orm::{AccessMode, DbBackend, DbErr, IsolationLevel, SqliteTransactionMode, TransactionOptions};
 
 use super::error::{Failure, RETRIES, Resend};
-use super::in_flight::{Level, TransactionState};
+use super::in_flight::{Begun, Level, TransactionState};
 use super::inner::SessionInner;
 use crate::connect::connector::{milliseconds, quoted};
 use crate::connect::set_up::{CLAIMS, NO_CLAIMS};
@@ -16,6 +16,8 @@ use crate::pool::lease::ConnectionState;
 
 /// PostgreSQL cuts names after as many bytes.
 const LONGEST_NAME: usize = 63;
+/// Lets a connection of SQLite's write, whatever its last transaction was.
+pub(super) const WRITABLE: &str = "PRAGMA query_only = OFF";
 
 impl SessionInner {
     /// Begins the session's transaction on a new lease. `then` follows in the same round trip.
@@ -25,10 +27,10 @@ impl SessionInner {
         options: TransactionOptions,
         then: &str,
     ) -> Result<(), DbErr> {
-        let access = if self.options.read_only {
-            Access::Read
-        } else {
-            Access::Write
+        let read_only = self.is_read_only(options);
+        let access = match sqlite_mode(options, read_only) {
+            SqliteTransactionMode::Deferred => Access::Read,
+            _ => Access::Write,
         };
         for attempt in 0.. {
             let lease = self.lease(access).await?;
@@ -51,8 +53,17 @@ impl SessionInner {
             }
         }
         state.levels.push(Level::Open);
+        state.begun = Begun {
+            isolation: options.isolation_level.or(self.options.isolation),
+            read_only_from: read_only.then_some(0),
+            with_nested: false,
+        };
         self.expire(state);
         Ok(())
+    }
+
+    fn is_read_only(&self, options: TransactionOptions) -> bool {
+        self.options.read_only || options.access_mode == Some(AccessMode::ReadOnly)
     }
 
     /// The state of a connection on which a part of BEGIN's round trip may have taken effect. On PostgreSQL all of it is
@@ -105,16 +116,13 @@ impl Begin {
         options: TransactionOptions,
         remaining: Option<Duration>,
     ) -> Result<Self, Error> {
-        let read_only = session.options.read_only || options.access_mode == Some(AccessMode::ReadOnly);
+        let read_only = session.is_read_only(options);
         if session.backend() != DbBackend::Postgres {
-            // Taking the write lock first, a transaction never fails half-way for want of it. What `query_only`
-            // says stays on the connection, so each transaction says it anew.
-            let sql = if read_only {
-                "PRAGMA query_only = ON; BEGIN"
-            } else {
-                "PRAGMA query_only = OFF; BEGIN IMMEDIATE"
-            };
-            return Ok(Self::shown_as_sent(sql.to_owned()));
+            // What `query_only` says stays on the connection, so each transaction says it anew.
+            let mode = sqlite_mode(options, read_only).sqlite_keyword();
+            let query_only = if read_only { "; PRAGMA query_only = ON" } else { "" };
+            let sql = format!("{WRITABLE}; BEGIN {mode}{query_only}");
+            return Ok(Self::shown_as_sent(sql));
         }
         let mut sql = "BEGIN".to_owned();
         if let Some(level) = options.isolation_level.or(session.options.isolation) {
@@ -155,6 +163,15 @@ impl Begin {
         self.sql += then;
         self.shown += then;
     }
+}
+
+/// Taking the write lock first, a transaction that writes never fails half-way for want of it.
+fn sqlite_mode(options: TransactionOptions, read_only: bool) -> SqliteTransactionMode {
+    options.sqlite_transaction_mode.unwrap_or(if read_only {
+        SqliteTransactionMode::Deferred
+    } else {
+        SqliteTransactionMode::Immediate
+    })
 }
 
 /// A role's name as an identifier, where the server takes it for what it says: it reads `none` as no role

@@ -11,6 +11,8 @@ use crate::stats::statement_stats::{Operation, StatementLabel};
 pub(crate) struct StatementKind {
     /// One SELECT without locks, data changes or functions that are not known to be harmless.
     pub(crate) plain_read: bool,
+    /// The same with any function: SQLite has none that write.
+    pub(crate) select: bool,
     /// BEGIN, COMMIT, SAVEPOINT and their kin.
     pub(crate) control: bool,
     /// Session settings, advisory locks, LISTEN, temporary tables: what a session pooler's connection keeps until it
@@ -30,6 +32,12 @@ const CONTROL: &[&str] = &[
     "ABORT",
     "SAVEPOINT",
     "RELEASE",
+];
+/// Objects whose definition may hold statements between BEGIN and END.
+const ROUTINES: &[&str] = &["TRIGGER", "FUNCTION", "PROCEDURE"];
+/// What follows the BEGIN of such statements, on PostgreSQL and on SQLite. BEGIN itself may also be a name there.
+const BODIES: &[&str] = &[
+    "ATOMIC", "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "VALUES",
 ];
 const CHANGES: &[&str] = &["INSERT", "UPDATE", "DELETE", "MERGE", "INTO", "FOR", "LOCK"];
 const SETTINGS: &[&str] = &[
@@ -161,14 +169,25 @@ const HARMLESS: &[&str] = &[
 pub(crate) fn read(sql: &str) -> StatementKind {
     let mut traits = StatementKind::default();
     let mut statements = 0;
-    let mut reading = true;
+    let (mut reading, mut known) = (true, true);
     let mut start = true;
     // The first word of the present statement, and the word just before the present token.
     let (mut first, mut last) = ("", "");
     // How many parentheses are open, and how many were when a call of set_config began.
     let (mut depth, mut set_config) = (0_usize, None);
+    // Whether a routine is being created, and how many BEGIN and CASE of its body are open.
+    let (mut routine, mut body) = (false, 0_usize);
     for token in Tokens(sql.as_bytes()) {
         match token {
+            Token::Word(word) if body > 0 => {
+                // After AS and a dot, keywords are names.
+                let name = ["AS", "."].has(last);
+                body += usize::from(!name && ["CASE"].has(word));
+                body -= usize::from(!name && ["END"].has(word));
+                last = word;
+            }
+            Token::Dot => last = ".",
+            _ if body > 0 => last = "",
             Token::Word(word) if start => {
                 statements += 1;
                 start = false;
@@ -177,8 +196,13 @@ pub(crate) fn read(sql: &str) -> StatementKind {
                 traits.taints |= SETTINGS.has(word);
                 traits.survives_reset |= SURVIVING.has(word);
                 (first, last) = (word, word);
+                routine = false;
             }
             Token::Word(word) => {
+                routine |= ["CREATE"].has(first)
+                    && ["CREATE", "REPLACE", "TEMP", "TEMPORARY"].has(last)
+                    && ROUTINES.has(word);
+                body = usize::from(routine && depth == 0 && ["BEGIN"].has(last) && BODIES.has(word));
                 let second = std::ptr::eq(first, last);
                 reading &= !CHANGES.has(word);
                 traits.control |= second && ["PREPARE"].has(first) && ["TRANSACTION"].has(word);
@@ -190,7 +214,7 @@ pub(crate) fn read(sql: &str) -> StatementKind {
                 last = word;
             }
             Token::Open => {
-                reading &= last.is_empty() || HARMLESS.has(last);
+                known &= last.is_empty() || HARMLESS.has(last);
                 traits.taints |= TAINTING.has(last);
                 traits.survives_reset |= ["DBLINK_CONNECT"].has(last);
                 depth += 1;
@@ -214,10 +238,11 @@ pub(crate) fn read(sql: &str) -> StatementKind {
                 last = "\"";
             }
             Token::End => start = true,
-            Token::Dot | Token::Other => last = "",
+            Token::Other => last = "",
         }
     }
-    traits.plain_read = reading && statements == 1;
+    traits.select = reading && statements == 1;
+    traits.plain_read = traits.select && known;
     // The body of a DO block is a string here.
     traits.survives_reset |= ["DO"].has(first) && sql.to_ascii_lowercase().contains("prepare");
     traits
@@ -432,6 +457,7 @@ mod tests {
                 read(sql),
                 StatementKind {
                     plain_read: true,
+                    select: true,
                     ..StatementKind::default()
                 },
                 "{sql}"
@@ -466,6 +492,12 @@ mod tests {
             "savepoint a",
             "PREPARE TRANSACTION 'x'",
             "-- one\rCOMMIT",
+            "CREATE TRIGGER t AFTER INSERT ON a BEGIN SELECT CASE WHEN 1 THEN 2 END; END; COMMIT",
+            "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT a.case, 1 AS case FROM a; END; /* x */ BEGIN",
+            "CREATE TRIGGER t AFTER INSERT ON begin FOR EACH ROW EXECUTE FUNCTION f(); COMMIT",
+            "CREATE FUNCTION f(begin delete) RETURNS void LANGUAGE sql AS ''; COMMIT",
+            "CREATE TABLE trigger (begin int); BEGIN; DELETE FROM trigger; END",
+            "CREATE TRIGGER a AFTER INSERT ON b BEGIN DELETE FROM c; END; SELECT 1; BEGIN SELECT 1; END",
             r"SELECT E'it''s \' '; COMMIT; --'",
             "SELECT $é$ ' $é$; COMMIT; --'",
         ] {
@@ -475,6 +507,11 @@ mod tests {
             "SELECT CASE WHEN true THEN 1 END",
             "CREATE FUNCTION f() RETURNS void AS $f$ BEGIN; COMMIT; END $f$ LANGUAGE plpgsql",
             "SELECT E'\\'; COMMIT; --'",
+            "CREATE TRIGGER t AFTER UPDATE OF begin ON a BEGIN UPDATE a SET n = 1; DELETE FROM b; END",
+            "create temp trigger if not exists t after delete on a when old.n > 1 begin -- ; COMMIT
+                select case when old.n > 2 then raise(rollback, 'x; END') end; insert into b values (1); end;",
+            "CREATE OR REPLACE FUNCTION f(a int) RETURNS int LANGUAGE sql BEGIN ATOMIC SELECT a; SELECT a + 1; END",
+            "CREATE PROCEDURE p() BEGIN/**/ATOMIC INSERT INTO a VALUES (1); END; SELECT 1",
         ] {
             assert!(!read(sql).control, "{sql}");
         }

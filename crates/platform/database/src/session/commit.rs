@@ -30,7 +30,7 @@ impl SessionInner {
         self.commit_transaction(&mut state).await
     }
 
-    async fn commit_transaction(&self, state: &mut TransactionState) -> Result<(), Error> {
+    pub(super) async fn commit_transaction(&self, state: &mut TransactionState) -> Result<(), Error> {
         if let Some(lost) = state.lost.take() {
             state.clear();
             return Err(lost);
@@ -51,6 +51,7 @@ impl SessionInner {
             self.roll_back(state);
             return Err(Error::TransactionFailed);
         }
+        let stores = state.begun.read_only_from != Some(0);
         let Some(lease) = state.take() else {
             return Err(Error::ConnectionLost);
         };
@@ -66,7 +67,7 @@ impl SessionInner {
         let outcome = self.pool.runtime.spawn(committing).await;
         self.activity.finishes(HolderState::Idle);
         let outcome = outcome.unwrap_or(Err(Error::CommitUnknown));
-        if matches!(outcome, Ok(()) | Err(Error::CommitUnknown)) {
+        if stores && matches!(outcome, Ok(()) | Err(Error::CommitUnknown)) {
             self.committed.store(true, Ordering::Relaxed);
         }
         outcome
@@ -81,7 +82,7 @@ impl SessionInner {
     }
 
     /// Releases the lease with its transaction open: the pool rolls it back before the next lease.
-    fn roll_back(&self, state: &mut TransactionState) {
+    pub(super) fn roll_back(&self, state: &mut TransactionState) {
         if !state.is_bare() {
             self.record_idle(self.activity.ends());
             self.pool.record(&Event::RolledBack);

@@ -146,6 +146,8 @@ pub(super) enum Sent {
     Begin,
     /// A plain read outside a transaction.
     PlainRead,
+    /// Another statement outside a transaction: it may have been stored.
+    Lone,
     /// The first statement of a transaction.
     First,
     /// Anything else: what came before it in its transaction is lost too.
@@ -163,7 +165,7 @@ pub(super) fn resend(error: &SqlxError, sent: Sent, after_idle: Option<Duration>
         _ if code.as_deref() == Some("57P02") => sent == Sent::Begin,
         Sent::Begin | Sent::PlainRead => true,
         Sent::First => after_idle.is_some_and(|took| took < LOST_BEFORE),
-        Sent::Later => false,
+        Sent::Lone | Sent::Later => false,
     };
     if allowed {
         Resend::Allowed

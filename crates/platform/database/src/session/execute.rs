@@ -1,5 +1,6 @@
 //! The one place where statements run: time limit, in-flight guard, meaning of errors, and sending again.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use sea_orm::{DbBackend, DbErr, RuntimeErr};
@@ -7,7 +8,7 @@ use sqlx::Error as SqlxError;
 use tracing::Instrument;
 
 use super::begin::Begin;
-use super::classify;
+use super::classify::{self, StatementKind};
 use super::error::{Failure, Meaning, Resend, Resends, Sent, is_termination, meaning, resend};
 use super::in_flight::{InFlight, TransactionState};
 use super::inner::SessionInner;
@@ -38,26 +39,20 @@ impl SessionInner {
         let mut resends = Resends::default();
         loop {
             let first = state.is_bare();
-            self.prepare(&mut state, kind).await?;
-            let sent = self.sent(&state, first);
+            self.prepare(&mut state, kind, operation.protocol()).await?;
+            let sent = self.sent(&state, first, kind);
             match self.step(&mut state, sql, sent, operation).await {
                 Err(Failure::Lost(resend)) if resends.admit(resend) => self.start_again(&mut state),
-                outcome => {
-                    if first && kind.plain_read && self.options.reads_with_role() {
-                        // It has changed nothing: the pool rolls it back before the next lease.
-                        self.release(state.take());
-                    }
-                    self.release_bare(&mut state);
-                    return outcome.map_err(DbErr::from);
-                }
+                outcome => return self.end_lone(&mut state, first, kind, outcome).await,
             }
         }
     }
 
     /// What a statement is, after its lease has been prepared.
-    pub(super) fn sent(&self, state: &TransactionState, first: bool) -> Sent {
+    pub(super) fn sent(&self, state: &TransactionState, first: bool, kind: StatementKind) -> Sent {
         match (state.is_bare(), first) {
-            (true, _) => Sent::PlainRead,
+            (true, _) if self.is_read(kind) => Sent::PlainRead,
+            (true, _) => Sent::Lone,
             (false, true) => Sent::First,
             (false, false) => Sent::Later,
         }
@@ -172,6 +167,9 @@ impl<'s> Attempt<'s> {
     ) -> Result<Self, Failure> {
         session.remaining()?;
         session.begins(sql, counted);
+        if sent == Sent::Lone {
+            session.committed.store(true, Ordering::Relaxed);
+        }
         let limit = match session.deadline {
             Some(deadline) => Limit::Deadline(deadline),
             None => session
@@ -185,7 +183,7 @@ impl<'s> Attempt<'s> {
         };
         Ok(Self {
             session,
-            in_flight: InFlight::new(state, dropped),
+            in_flight: InFlight::new(state, dropped, sent),
             sql,
             sent,
             began: Instant::now(),
@@ -238,6 +236,10 @@ impl<'s> Attempt<'s> {
     fn settle<T>(self, outcome: Option<Result<T, SqlxError>>, took: Duration) -> Result<T, Failure> {
         let error = match outcome {
             Some(Ok(value)) => {
+                if self.sent == Sent::Begin {
+                    // An earlier transaction's.
+                    self.in_flight.state.lease.as_ref().map(Lease::take_rolled_back);
+                }
                 self.in_flight.finish();
                 return Ok(value);
             }
@@ -245,7 +247,9 @@ impl<'s> Attempt<'s> {
             None => return Err(self.out_of_time()),
         };
         let session = self.session;
-        let was_idle = self.in_flight.state.lease.as_ref().is_some_and(Lease::was_idle);
+        let lease = self.in_flight.state.lease.as_ref();
+        let was_idle = lease.is_some_and(Lease::was_idle);
+        let rolled_back = lease.is_some_and(Lease::take_rolled_back) && !self.in_flight.state.is_bare();
         match meaning(&error) {
             Meaning::Unusable => {
                 self.in_flight.lose(ConnectionState::Busy, Error::ConnectionLost);
@@ -259,7 +263,7 @@ impl<'s> Attempt<'s> {
                 let mut again = resend(&error, self.sent, was_idle.then_some(took));
                 if is_termination(&error)
                     && session.pool.note_termination(session)
-                    && self.sent != Sent::Later
+                    && !matches!(self.sent, Sent::Lone | Sent::Later)
                 {
                     again = Resend::Uncounted;
                 }
@@ -278,13 +282,19 @@ impl<'s> Attempt<'s> {
                     .switch_to_transaction("a named statement was missing or already there");
                 Err(self.renew())
             }
-            Meaning::ReadOnly if !session.options.read_only => {
+            Meaning::ReadOnly if self.in_flight.state.begun.read_only_from.is_none() => {
                 session.pool.replace_connections();
                 let error = Error::Unreachable {
                     reason: Reason::ReadOnlyServer,
                 };
                 self.in_flight.lose(ConnectionState::Outdated, error.clone());
                 Err(error.into())
+            }
+            // What follows would be stored at once.
+            Meaning::Statement if rolled_back => {
+                self.in_flight
+                    .lose(ConnectionState::Clean, Error::TransactionFailed);
+                Err(Failure::Error(statement_error(error)))
             }
             Meaning::Statement | Meaning::WrongStatements | Meaning::ReadOnly => {
                 self.in_flight.finish();
@@ -300,7 +310,7 @@ impl<'s> Attempt<'s> {
             .lose(ConnectionState::Outdated, Error::Serialization);
         match sent {
             // The whole unit of work may be run again, on new connections.
-            Sent::Later => Error::Serialization.into(),
+            Sent::Lone | Sent::Later => Error::Serialization.into(),
             _ => Failure::Lost(Resend::Allowed),
         }
     }

@@ -1,7 +1,9 @@
 //! The lease in a session's hands, and what happens to it when a statement does not finish.
 
+use sea_orm::IsolationLevel;
 use tokio::task::AbortHandle;
 
+use super::error::Sent;
 use crate::connect::connector::Connection;
 use crate::error::Error;
 use crate::pool::lease::{ConnectionState, Lease};
@@ -20,6 +22,17 @@ pub(crate) struct TransactionState {
     pub(super) untimed: bool,
     /// Ends the transaction at the session's deadline.
     pub(super) expiry: Option<AbortHandle>,
+    pub(super) begun: Begun,
+}
+
+/// How the transaction was begun.
+#[derive(Debug, Default)]
+pub(super) struct Begun {
+    pub(super) isolation: Option<IsolationLevel>,
+    /// The depth from which on it is read only.
+    pub(super) read_only_from: Option<usize>,
+    /// The nested transaction at depth 1 is the whole of it: both end together.
+    pub(super) with_nested: bool,
 }
 
 /// Whether statements may still run at one level of a transaction.
@@ -65,6 +78,7 @@ impl TransactionState {
         self.lost = None;
         self.raw = false;
         self.untimed = false;
+        self.begun = Begun::default();
         self.lease.take()
     }
 
@@ -83,14 +97,16 @@ pub(super) struct InFlight<'s> {
     pub(super) state: &'s mut TransactionState,
     /// What is reported of a transaction whose statement was dropped.
     dropped: Error,
+    sent: Sent,
     finished: bool,
 }
 
 impl<'s> InFlight<'s> {
-    pub(super) fn new(state: &'s mut TransactionState, dropped: Error) -> Self {
+    pub(super) fn new(state: &'s mut TransactionState, dropped: Error, sent: Sent) -> Self {
         Self {
             state,
             dropped,
+            sent,
             finished: false,
         }
     }
@@ -102,10 +118,10 @@ impl<'s> InFlight<'s> {
     /// Notes that the statement ended and left the connection usable.
     pub(super) fn finish(mut self) {
         self.finished = true;
-        let state = if self.state.is_bare() {
-            ConnectionState::Clean
-        } else {
-            ConnectionState::Open
+        let state = match self.sent {
+            Sent::Lone => ConnectionState::Used,
+            _ if self.state.is_bare() => ConnectionState::Clean,
+            _ => ConnectionState::Open,
         };
         if let Some(lease) = self.state.lease.as_mut() {
             lease.finish(state);

@@ -10,13 +10,14 @@ use sqlx::{Error as SqlxError, PgConnection};
 use tokio::sync::{Mutex as AsyncMutex, Notify, OwnedMutexGuard};
 use tracing::Instrument;
 
+use super::begin::WRITABLE;
 use super::classify::{self, StatementKind};
 use super::decodable::decodable;
-use super::error::Sent;
+use super::error::{Failure, Sent};
 use super::execute::RAW;
 use super::in_flight::TransactionState;
-use super::options::SessionOptions;
-use super::query::{self, Naming};
+use super::options::{Autocommit, SessionOptions};
+use super::query::{self, Naming, Protocol};
 use super::state::Handles;
 use crate::connect::pooler_mode::ModeDetector;
 use crate::error::Error;
@@ -152,10 +153,29 @@ impl SessionInner {
             survives_reset: true,
             ..StatementKind::default()
         };
-        self.prepare(&mut state, kind).await?;
+        let first = state.is_bare();
+        self.prepare(&mut state, kind, Protocol::Raw).await?;
         state.raw = true;
         let job = query::Raw::new(raw);
-        Ok(self.step(&mut state, RAW, Sent::Later, &job).await?)
+        let outcome = self.step(&mut state, RAW, Sent::Later, &job).await;
+        self.end_lone(&mut state, first, kind, outcome)
+            .await
+            .map_err(Error::from)
+    }
+
+    /// Checks that the server answers; holds no connection afterwards where no transaction is open.
+    pub(super) async fn ping(&self, depth: usize) -> Result<(), DbErr> {
+        let mut state = self.enter(depth).await?;
+        let sent = if state.is_bare() {
+            state.lease = Some(self.lease(Access::Read).await?);
+            Sent::PlainRead
+        } else {
+            Sent::Later
+        };
+        let sql = "SELECT 1";
+        let answer = self.step(&mut state, sql, sent, &query::Plain(sql)).await;
+        self.release_bare(&mut state);
+        answer.map(drop).map_err(DbErr::from)
     }
 
     /// Reads the statement's text and refuses what would change the transaction unseen by the session.
@@ -202,26 +222,51 @@ impl SessionInner {
         &self,
         state: &mut TransactionState,
         kind: StatementKind,
+        protocol: Protocol,
     ) -> Result<(), DbErr> {
         self.find_mode().await?;
         if kind.taints && self.behind_transaction_pooler() {
             return Err(Error::Unsupported("session settings and locks behind a transaction pooler").into());
         }
         if state.is_bare() {
-            let bare = kind.plain_read
-                && self.options.autocommit_reads
-                && !self.options.needs_transaction()
-                && !self.behind_transaction_pooler();
-            if bare {
-                state.lease = Some(self.lease(Access::Read).await?);
+            if self.goes_bare(kind, protocol) {
+                self.lease_bare(state, kind).await?;
             } else {
                 self.begin_transaction(state, TransactionOptions::default(), "")
                     .await?;
             }
         }
         // Only now: where BEGIN was sent again, this is another lease than the first.
-        if let Some(lease) = state.lease.as_mut().filter(|_| kind.survives_reset) {
+        let remains = kind.survives_reset || kind.taints && self.backend() == DbBackend::Sqlite;
+        if let Some(lease) = state.lease.as_mut().filter(|_| remains) {
             lease.close_afterwards();
+        }
+        Ok(())
+    }
+
+    /// Whether a statement is sent outside a transaction, where none is open.
+    fn goes_bare(&self, kind: StatementKind, protocol: Protocol) -> bool {
+        let lone = match (self.options.autocommit, protocol) {
+            (Autocommit::Off, _) | (_, Protocol::Raw) => false,
+            (Autocommit::All, Protocol::Simple) => true,
+            (Autocommit::Reads, _) if !self.is_read(kind) => false,
+            _ => !self.behind_transaction_pooler(),
+        };
+        lone && !self.options.needs_transaction()
+    }
+
+    pub(super) fn is_read(&self, kind: StatementKind) -> bool {
+        kind.plain_read || kind.select && self.backend() == DbBackend::Sqlite
+    }
+
+    async fn lease_bare(&self, state: &mut TransactionState, kind: StatementKind) -> Result<(), DbErr> {
+        if self.is_read(kind) {
+            state.lease = Some(self.lease(Access::Read).await?);
+            return Ok(());
+        }
+        state.lease = Some(self.lease(Access::Write).await?);
+        if self.backend() == DbBackend::Sqlite {
+            self.send(state, WRITABLE, Sent::PlainRead).await?;
         }
         Ok(())
     }
@@ -252,6 +297,28 @@ impl SessionInner {
         } else {
             Ok(Some(left))
         }
+    }
+
+    /// Ends what a statement began for itself alone, if it did, and passes its outcome on.
+    pub(super) async fn end_lone<T>(
+        &self,
+        state: &mut TransactionState,
+        first: bool,
+        kind: StatementKind,
+        outcome: Result<T, Failure>,
+    ) -> Result<T, DbErr> {
+        let alone = first && !state.is_bare();
+        if alone && kind.plain_read && self.options.reads_with_role() {
+            // It has changed nothing: the pool rolls it back before the next lease.
+            self.release(state.take());
+        } else if alone && self.options.autocommit == Autocommit::All {
+            match &outcome {
+                Ok(_) => self.commit_transaction(state).await?,
+                Err(_) => self.roll_back(state),
+            }
+        }
+        self.release_bare(state);
+        outcome.map_err(DbErr::from)
     }
 
     /// Releases the lease where no transaction needs it.

@@ -21,12 +21,20 @@ pub enum Outcome {
 pub struct SessionOptions {
     pub(super) label: Cow<'static, str>,
     pub(super) request_id: Option<String>,
-    pub(super) autocommit_reads: bool,
+    pub(super) autocommit: Autocommit,
     pub(super) priority: Priority,
     pub(super) deadline: Option<Duration>,
     pub(super) isolation: Option<IsolationLevel>,
     pub(super) read_only: bool,
     pub(super) role: Option<Role>,
+}
+
+/// Which statements are sent outside a transaction where none is open.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Autocommit {
+    Off,
+    Reads,
+    All,
 }
 
 /// A role and its claims. The claims are personal data, and often half of a credential: they are shown nowhere.
@@ -51,7 +59,7 @@ impl SessionOptions {
         Self {
             label: label.into(),
             request_id: None,
-            autocommit_reads: false,
+            autocommit: Autocommit::Off,
             priority: Priority::Request,
             deadline: None,
             isolation: None,
@@ -82,7 +90,27 @@ impl SessionOptions {
     #[must_use]
     pub fn autocommit_reads(self) -> Self {
         Self {
-            autocommit_reads: true,
+            autocommit: Autocommit::Reads,
+            ..self
+        }
+    }
+
+    /// Sends each lone statement bare, outside a transaction, and releases the connection after it: for VACUUM, CALL of a
+    /// procedure that commits, CREATE INDEX CONCURRENTLY, and code that expects a connection of SeaORM's own.
+    ///
+    /// What a statement did is stored when it returns, and [`commit`](crate::Session::commit) finds nothing to do. A
+    /// transaction is what `begin` returns; its `commit` stores it. A lone statement that is not a plain SELECT is never
+    /// sent twice: where its connection is lost, whether it was stored is unknown. `statement_timeout` bounds it as any
+    /// other. Session settings, locks and temporary tables of one statement do not reach the next.
+    ///
+    /// With a role, an isolation level or `read_only`, which BEGIN carries, each lone statement has a transaction of its
+    /// own, which is committed after it: statements that refuse to run in a transaction fail. Behind a transaction pooler
+    /// the same holds, but for `execute_unprepared` without such options: it goes bare, as one message, under the
+    /// server's own `statement_timeout`.
+    #[must_use]
+    pub fn autocommit(self) -> Self {
+        Self {
+            autocommit: Autocommit::All,
             ..self
         }
     }
@@ -154,7 +182,10 @@ impl SessionOptions {
 
     /// Whether each plain read has a transaction of its own, which carries the role.
     pub(super) fn reads_with_role(&self) -> bool {
-        self.autocommit_reads && self.role.is_some() && self.isolation.is_none() && !self.read_only
+        self.autocommit == Autocommit::Reads
+            && self.role.is_some()
+            && self.isolation.is_none()
+            && !self.read_only
     }
 
     /// Whether statements need a transaction to carry their settings.

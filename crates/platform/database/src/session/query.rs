@@ -26,6 +26,11 @@ type Answer<'c, T> = BoxFuture<'c, Result<T, Error>>;
 pub(crate) trait Operation: Sync {
     type Output;
 
+    /// How it is sent.
+    fn protocol(&self) -> Protocol {
+        Protocol::Extended
+    }
+
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, Self::Output>;
 
     /// The values bound to the statement, for a log that shows them.
@@ -67,6 +72,17 @@ impl Naming<'_> {
             self.texts.note(statement, row);
         }
     }
+}
+
+/// How something is sent to the server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Protocol {
+    /// Text, in one message.
+    Simple,
+    /// A statement that is prepared before it is executed, which behind a transaction pooler takes a transaction.
+    Extended,
+    /// A caller's own code.
+    Raw,
 }
 
 /// Runs a statement for its effect.
@@ -147,6 +163,10 @@ impl Operation for All<'_> {
 impl Operation for Plain<'_> {
     type Output = ExecResult;
 
+    fn protocol(&self) -> Protocol {
+        Protocol::Simple
+    }
+
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, ExecResult> {
         let sql = raw_sql(AssertSqlSafe(self.0));
         match connection {
@@ -162,6 +182,10 @@ where
     F: for<'c> FnOnce(&'c mut PgConnection) -> Answer<'c, T> + Send,
 {
     type Output = T;
+
+    fn protocol(&self) -> Protocol {
+        Protocol::Raw
+    }
 
     fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, T> {
         let code = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();

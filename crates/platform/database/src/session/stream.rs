@@ -18,7 +18,7 @@ use super::error::{Failure, Resends, Sent};
 use super::execute::Attempt;
 use super::in_flight::TransactionState;
 use super::inner::SessionInner;
-use super::query;
+use super::query::{self, Protocol};
 use crate::error::Error;
 use crate::pool::spawn;
 use crate::stats::activity::Counted;
@@ -111,11 +111,11 @@ impl SessionInner {
         let mut resends = Resends::default();
         loop {
             let first = state.is_bare();
-            self.prepare(&mut state, kind).await?;
+            self.prepare(&mut state, kind, Protocol::Extended).await?;
             let mut reading = Reading {
                 session: self,
                 statement,
-                sent: self.sent(&state, first),
+                sent: self.sent(&state, first, kind),
                 rows,
                 seen: false,
             };
@@ -132,8 +132,7 @@ impl SessionInner {
                     if matches!(outcome, Err(Failure::Error(_))) {
                         state.mark_failed();
                     }
-                    self.release_bare(&mut state);
-                    return outcome.map_err(DbErr::from);
+                    return self.end_lone(&mut state, first, kind, outcome).await;
                 }
             }
         }

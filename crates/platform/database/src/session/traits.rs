@@ -4,8 +4,7 @@ use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use sea_orm::{
     AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult, Schema,
-    SchemaBuilder, Statement,
-    StreamTrait, TransactionError, TransactionOptions, TransactionTrait,
+    SchemaBuilder, Statement, StreamTrait, TransactionError, TransactionOptions, TransactionTrait,
 };
 
 use super::Session;
@@ -25,7 +24,8 @@ macro_rules! implement_seaorm_traits {
                 F: for<'c> AsyncFnOnce(&'c Transaction) -> Result<T, E>,
                 E: std::fmt::Display + std::fmt::Debug,
             {
-                self.transaction_with_config_async(callback, None, None).await
+                self.transaction_with_config_async(callback, None, None)
+                    .await
             }
 
             /// As [`transaction_async`](Self::transaction_async), with options as for `begin_with_config`.
@@ -58,12 +58,12 @@ macro_rules! implement_seaorm_traits {
                 Schema::new(self.inner().backend()).builder()
             }
 
-            /// Checks that the server answers, as a statement of this session.
+            /// Checks that the server answers; holds no connection afterwards where no transaction is open.
             ///
             /// # Errors
             /// As any statement.
             pub async fn ping(&self) -> Result<(), DbErr> {
-                self.inner().execute_unprepared(self.depth(), "SELECT 1").await.map(drop)
+                self.inner().ping(self.depth()).await
             }
         }
 

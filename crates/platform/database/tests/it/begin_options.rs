@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use berth_database::{Error, Outcome, Session, SessionOptions};
-use sea_orm::{ConnectionTrait, IsolationLevel};
+use sea_orm::{AccessMode, ConnectionTrait, IsolationLevel, TransactionTrait};
 use serde_json::json;
 
 use crate::fixture::{TestPool, insert, number, test_pool, test_pool_with, text};
@@ -153,4 +153,78 @@ async fn claims_are_shown_nowhere() {
     let begins = crate::logging::told(&["BEGIN", "SET LOCAL ROLE", "request.jwt.claims"]);
     assert!(!begins.is_empty());
     assert_eq!(crate::logging::told(&["a-secret-subject"]), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_of_one_transaction_do_not_reach_the_next() {
+    let fixture = test_pool(1).await;
+    let options = SessionOptions::new("own").isolation(IsolationLevel::RepeatableRead);
+    let session = fixture.database.session(options);
+    let level = "SELECT current_setting('transaction_isolation')";
+    let access = "SELECT current_setting('transaction_read_only')";
+    for finish in ["commit", "rollback", "drop"] {
+        let begun = session
+            .begin_with_config(Some(IsolationLevel::Serializable), Some(AccessMode::ReadOnly))
+            .await;
+        let reads = begun.unwrap();
+        assert_eq!(text(&reads, level).await.unwrap(), "serializable");
+        assert_eq!(text(&reads, access).await.unwrap(), "on");
+        match finish {
+            "commit" => reads.commit().await.unwrap(),
+            "rollback" => reads.rollback().await.unwrap(),
+            _ => drop(reads),
+        }
+        assert_eq!(
+            text(&session, level).await.unwrap(),
+            "repeatable read",
+            "{finish}"
+        );
+        assert_eq!(text(&session, access).await.unwrap(), "off", "{finish}");
+        session.execute_unprepared("DELETE FROM notes").await.unwrap();
+        session.commit().await.unwrap();
+    }
+
+    // What writes is stored by the session's commit, and its options hold until then.
+    let begun = session
+        .begin_with_config(Some(IsolationLevel::Serializable), None)
+        .await;
+    let writes = begun.unwrap();
+    insert(&writes, 1).await.unwrap();
+    writes.commit().await.unwrap();
+    assert_eq!(text(&session, level).await.unwrap(), "serializable");
+    session.commit().await.unwrap();
+    assert_eq!(text(&session, level).await.unwrap(), "repeatable read");
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(fixture.notes().await, 1);
+    fixture.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nested_transaction_may_be_stricter_in_access_and_not_differ_in_isolation() {
+    let fixture = test_pool(1).await;
+    let session = fixture.session("nests");
+    insert(&session, 1).await.unwrap();
+    let reads = session
+        .begin_with_config(None, Some(AccessMode::ReadOnly))
+        .await
+        .unwrap();
+    insert(&reads, 2).await.unwrap_err();
+    reads.rollback().await.unwrap();
+    let reads = session
+        .begin_with_config(None, Some(AccessMode::ReadOnly))
+        .await
+        .unwrap();
+    assert_eq!(number(&reads, "SELECT count(*) FROM notes").await.unwrap(), 1);
+    reads.commit().await.unwrap();
+    insert(&session, 2).await.expect("writes again");
+    let stricter = session
+        .begin_with_config(Some(IsolationLevel::Serializable), None)
+        .await;
+    assert!(matches!(
+        Error::from(stricter.unwrap_err()),
+        Error::Unsupported(_)
+    ));
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(fixture.notes().await, 2);
+    fixture.assert_whole().await;
 }

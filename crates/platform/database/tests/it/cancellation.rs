@@ -7,7 +7,7 @@ use std::time::Duration;
 use berth_database::{Error, Outcome};
 use berth_testkit::eventually;
 use futures_util::TryStreamExt;
-use sea_orm::{ConnectionTrait, StreamTrait, TransactionSession, TransactionTrait};
+use sea_orm::{ConnectionTrait, StreamTrait, TransactionTrait};
 
 use crate::fixture::{TestPool, Wire, insert, number, statement, test_pool, test_pool_over};
 

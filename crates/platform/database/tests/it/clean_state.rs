@@ -99,6 +99,10 @@ async fn no_state_of_a_session_reaches_the_next_one_on_its_connection() {
             assert_eq!(state(&pool).await, before, "{sql}, {outcome:?}");
             assert_eq!(pid(&pool).await, connection, "{sql} costs no connection");
         }
+        let session = pool.database.session(SessionOptions::new("leaves").autocommit());
+        leave(&session, sql).await;
+        assert_eq!(state(&pool).await, before, "{sql}, autocommit");
+        assert_eq!(pid(&pool).await, connection, "{sql} costs no connection");
     }
     pool.assert_whole().await;
 }

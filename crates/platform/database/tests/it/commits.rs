@@ -5,7 +5,7 @@ use std::time::Duration;
 use berth_database::{Error, Outcome};
 use berth_testkit::{Action, Trigger, eventually};
 use futures_util::{FutureExt, TryStreamExt};
-use sea_orm::{ConnectionTrait, DbErr, StreamTrait, TransactionSession, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbErr, StreamTrait, TransactionTrait};
 
 use crate::fixture::{insert, number, statement, test_pool, test_pool_with};
 

@@ -10,6 +10,7 @@
     reason = "tests open connections and start tasks as strangers do"
 )]
 
+mod autocommit;
 mod begin_options;
 mod bounded;
 mod cancellation;

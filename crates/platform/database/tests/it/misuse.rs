@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use berth_database::{Database, Error, Outcome, Session, SessionOptions, Settings};
 use berth_testkit::{Action, Trigger, eventually};
-use sea_orm::{ConnectionTrait, DbBackend, Statement, StreamTrait, TransactionSession, TransactionTrait};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, StreamTrait, TransactionTrait};
 
 use crate::fixture::{TestPool, insert, number, statement, test_pool, test_pool_with};
 

@@ -6,7 +6,7 @@ use berth_database::{Database, Error, Outcome, Pooler, Session, SessionOptions};
 use berth_testkit::{PgBouncer, PoolMode, TestDatabase};
 use futures_util::TryStreamExt;
 use futures_util::future::{join_all, try_join_all};
-use sea_orm::{ConnectionTrait, QueryResult, StreamTrait, TransactionSession, TransactionTrait};
+use sea_orm::{ConnectionTrait, QueryResult, StreamTrait, TransactionTrait};
 use sqlx::Row;
 
 use crate::fixture::{number, statement};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use berth_database::{Database, Error, Instances, Outcome, Pooler, PoolerMode, SessionOptions, Settings};
 use berth_testkit::{Cluster, PgBouncer, PgBouncerOptions, PoolMode, TestDatabase, eventually};
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait, TransactionSession, TransactionTrait};
+use sea_orm::{ConnectionTrait, TransactionTrait};
 
 use crate::fixture::{TABLES, insert, number, settings, text};
 

@@ -5,7 +5,7 @@ use futures_util::TryStreamExt;
 use sea_orm::entity::prelude::*;
 use sea_orm::{FromQueryResult, PaginatorTrait, QueryOrder, Set, SqlErr};
 
-use crate::fixture::{Note, statement, test_pool};
+use crate::fixture::{Note, insert, number, statement, test_pool};
 
 mod author {
     use sea_orm::entity::prelude::*;
@@ -124,4 +124,67 @@ async fn graphs_loaders_paginators_cursors_and_streams_work_over_one_connection(
         .unwrap();
     assert_eq!(notes, [Note { id: 7 }]);
     fixture.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ping_and_transactions_with_async_closures_work_as_on_a_connection_of_seaorm() {
+    let fixture = test_pool(1).await;
+    let session = fixture.session("closures");
+    session.ping().await.unwrap();
+    assert_eq!(fixture.database.status().slots.leased, 0, "a ping holds nothing");
+    let inserted = session
+        .transaction_async::<_, _, sea_orm::DbErr>(async |transaction| {
+            insert(transaction, 1).await?;
+            transaction.ping().await?;
+            let failed = transaction
+                .transaction_with_config_async(
+                    async |nested| {
+                        insert(nested, 2).await?;
+                        Err::<(), _>(sea_orm::DbErr::Custom("undone".to_owned()))
+                    },
+                    None,
+                    Some(sea_orm::AccessMode::ReadWrite),
+                )
+                .await;
+            assert!(matches!(failed, Err(sea_orm::TransactionError::Transaction(_))));
+            Ok(1)
+        })
+        .await;
+    assert_eq!(inserted.unwrap(), 1);
+    let builder = session
+        .get_schema_builder()
+        .register(author::Entity)
+        .register(book::Entity);
+    builder.apply(&session).await.unwrap();
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(fixture.notes().await, 1);
+    assert_eq!(
+        number(&fixture.reader(), "SELECT count(*) FROM slots")
+            .await
+            .unwrap(),
+        0
+    );
+    assert!(session.ping().await.is_err(), "the session has ended");
+    fixture.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_with_a_standard_body_is_created_and_control_around_it_is_refused() {
+    let fixture = test_pool(1).await;
+    let session = fixture.session("functions");
+    let create = "CREATE FUNCTION twice(a int) RETURNS int BEGIN ATOMIC; \
+        INSERT INTO notes (id) VALUES (a); SELECT CASE WHEN a > 0 THEN 2 * a END; END";
+    session.execute_unprepared(create).await.unwrap();
+    let create = create
+        .replace("twice", "thrice")
+        .replace("BEGIN", "BEGIN /* ; */");
+    session.execute_raw(statement(&create, [])).await.unwrap();
+    for control in ["COMMIT", "/* x */ ROLLBACK", "-- x\n BEGIN", "SAVEPOINT a"] {
+        let sql = format!("{}; {control}", create.replace("thrice", "never"));
+        let refused: Error = session.execute_unprepared(&sql).await.unwrap_err().into();
+        assert!(matches!(refused, Error::Unsupported(_)), "{control}: {refused:?}");
+    }
+    assert_eq!(number(&session, "SELECT twice(2) + thrice(3)").await.unwrap(), 10);
+    session.end(Outcome::Commit).await.unwrap();
+    assert_eq!(fixture.notes().await, 2);
 }
