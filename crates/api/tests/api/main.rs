@@ -43,6 +43,7 @@ macro_rules! on_each_store {
 }
 
 mod server;
+mod start;
 
 mod auth;
 

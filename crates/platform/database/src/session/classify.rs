@@ -149,6 +149,7 @@ const HARMLESS: &[&str] = &[
     "SUM",
     "THEN",
     "TO_CHAR",
+    "TO_REGCLASS",
     "TO_TSQUERY",
     "TO_TSVECTOR",
     "TRIM",

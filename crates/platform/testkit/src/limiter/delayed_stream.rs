@@ -29,6 +29,8 @@ pub(super) struct DelayedStream {
     inbound: DelayQueue,
     outbound: DelayQueue,
     wakeup: Option<Instant>,
+    /// Whether the client has sent something since it was last sent something.
+    asked: bool,
 }
 
 /// Bytes under way in one direction.
@@ -54,6 +56,7 @@ impl DelayedStream {
         state: Arc<State>,
     ) -> DelayedStream {
         let (inbound, outbound) = (DelayQueue::default(), DelayQueue::default());
+        state.count_round_trip();
         DelayedStream {
             socket,
             connection,
@@ -62,6 +65,7 @@ impl DelayedStream {
             inbound,
             outbound,
             wakeup: None,
+            asked: false,
         }
     }
 
@@ -89,6 +93,7 @@ impl DelayedStream {
             if read.is_pending() {
                 return;
             }
+            self.asked |= !buffer.filled().is_empty();
             let due = self.due(self.state.latency());
             // A client that resets its connection ends it as one that closes it: both are an empty chunk.
             self.inbound.push(due, buffer.filled());
@@ -107,6 +112,7 @@ impl DelayedStream {
                 ready!(Pin::new(&mut self.socket).poll_shutdown(context))?;
                 self.outbound.chunks.pop_front();
             } else {
+                self.state.count_answer(&mut self.asked);
                 let sent =
                     ready!(Pin::new(&mut self.socket).poll_write(context, &chunk.bytes[chunk.taken..]))?;
                 self.outbound.take(sent);
@@ -134,7 +140,10 @@ impl AsyncRead for DelayedStream {
         let passable = stream.passable(context)?;
         let is_bare = passable && stream.send_due(context)?.is_ready();
         if is_bare && stream.state.latency().is_zero() && stream.inbound.is_empty() {
-            return Pin::new(&mut stream.socket).poll_read(context, buffer);
+            let before = buffer.filled().len();
+            let read = Pin::new(&mut stream.socket).poll_read(context, buffer);
+            stream.asked |= buffer.filled().len() > before;
+            return read;
         }
         stream.receive(context);
         if !passable {
@@ -173,6 +182,7 @@ impl AsyncWrite for DelayedStream {
         if stream.passable(context)? {
             let sent = stream.send_due(context)?;
             if sent.is_ready() && latency.is_zero() {
+                stream.state.count_answer(&mut stream.asked);
                 return Pin::new(&mut stream.socket).poll_write(context, bytes);
             }
         }

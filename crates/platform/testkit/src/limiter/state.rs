@@ -36,6 +36,9 @@ pub struct Counts {
     pub peak: usize,
     /// Clients that are logged in and wait for a slot now ([`PoolerKind::PgBouncerWait`]).
     pub waiting: usize,
+    /// Round trips for which clients have waited: the handshake of each TCP connection, and each answer to what was sent
+    /// since the last. Exact where there is a latency; without one a client may be answered in parts.
+    pub round_trips: u64,
     /// Bytes passed on to the server.
     pub received: u64,
     /// Bytes passed on to clients.
@@ -207,6 +210,17 @@ impl State {
         match sender {
             Sender::Client => counts.received += bytes as u64,
             Sender::Server => counts.sent += bytes as u64,
+        }
+    }
+
+    pub(super) fn count_round_trip(&self) {
+        self.lock().counts.round_trips += 1;
+    }
+
+    /// Counts an answer before it leaves, so that the client that has it finds it counted.
+    pub(super) fn count_answer(&self, asked: &mut bool) {
+        if std::mem::take(asked) {
+            self.count_round_trip();
         }
     }
 
