@@ -24,6 +24,7 @@ check: ## Check formatting, lints and documentation
 verify: test check ## Run test and check, and the slow tests
 	.ci/observability
 	.ci/contract
+	$(TESTKIT_RUN) .ci/sea-orm-suite/run
 	$(TESTKIT_RUN) $(CARGO) test --workspace -- --ignored </dev/null
 	.ci/remove-example
 

@@ -32,7 +32,8 @@ use crate::stats::activity::Usage;
 ///
 /// A new session has leased nothing; its first statement leases. With
 /// [`SessionOptions::autocommit_reads`] a plain SELECT runs outside a transaction and its connection is released at
-/// once: one round trip, nothing held between statements. Any other statement begins a transaction, which
+/// once: one round trip, nothing held between statements; with [`SessionOptions::autocommit`] any lone statement does. Any
+/// other statement begins a transaction, which
 /// holds one connection until [`commit`](Self::commit), [`rollback`](Self::rollback) or the end.
 ///
 /// Slot cost: 0 or 1, never 2. Waits for a connection up to `pool_timeout` or its own deadline.

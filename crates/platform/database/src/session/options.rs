@@ -146,7 +146,7 @@ impl SessionOptions {
         }
     }
 
-    /// Makes its transactions read only.
+    /// Makes its transactions read only. On SQLite they run beside a writer.
     #[must_use]
     pub fn read_only(self) -> Self {
         Self {

@@ -11,6 +11,15 @@ use super::inner::SessionInner;
 ///
 /// Committing releases it, so that its work becomes the session's; the session's own commit stores both.
 /// Dropped unfinished, it is undone before the session's next statement.
+///
+/// One that is read only, and each of a session with [`autocommit`](crate::SessionOptions::autocommit), is a transaction of
+/// its own where it was begun outside one: its end ends that. Otherwise the isolation level given to `begin_with_config`
+/// holds until the session's commit. Inside a transaction another level is refused, and so is write access inside a
+/// read-only one; on SQLite read-only access, too.
+///
+/// On SQLite `BEGIN IMMEDIATE` takes the write lock first, so that a transaction never fails half-way for want of it.
+/// Read-only transactions are deferred and run beside a writer, and `begin_with_options` takes any
+/// [`SqliteTransactionMode`](sea_orm::SqliteTransactionMode): a deferred transaction that writes may fail as locked.
 #[derive(Debug)]
 pub struct Transaction {
     inner: Arc<SessionInner>,
