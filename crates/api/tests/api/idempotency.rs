@@ -143,6 +143,34 @@ async fn a_key_is_its_users_own_and_without_a_user_none_counts() {
     assert_eq!(notes(&client).await, 3);
 }
 
+/// A body may contain a password, which a reader of the table could otherwise guess from the fingerprint.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fingerprint_depends_on_the_secret_and_survives_its_rotation() {
+    let store = Store::sqlite();
+    let url = store.url();
+    let server = start_with(store, |_| {}, routes).await;
+    let _ = send(&server.client(), "/notes", "key", json!({ "title": "a" }))
+        .await
+        .assert_status(StatusCode::CREATED);
+    let after_rotation = async |keeps_previous: bool| {
+        let rotate = |settings: &mut api::settings::Settings| {
+            settings.database.url = url.parse().unwrap();
+            let previous = std::mem::replace(&mut settings.app.secret, "n".repeat(32).into());
+            settings.app.previous_secret = keeps_previous.then_some(previous);
+        };
+        let rotated = start_with(Store::sqlite(), rotate, routes).await;
+        send(&rotated.client(), "/notes", "key", json!({ "title": "a" })).await
+    };
+    let replayed = after_rotation(true).await.assert_status(StatusCode::CREATED);
+    assert_eq!(replayed.header("idempotency-replayed"), "true");
+    let refused = after_rotation(false).await;
+    refused.problem(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "/problems/idempotency-key-reused",
+    );
+    assert_eq!(notes(&server.client()).await, 1);
+}
+
 async fn send(client: &Client, path: &str, key: &str, body: Value) -> Response {
     let request = client.request(Method::POST, path).header("idempotency-key", key);
     Response::to(request.json(&body)).await

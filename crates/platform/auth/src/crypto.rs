@@ -122,3 +122,46 @@ impl JwtVerifier for PublicKey {
         self.algorithm
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jsonwebtoken::{Header, TokenData, Validation, decode, encode};
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What an issuer publishes: anybody knows it.
+    const PUBLIC: &[u8] = b"the bytes of a public key";
+
+    fn keys() -> [(AlgorithmFamily, DecodingKey); 4] {
+        [
+            (AlgorithmFamily::Hmac, DecodingKey::from_secret(PUBLIC)),
+            (AlgorithmFamily::Rsa, DecodingKey::from_rsa_der(PUBLIC)),
+            (AlgorithmFamily::Ec, DecodingKey::from_ec_der(PUBLIC)),
+            (AlgorithmFamily::Ed, DecodingKey::from_ed_der(PUBLIC)),
+        ]
+    }
+
+    #[test]
+    fn a_public_key_is_never_the_secret_of_hs256() {
+        install();
+        let claims = json!({ "exp": jsonwebtoken::get_current_timestamp() + 60 });
+        let header = Header::new(Algorithm::HS256);
+        let forged = encode(&header, &claims, &EncodingKey::from_secret(PUBLIC)).unwrap();
+        for (family, key) in keys() {
+            let read: Result<TokenData<Value>> = decode(&forged, &key, &Validation::new(Algorithm::HS256));
+            assert_eq!(read.is_ok(), family == AlgorithmFamily::Hmac, "{family:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_verifies_algorithms_of_its_own_family_only() {
+        for (family, key) in keys() {
+            for (other, _) in keys().iter().filter(|(other, _)| *other != family) {
+                for algorithm in other.algorithms() {
+                    assert!(verifier(algorithm, &key).is_err(), "{algorithm:?} by {family:?}");
+                }
+            }
+        }
+    }
+}

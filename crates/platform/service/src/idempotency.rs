@@ -20,8 +20,11 @@ const CLAIMS_PER_CLEANING: u8 = 64;
 pub struct KeyedRequest {
     /// The key, with the user whose it is; a hash, since clients choose its length.
     pub key: String,
-    /// A hash of what the request asks for: another request must not have the same key.
+    /// A keyed hash of what the request asks for, which may contain a password: another request must not have the same
+    /// key.
     pub fingerprint: String,
+    /// The fingerprint with the secret before the last rotation, which keys from before it have.
+    pub previous_fingerprint: Option<String>,
     /// The present time.
     pub now: DateTime<Utc>,
     /// When the work of a claim without an answer can no longer commit, so that the key may be claimed again.
@@ -151,7 +154,7 @@ async fn find(session: &Session, request: &KeyedRequest) -> Result<Option<KeySta
     if row.status.is_none() && row.claimed_until < request.now {
         return Ok(None);
     }
-    if row.fingerprint != request.fingerprint {
+    if row.fingerprint != request.fingerprint && Some(row.fingerprint) != request.previous_fingerprint {
         return Ok(Some(KeyState::Mismatch));
     }
     Ok(Some(match row.status.map(u16::try_from) {

@@ -14,7 +14,9 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use berth_database::Session;
 use berth_service::idempotency::{self, Claim, KeyState, KeyedRequest, StoredAnswer};
+use berth_settings::Secret;
 use chrono::Utc;
+use ring::hmac;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -22,6 +24,7 @@ use crate::app_state::BodyLimits;
 use crate::error::RequestError;
 use crate::extract::unread;
 use crate::identity::Sender;
+use crate::settings::App;
 use crate::{Error, Problem};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -31,6 +34,28 @@ const LONGEST_KEY: usize = 255;
 const LARGEST_ANSWER: usize = 1024 * 1024;
 /// After the end of the request's time its COMMIT may still be on its way.
 const COMMIT_TIME: Duration = Duration::from_secs(10);
+
+/// Makes the fingerprints of requests, with a key that follows from `app.secret`: a body may contain a password, and who
+/// reads the table cannot try passwords without the secret.
+#[derive(Clone, Debug)]
+pub(super) struct Fingerprints {
+    key: hmac::Key,
+    previous: Option<hmac::Key>,
+}
+
+impl Fingerprints {
+    pub(super) fn new(app: &App) -> Self {
+        let key = |secret: &Secret| {
+            let secret = hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes());
+            let derived = hmac::sign(&secret, b"fingerprints of idempotent requests");
+            hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref())
+        };
+        Self {
+            key: key(&app.secret),
+            previous: app.previous_secret.as_ref().map(key),
+        }
+    }
+}
 
 /// What is stored beside the body of an answer.
 #[derive(Deserialize, Serialize)]
@@ -44,6 +69,7 @@ struct Head {
 /// Reads the body, before any connection is leased, and gives it back.
 pub(super) async fn keyed(
     request: &mut ServiceRequest,
+    fingerprints: &Fingerprints,
     request_timeout: Duration,
     keep_for: Duration,
 ) -> Result<Option<KeyedRequest>, Error> {
@@ -65,13 +91,12 @@ pub(super) async fn keyed(
     let body = request.extract::<Bytes>().await;
     let body = body.map_err(|error| unread(&error, limits.unwrap_or_default()))?;
     let now = Utc::now();
+    let uri = request.uri().to_string();
+    let asked = [request.method().as_str().as_bytes(), uri.as_bytes(), &body];
     let keyed = KeyedRequest {
         key: hash(&[user.id().as_bytes(), given.as_bytes()]),
-        fingerprint: hash(&[
-            request.method().as_str().as_bytes(),
-            request.uri().to_string().as_bytes(),
-            &body,
-        ]),
+        fingerprint: fingerprint(&fingerprints.key, &asked),
+        previous_fingerprint: fingerprints.previous.as_ref().map(|key| fingerprint(key, &asked)),
         now,
         claimed_until: now + request_timeout + COMMIT_TIME,
         expires_at: now + keep_for,
@@ -213,4 +238,13 @@ fn hash(parts: &[&[u8]]) -> String {
         hash.update(part);
     }
     BASE64_URL_SAFE_NO_PAD.encode(hash.finalize())
+}
+
+fn fingerprint(key: &hmac::Key, parts: &[&[u8]]) -> String {
+    let mut tag = hmac::Context::with_key(key);
+    for part in parts {
+        tag.update(&(part.len() as u64).to_be_bytes());
+        tag.update(part);
+    }
+    BASE64_URL_SAFE_NO_PAD.encode(tag.sign())
 }

@@ -16,7 +16,7 @@ use berth_service::idempotency::{Claim, StoredAnswer};
 use futures_util::FutureExt;
 use sea_orm::ConnectionTrait;
 
-use super::idempotency;
+use super::idempotency::{self, Fingerprints};
 use crate::Error;
 use crate::identity::{CurrentUser, Sender};
 use crate::request_id::RequestId;
@@ -31,6 +31,7 @@ pub struct Sessions {
     request_timeout: Duration,
     row_level_security: bool,
     keep_keys_for: Duration,
+    fingerprints: Fingerprints,
 }
 
 /// With whose rights the statements of a session run, where row-level security is on.
@@ -49,6 +50,7 @@ impl Sessions {
             request_timeout: settings.server.request_timeout,
             row_level_security: settings.auth.row_level_security,
             keep_keys_for: settings.idempotency.keep_for,
+            fingerprints: Fingerprints::new(&settings.app),
         }
     }
 
@@ -77,8 +79,13 @@ pub async fn unit_of_work(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let keyed = idempotency::keyed(&mut request, sessions.request_timeout, sessions.keep_keys_for).await?;
-    let Some(keyed) = keyed else {
+    let keyed = idempotency::keyed(
+        &mut request,
+        &sessions.fingerprints,
+        sessions.request_timeout,
+        sessions.keep_keys_for,
+    );
+    let Some(keyed) = keyed.await? else {
         return work(&sessions, request, next, None).await;
     };
     let state = idempotency::claim(sessions.aside("idempotency key"), &keyed).await?;
