@@ -4,16 +4,19 @@
 .PHONY: help run test check verify migrate openapi config bench clean
 .PHONY: client remove-example upgrade manifest
 CARGO ?= cargo
+# With `--bin` cargo selects the features that all members need, with `--package` those that one needs: with `--bin` the
+# commands share what is compiled.
 TESTKIT_RUN = $(or $(CARGO_TARGET_DIR),target)/debug/testkit-run
 
 help: ## Print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Serve on http://127.0.0.1:8080 (SQLite in data/ unless DATABASE_URL is set)
-	@$(CARGO) run --package api
+	@echo "Compiling what has changed; the first time that is everything, and takes some minutes."
+	@$(CARGO) run --bin api
 
 test: servers ## Run all tests on SQLite and on throwaway PostgreSQL and PgBouncer
-	$(CARGO) build --quiet --package berth-testkit --bin testkit-run
+	$(CARGO) build --bin testkit-run
 	$(TESTKIT_RUN) $(CARGO) test --workspace
 
 check: ## Check formatting, lints and documentation
@@ -29,32 +32,33 @@ verify: test check ## Run test and check, and the slow tests
 	.ci/remove-example
 
 migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migrate ARGS=status
-	@$(CARGO) run --quiet --package migration -- $(or $(ARGS),up)
+	@$(CARGO) build --bin migration
+	@$(CARGO) run --quiet --bin migration -- $(or $(ARGS),up)
 
 openapi: ## Write docs/openapi.json from the code
-	@$(CARGO) run --quiet --package api -- openapi > docs/openapi.json.new
+	@$(CARGO) run --quiet --bin api -- openapi > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
 
 client: ## Write client/schema.ts, the types of a TypeScript client, from docs/openapi.json
 	@cd client && npm ci --silent --no-audit --no-fund && npm run --silent generate
 
 config: ## Print the settings in force and the source of each
-	@$(CARGO) run --quiet --package api -- config
+	@$(CARGO) run --quiet --bin api -- config
 
 remove-example: ## Remove the example; the rest compiles, serves and passes its tests
 	@scripts/remove-example
 
 upgrade: ## Upgrade crates/platform: make upgrade FROM=<git URL or folder> TO=<tag>
 	@test -n "$(FROM)" && test -n "$(TO)" || { echo "make upgrade FROM=<git URL or folder> TO=<tag>" >&2; exit 1; }
-	@$(CARGO) run --quiet --package berth-tool -- upgrade "$(FROM)" "$(TO)"
+	@$(CARGO) run --quiet --bin berth-tool -- upgrade "$(FROM)" "$(TO)"
 	@$(CARGO) update --quiet --workspace # enters the new versions in Cargo.lock
 	@$(MAKE) --no-print-directory check
 
 manifest: ## Write crates/platform/MANIFEST, for a new version of the platform
-	@$(CARGO) run --quiet --package berth-tool -- manifest
+	@$(CARGO) run --quiet --bin berth-tool -- manifest
 
 bench: servers ## Compare with other pools in one run; one part alone: make bench ARGS=reads
-	$(CARGO) build --quiet --package berth-testkit --bin testkit-run
+	$(CARGO) build --bin testkit-run
 	$(TESTKIT_RUN) $(CARGO) run --release --manifest-path bench/Cargo.toml -- $(ARGS)
 
 clean: ## Remove the build output and the SQLite database of `make run`
