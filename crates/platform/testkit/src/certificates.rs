@@ -2,8 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio_rustls::rustls::{ServerConfig, crypto};
 
 /// Which authority signed a certificate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,6 +47,20 @@ impl Certificates {
     /// Returns the path of the server's key.
     pub(crate) fn key(&self, which: Certificate) -> PathBuf {
         self.folder.join(format!("{}.key", which.name()))
+    }
+
+    /// Returns an acceptor of TLS with the server's certificate.
+    pub(crate) fn acceptor(&self, which: Certificate) -> TlsAcceptor {
+        let read = |path: &Path| fs::read(path).expect("the certificates can be read");
+        let chain = CertificateDer::from_pem_slice(&read(&self.chain(which))).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(&read(&self.key(which))).expect("a key");
+        let config = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .expect("ring knows TLS 1.2 and 1.3")
+            .with_no_client_auth()
+            .with_single_cert(vec![chain], key)
+            .expect("the key is that of the certificate");
+        TlsAcceptor::from(Arc::new(config))
     }
 }
 

@@ -16,6 +16,7 @@ mod limiter;
 mod pgbouncer;
 mod port;
 mod setup;
+mod smtp_server;
 mod test_database;
 mod user;
 mod watchdog;
@@ -32,4 +33,5 @@ pub use limiter::{
 };
 pub use pgbouncer::{Authentication, PgBouncer, PgBouncerOptions, PoolMode};
 pub use port::free_port;
+pub use smtp_server::{Encryption, ReceivedMail, SmtpOptions, SmtpServer};
 pub use test_database::TestDatabase;

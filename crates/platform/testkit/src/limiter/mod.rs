@@ -29,7 +29,7 @@ use connection_state::LinkState;
 use listener::{Command, Listener};
 use serve::Service;
 use state::{Connections, State};
-use stream::{Upstream, acceptor};
+use stream::Upstream;
 use timer::Timer;
 
 use crate::certificates::Certificate;
@@ -63,7 +63,7 @@ impl Limiter {
                 port: info.port,
                 socket: info.socket_folder().join(format!(".s.PGSQL.{}", info.port)),
             },
-            acceptor: acceptor(&info.certificates(), certificate),
+            acceptor: info.certificates().acceptor(certificate),
             greeting: OnceCell::new(),
         };
         let listener = Listener::open(service);
