@@ -23,6 +23,7 @@ impl MigratorTrait for Migrator {
         // The tables of the platform's crates come first.
         [
             berth_auth::migrations(),
+            berth_jobs::migrations(),
             berth_service::idempotency::migrations(),
             own,
         ]

@@ -102,10 +102,14 @@ struct Platform;
 
 impl MigratorTrait for Platform {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        [berth_auth::migrations(), berth_service::idempotency::migrations()]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            berth_auth::migrations(),
+            berth_jobs::migrations(),
+            berth_service::idempotency::migrations(),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 }
 

@@ -6,6 +6,7 @@ mod commit;
 mod decodable;
 mod error;
 mod execute;
+mod hooks;
 mod in_flight;
 mod inner;
 mod options;
@@ -112,6 +113,21 @@ impl Session {
         let (pool, options) = (self.inner.pool.clone(), self.inner.options.for_streaming());
         self.end(Outcome::Commit).await?;
         Ok(Self::new(pool, options))
+    }
+
+    /// Calls `hook` once the work of the session so far is stored: after the next COMMIT that the server acknowledges.
+    ///
+    /// It is dropped uncalled after a rollback, after a COMMIT that failed or whose outcome is unknown, and with the
+    /// session. Where no transaction is open at the next [`commit`](Self::commit) or [`end`](Self::end), there is nothing
+    /// to wait for and it is called. In a session with [`SessionOptions::autocommit`] and without an open transaction it
+    /// is called at once.
+    ///
+    /// For what tells others of the work, such as waking a worker. It runs in the task that commits: it must not block. A
+    /// panic in it is caught.
+    ///
+    /// Slot cost: none.
+    pub fn after_commit(&self, hook: impl FnOnce() + Send + 'static) {
+        self.inner.after_commit(Box::new(hook));
     }
 
     /// Returns whether work of this session may be stored already, so that running it again would store it twice.

@@ -8,6 +8,7 @@ use tracing::Instrument;
 
 use super::Outcome;
 use super::error::{Meaning, Sent, meaning};
+use super::hooks::CommitHooks;
 use super::in_flight::TransactionState;
 use super::inner::{SessionInner, Turn};
 use crate::connect::connect_error::Loss;
@@ -33,10 +34,12 @@ impl SessionInner {
     pub(super) async fn commit_transaction(&self, state: &mut TransactionState) -> Result<(), Error> {
         if let Some(lost) = state.lost.take() {
             state.clear();
+            self.take_hooks();
             return Err(lost);
         }
         if state.is_bare() {
             self.release_bare(state);
+            self.take_hooks().call();
             return Ok(());
         }
         if let Err(failure) = self.undo_dropped(state).await {
@@ -52,6 +55,7 @@ impl SessionInner {
             return Err(Error::TransactionFailed);
         }
         let stores = state.begun.read_only_from != Some(0);
+        let hooks = self.take_hooks();
         let Some(lease) = state.take() else {
             return Err(Error::ConnectionLost);
         };
@@ -61,7 +65,7 @@ impl SessionInner {
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let limit = left.unwrap_or(self.pool.settings.pool_timeout).max(LEAST_COMMIT);
-        let committing = commit(self.pool.clone(), lease, self.activity.clone(), limit);
+        let committing = commit(self.pool.clone(), lease, self.activity.clone(), limit, hooks);
         let committing = committing.instrument(tracing::debug_span!("db.commit"));
         // A task, so that a caller that leaves cannot cut it short.
         let outcome = self.pool.runtime.spawn(committing).await;
@@ -88,6 +92,7 @@ impl SessionInner {
             self.pool.record(&Event::RolledBack);
         }
         self.handles().undo = None;
+        self.take_hooks();
         self.release(state.take());
     }
 
@@ -160,6 +165,7 @@ async fn commit(
     mut lease: Lease,
     activity: Arc<SessionActivity>,
     limit: Duration,
+    hooks: CommitHooks,
 ) -> Result<(), Error> {
     let began = Instant::now();
     let ending = lease.end_transaction(TransactionEnd::Commit);
@@ -184,5 +190,8 @@ async fn commit(
         },
         Err(_) => Event::RolledBack,
     });
+    if outcome.is_ok() {
+        hooks.call();
+    }
     outcome
 }

@@ -15,6 +15,7 @@ use super::classify::{self, StatementKind};
 use super::decodable::decodable;
 use super::error::{Failure, Sent};
 use super::execute::RAW;
+use super::hooks::CommitHooks;
 use super::in_flight::TransactionState;
 use super::options::{Autocommit, SessionOptions};
 use super::query::{self, Naming, Protocol};
@@ -43,6 +44,8 @@ pub(crate) struct SessionInner {
     pub(super) state: Arc<AsyncMutex<TransactionState>>,
     /// Whether something may be stored: a COMMIT was sent and did not certainly fail.
     pub(super) committed: AtomicBool,
+    /// What is called after the next commit.
+    pub(super) hooks: Mutex<CommitHooks>,
 }
 
 impl SessionInner {
@@ -63,6 +66,7 @@ impl SessionInner {
             ending: Notify::new(),
             state: Arc::default(),
             committed: AtomicBool::new(false),
+            hooks: Mutex::default(),
         }
     }
 

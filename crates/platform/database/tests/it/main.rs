@@ -19,6 +19,7 @@ mod commits;
 mod deadlines;
 mod faults;
 mod fixture;
+mod hooks;
 mod logging;
 mod misuse;
 mod orphans;
