@@ -32,7 +32,7 @@ enum Command {
     Openapi,
     /// Print an `Authorization` header for a user, without a login; not in production
     Token {
-        /// the user's e-mail address; by default the development user's
+        /// E-mail address of the user [default: the development user's]
         #[arg(long)]
         email: Option<String>,
     },
@@ -40,7 +40,7 @@ enum Command {
     Doctor(berth_doctor::Arguments),
     /// Probe the service on this machine, for a container's health check
     Health {
-        /// ready for requests, or merely alive
+        /// Whether to check readiness or only liveness
         #[arg(value_enum, default_value_t = health_check::ProbeKind::Ready)]
         probe: health_check::ProbeKind,
     },

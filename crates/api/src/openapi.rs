@@ -28,7 +28,7 @@ pub fn text() -> Result<String, serde_json::Error> {
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Berth", description = "A service that stays within its database connections. Every error is an \
-        RFC 9457 problem, and every answer carries `x-request-id`."),
+        RFC 9457 problem, and every response has the header `x-request-id`."),
     tags((name = "auth", description = "Logins"), (name = "users", description = "Users")),
     paths(
         auth::register, auth::login, auth::refresh, auth::logout, auth::password,

@@ -205,7 +205,7 @@ async fn a_full_pooler_is_waited_out_and_then_reported() {
     let database = migrated().await;
     let limiter = Limiter::start(&database, LimiterOptions::limit(0));
     let report = report(&limiter.url(), &[]).await;
-    assert_found(&report, "reach", Level::Fail, "every connection");
+    assert_found(&report, "reach", Level::Fail, "pooler is full");
     assert_found(
         &report,
         "reach",
@@ -364,12 +364,16 @@ async fn what_production_should_not_have_is_a_warning() {
         "{good}"
     );
     let open = [
-        ("APP__CORS__ORIGINS", "*", "every origin"),
-        ("APP__CORS__ORIGINS", "http://localhost:*", "every origin"),
-        ("APP__RATE_LIMIT__ENABLED", "false", "no client is limited"),
+        ("APP__CORS__ORIGINS", "*", "any origin"),
+        ("APP__CORS__ORIGINS", "http://localhost:*", "any origin"),
+        (
+            "APP__RATE_LIMIT__ENABLED",
+            "false",
+            "requests are not rate limited",
+        ),
         ("APP__SERVER__TRUSTED_PROXIES", "", "no proxy is trusted"),
-        ("LOG_LEVEL", "debug", "data of users"),
-        ("APP__DATABASE__ECHO_PARAMETERS", "true", "data of users"),
+        ("LOG_LEVEL", "debug", "users' data"),
+        ("APP__DATABASE__ECHO_PARAMETERS", "true", "users' data"),
     ];
     for (name, value, says) in open {
         let set: Vec<_> = with(&[(name, value)]);

@@ -95,7 +95,7 @@ pub async fn rotate(
                 .await?
                 .filter(|row| row.spent_at.is_some())
             {
-                tracing::warn!(user_id = %row.user_id, "a spent refresh token was used again: its login is revoked");
+                tracing::warn!(user_id = %row.user_id, "a refresh token was used twice: its login has been revoked");
                 revoke_family(session, row.family_id).await?;
                 session.commit().await?;
             }

@@ -16,7 +16,7 @@ use crate::connect::connect_error::{Reason, is_lost};
 /// `?` works from SeaORM's functions straight into this type.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection became free in time, or too many callers wait already. Try again later.
+    /// No connection became free in time, or too many callers are already waiting. Try again later.
     #[error("no database connection became free in time")]
     Saturated {
         /// When one is likely to be free, by the rate of releases.
@@ -29,13 +29,13 @@ pub enum Error {
         reason: Reason,
     },
     /// The settings do not fit the server; no attempt will help until one of the two changes.
-    #[error("the database does not admit this service: {reason}")]
+    #[error("the database rejects this service: {reason}")]
     Permanent {
         /// Why the last connection attempt failed.
         reason: Reason,
     },
     /// A statement or the whole unit of work ran past its deadline; what was not committed is undone.
-    #[error("the database work took longer than its deadline")]
+    #[error("the deadline passed during database work")]
     DeadlineExceeded,
     /// The connection was lost in the middle of a transaction; nothing of that transaction is stored.
     #[error("the database connection was lost; its transaction was rolled back")]
@@ -50,13 +50,13 @@ pub enum Error {
     #[error("serialization failure or deadlock; run the transaction again")]
     Serialization,
     /// A row with the same key exists.
-    #[error("a row with the same key exists already")]
+    #[error("a row with the same key already exists")]
     UniqueViolation {
         /// The constraint's name, where the server reports it.
         constraint: Option<String>,
     },
     /// A row that is referred to does not exist, or one that is referred to would vanish.
-    #[error("a row refers to another that does not exist")]
+    #[error("a row refers to a row that does not exist")]
     ForeignKeyViolation {
         /// The constraint's name, where the server reports it.
         constraint: Option<String>,
@@ -83,7 +83,7 @@ pub enum Error {
     #[error("the service is shutting down")]
     ShuttingDown,
     /// The server refuses the session's role, or would take it for another one; nothing ran.
-    #[error("the database refuses the role of the session")]
+    #[error("the database rejects the session's role")]
     RoleRefused(#[source] Option<DbErr>),
     /// Not supported in this pooler mode or on this database.
     #[error("not supported here: {0}")]

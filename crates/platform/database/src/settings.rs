@@ -326,7 +326,7 @@ fn possible_behind(pooler: Pooler) -> impl FnOnce(&Strategy, &()) -> garde::Resu
     move |strategy, ()| {
         require(
             pooler != Pooler::Transaction || *strategy != Strategy::Fresh,
-            "must be `pooled` behind a transaction pooler, which assigns server connections by itself",
+            "must be `pooled` behind a transaction pooler, which assigns server connections itself",
         )
     }
 }

@@ -27,7 +27,7 @@ pub(crate) fn overlap(settings: &Settings) -> Finding {
     };
     let most = taken(settings, instances, instances.saturating_add(1));
     let says = format!(
-        "with one more instance during a deploy, up to {most} of {} are used",
+        "with one more instance during a deploy, up to {most} of {} connections are used",
         settings.limit
     );
     if most <= u64::from(settings.limit) {

@@ -24,7 +24,7 @@ async fn look(settings: &Settings, connection: &mut PgConnection) -> Result<Find
     let named = named.collect::<Vec<_>>().join(", ");
     let says = match total {
         0 => "no other client is connected".to_owned(),
-        _ => format!("{total} besides the doctor: {named}"),
+        _ => format!("{total} connections besides the doctor's: {named}"),
     };
     let own = format!("{}/", settings.application_name);
     let strangers: i64 = clients

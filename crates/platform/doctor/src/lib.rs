@@ -26,10 +26,10 @@ pub use self::finding::{Finding, Level, Report};
 /// Options of the doctor.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct Arguments {
-    /// Prints the report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
-    /// Counts the clients that are admitted, by taking all free connections for a moment; not for use under load
+    /// Count how many clients are admitted, by briefly taking every free connection; not for use under load
     #[arg(long)]
     pub probe_limit: bool,
 }

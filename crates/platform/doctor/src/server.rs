@@ -47,7 +47,7 @@ pub(crate) async fn version(connection: &mut PgConnection) -> Finding {
             true => Finding::pass("version", says),
             false => Finding::warn(
                 "version",
-                format!("{says}, which is no longer supported and does not detect disconnected clients"),
+                format!("{says}, which is not supported and does not detect disconnected clients"),
                 format!("upgrade to PostgreSQL {OLDEST} or later"),
             ),
         })

@@ -12,26 +12,25 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{Change, Command, Settings};
 
-/// Applies and reverts migrations, one run at a time.
+/// Apply and revert migrations, one run at a time.
 ///
-/// Reads the database's settings as the service does: from the configuration files, .env and the environment.
+/// The settings of the database are those of the service: the configuration files, .env and the environment.
 #[derive(Parser)]
 #[command(name = "migration", version)]
 struct Cli {
-    /// Seconds to wait for another run, and for a connection while the server is full.
+    /// Seconds to wait for another run, and for a connection while the server is full
     #[arg(long, global = true, default_value_t = 600.0, value_parser = seconds)]
     wait: f64,
-    /// Seconds that a statement waits for a lock on a table before it fails. Migrations without a transaction have no
-    /// such limit.
+    /// Seconds that a statement waits for a table lock before it fails; no limit for migrations without a transaction
     #[arg(long, global = true, default_value_t = 5.0, value_parser = seconds)]
     lock_timeout: f64,
-    /// Seconds that one statement may run.
+    /// Seconds that one statement may run
     #[arg(long, global = true, default_value_t = 900.0, value_parser = seconds)]
     statement_timeout: f64,
-    /// Confirms a command that can destroy data in production: down, fresh, refresh or reset.
+    /// Confirm a command that can destroy data in production: down, fresh, refresh or reset
     #[arg(long, global = true)]
     yes: bool,
-    /// Folder whose files override the built-in default.toml and {environment}.toml.
+    /// Folder whose files override the built-in default.toml and {environment}.toml
     #[arg(long, value_name = "FOLDER", default_value = "config", global = true)]
     config_dir: PathBuf,
     #[command(subcommand)]
@@ -40,31 +39,31 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum CliCommand {
-    /// Applies pending migrations (the default).
+    /// Apply pending migrations (the default)
     Up {
-        /// The number of migrations; all if not given.
+        /// Number of migrations [default: all]
         #[arg(short = 'n', long)]
         number: Option<u32>,
     },
-    /// Reverts the last migrations.
+    /// Revert the last migrations
     Down {
-        /// The number of migrations.
+        /// Number of migrations
         #[arg(short = 'n', long, default_value_t = 1)]
         number: u32,
     },
-    /// Lists the migrations and whether each is applied; exits with 3 if one is pending or an index is invalid.
+    /// List the migrations and their state; exits with 3 if one is pending or an index is invalid
     Status,
-    /// Drops every table, then applies all migrations.
+    /// Drop every table, then apply all migrations
     Fresh,
-    /// Reverts all migrations, then applies them.
+    /// Revert all migrations, then apply them
     Refresh,
-    /// Reverts all migrations.
+    /// Revert all migrations
     Reset,
-    /// Creates the file of a new migration.
+    /// Create the file of a new migration
     Generate {
-        /// The migration's name in lower case, such as create_tags.
+        /// Name of the migration in lower case, such as create_tags
         name: String,
-        /// The folder of the migration crate.
+        /// Folder of the migration crate
         #[arg(long, default_value = "migration")]
         folder: PathBuf,
     },

@@ -17,7 +17,7 @@ pub enum Error {
     #[error("the row has another version")]
     PreconditionFailed,
     /// The row's present state does not allow the operation.
-    #[error("conflict with the present state")]
+    #[error("conflict with the current state")]
     Conflict,
     /// A service that this one depends on failed.
     #[error("{detail}")]

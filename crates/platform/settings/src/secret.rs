@@ -55,7 +55,7 @@ impl<'de> Deserialize<'de> for Secret {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match String::deserialize(deserializer) {
             Ok(text) => Ok(Self(text)),
-            Err(_) => Err(hidden("must be a text in quotes")),
+            Err(_) => Err(hidden("must be a quoted string")),
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) enum Error {
     Manifest { line: usize, rule: &'static str },
     #[error("the crates of the platform have different versions:{}", list(.0))]
     Versions(Vec<String>),
-    #[error("the platform is {0} already")]
+    #[error("the platform is already at {0}")]
     SameVersion(semver::Version),
     #[error("the platform is {here}, and {tag} is older ({there}): a platform is not downgraded")]
     Downgrade {

@@ -16,10 +16,10 @@ pub type Failure = Box<dyn Error>;
 /// The options that every command has: settings that win over every other place.
 #[derive(Args, Debug)]
 pub struct Options {
-    /// Set any setting; can be repeated
+    /// Override a setting; can be repeated
     #[arg(long, value_name = "SECTION.KEY=VALUE", value_parser = key_and_value, global = true)]
     set: Vec<(String, String)>,
-    /// development, test or production
+    /// Environment: development, test or production
     #[arg(long, value_name = "NAME", global = true)]
     env: Option<String>,
     /// Address to listen on
@@ -28,7 +28,7 @@ pub struct Options {
     /// Port to listen on; 0 for a free one
     #[arg(long, value_name = "PORT", global = true)]
     port: Option<String>,
-    /// error, warn, info, debug or trace
+    /// Log level: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", global = true)]
     log_level: Option<String>,
     /// Folder whose files override the built-in default.toml and {environment}.toml

@@ -45,13 +45,13 @@ pub enum Error {
     #[error("{}", .0.title)]
     Problem(Box<Problem>),
     /// No route has this address.
-    #[error("no route has this address")]
+    #[error("no route matches the path")]
     NoRoute,
     /// The request ran longer than `server.request_timeout`.
     #[error("the request took longer than {0:?}")]
     Timeout(Duration),
     /// `server.max_requests` run already.
-    #[error("too many requests run at once")]
+    #[error("too many requests are being processed")]
     Overloaded,
     /// The client has used its quota of `[rate_limit]`.
     #[error("the client sent too many requests")]
@@ -60,13 +60,13 @@ pub enum Error {
         retry_after: Duration,
     },
     /// Another request with the same `Idempotency-Key` runs at present.
-    #[error("another request with this idempotency key runs")]
+    #[error("a request with this idempotency key is still being processed")]
     KeyInUse {
         /// When to ask for its answer.
         retry_after: Duration,
     },
     /// The `Idempotency-Key` was used for another request.
-    #[error("the idempotency key was used for another request")]
+    #[error("the idempotency key was already used for another request")]
     KeyReused,
     /// The handler panicked; the panic itself is logged where it happens.
     #[error("the handler panicked")]

@@ -18,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 pub enum ProbeKind {
     /// Ready for requests.
     Ready,
-    /// The process answers.
+    /// The process responds.
     Live,
 }
 

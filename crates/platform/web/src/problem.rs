@@ -18,11 +18,11 @@ pub use crate::error::{of_auth, of_service};
 /// The media type of a problem.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// What went wrong, for the client: never SQL, hosts or a driver's text.
+/// An RFC 9457 problem. It never contains SQL, host names or a driver's text.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Problem {
-    /// The type of problem, for programs: a URL of this service that explains it, or `about:blank` where the
-    /// status says it all.
+    /// The type of problem, for programs: a URL of this service that explains it, or `about:blank` where the status
+    /// is sufficient.
     #[serde(rename = "type")]
     #[schema(value_type = String, example = "/problems/invalid-input")]
     pub kind: Cow<'static, str>,
@@ -32,7 +32,7 @@ pub struct Problem {
     /// The HTTP status, for clients that keep only the body.
     #[schema(example = 422)]
     pub status: u16,
-    /// What is wrong this time, and what to do about it.
+    /// What is wrong with this request, and what to do about it.
     #[schema(value_type = Option<String>, example = "Correct the fields and send the request again.")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<Cow<'static, str>>,
@@ -56,7 +56,7 @@ pub struct Problem {
 /// An invalid field.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub struct Field {
-    /// Where it is, as in `items[2].title`.
+    /// The path of the field, such as `items[2].title`.
     #[schema(example = "title")]
     pub path: String,
     /// The rule it breaks.

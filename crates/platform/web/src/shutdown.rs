@@ -15,7 +15,7 @@ pub async fn requested() {
     };
     tracing::info!(
         signal,
-        "stopping: no new connections, requests under way may finish"
+        "stopping: no new connections are accepted, running requests may finish"
     );
 }
 

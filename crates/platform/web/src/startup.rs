@@ -24,7 +24,7 @@ pub type StartFailure = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The settings of the database contradict each other.
-    #[error("the settings of the database are refused")]
+    #[error("the database settings are invalid")]
     Settings(#[from] berth_database::SettingsError),
     /// The database did not answer in time, or refuses the login.
     #[error("the database at {url} (setting database.url, DATABASE_URL) cannot be used")]
@@ -57,10 +57,10 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The server ended without being asked to.
-    #[error("the server stopped by itself")]
+    #[error("the HTTP server stopped unexpectedly")]
     Serve(#[source] std::io::Error),
     /// Connections were still in use at the end.
-    #[error("database connections were still in use when the time to close them was over: {0}")]
+    #[error("database connections were still in use when the close timeout expired: {0}")]
     Close(berth_database::StillHeld),
 }
 

@@ -36,7 +36,7 @@ pub struct Telemetry {
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The process has a subscriber already.
-    #[error("the process has a log subscriber already")]
+    #[error("the process already has a log subscriber")]
     Taken(#[from] TryInitError),
     #[cfg(feature = "otlp")]
     /// The collector's address is not a URL.

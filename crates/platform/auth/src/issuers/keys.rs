@@ -140,7 +140,8 @@ impl PublishedKeys {
             }
             Err(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
-                tracing::warn!(issuer = self.name, %error, cause, "cannot read the keys of an issuer; known keys stay in use");
+                tracing::warn!(issuer = self.name, %error, cause, "cannot fetch the keys of an issuer; the known \
+                    keys stay in use");
                 false
             }
         }

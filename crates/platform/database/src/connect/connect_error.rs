@@ -63,46 +63,46 @@ impl ConnectError {
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Every connection that the server or pooler admits is taken.
-    #[error("every connection that the server or pooler admits is taken")]
+    #[error("the server or pooler is full")]
     Full,
     /// Nothing listens at the address.
-    #[error("nothing accepts connections at the address")]
+    #[error("nothing listens at the address")]
     NotListening,
     /// The host's name has no address.
-    #[error("the host's name cannot be resolved")]
+    #[error("the host name cannot be resolved")]
     UnknownHost,
     /// The address does not answer in time.
-    #[error("the address does not answer in time")]
+    #[error("the server did not respond in time")]
     NoAnswer,
     /// The connection breaks off.
-    #[error("the connection breaks off")]
+    #[error("the connection was closed before the login was complete")]
     BrokenOff,
     /// The server or pooler is starting, stopping, or has lost its own server.
     #[error("the server is starting or stopping")]
     StartingOrStopping,
     /// The server or pooler reports an error of its own, which may pass.
-    #[error("the server or pooler reports an error of its own")]
+    #[error("the server or pooler reported an internal error")]
     ServerError,
     /// The server takes no writes: it was failed over, or its disk is full.
-    #[error("the server takes no writes")]
+    #[error("the server is read-only")]
     ReadOnlyServer,
     /// The user or password is wrong, or the server does not let this user in.
-    #[error("the server does not accept the user or password")]
+    #[error("the server rejected the user or password")]
     Credentials,
     /// The server or pooler does not accept connections from this address.
-    #[error("the server does not accept connections from this address")]
+    #[error("the server rejects connections from this address")]
     AddressNotAllowed,
     /// There is no such database.
-    #[error("there is no such database")]
+    #[error("the database does not exist")]
     UnknownDatabase,
     /// TLS is refused, or the server's certificate is not trusted.
     #[error("TLS is refused, or the server's certificate is not trusted")]
     Tls,
     /// The pooler does not accept a startup parameter, or the file cannot be opened.
-    #[error("these settings do not fit the server, or the file cannot be opened")]
+    #[error("the server rejected a connection setting, or the file cannot be opened")]
     Settings,
     /// Too many failures made the pooler block this client.
-    #[error("the pooler blocks this client after too many failures")]
+    #[error("the pooler has blocked this address after too many failed logins")]
     Banned,
 }
 

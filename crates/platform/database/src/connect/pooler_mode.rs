@@ -122,8 +122,8 @@ impl ModeDetector {
         if switched {
             tracing::warn!(
                 evidence,
-                "the pooler works in transaction mode, other than found or set: statements are no longer named, and \
-                 settings end with each transaction"
+                "the pooler works in transaction mode, unlike detected or configured: statements are no longer \
+                 named, and settings last for one transaction"
             );
         }
         switched
@@ -153,13 +153,14 @@ impl DetectionTurn<'_> {
         let mode = detect(login, first, self.detector.room).await?;
         let is_first = self.detector.mode.send_replace(Some(mode)).is_none();
         if mode != PoolerMode::Unknown {
-            tracing::info!(db.pooler = ?mode, "pooler mode found");
+            tracing::info!(db.pooler = ?mode, "pooler mode detected");
         } else {
             *self.inconclusive = Some(Instant::now());
             if is_first {
                 tracing::warn!(
-                    "the pooler's mode is unknown, because there was no room for a second connection: connections are \
-                     used as behind a transaction pooler; set database.pooler, or a reserve"
+                    "the pooler's mode is unknown, because a second connection was not admitted: connections are \
+                     used as if behind a transaction pooler; set database.pooler, or a database.reserve of at least \
+                     1"
                 );
             }
         }

@@ -89,8 +89,8 @@ impl SetUp {
             Err(error) if is_refusal(&error) && !self.refused.swap(true, Ordering::Relaxed) => {
                 tracing::warn!(
                     error = %error,
-                    "the server refuses a part of the connection set-up; connections do without hang-up checks, \
-                     keepalives and the count of instances"
+                    "the server rejects part of the connection set-up; connections work without disconnect checks, \
+                     keepalives and instance counting"
                 );
                 run(connection, &self.required.set_up).await
             }

@@ -227,7 +227,7 @@ fn parse_postgres(text: &str) -> Result<(Location, Vec<String>), String> {
         return Err(format!("must name a host; {ENCODE}"));
     }
     let options =
-        PgConnectOptions::from_str(url.as_str()).map_err(|error| format!("is not understood: {error}"))?;
+        PgConnectOptions::from_str(url.as_str()).map_err(|error| format!("cannot be parsed: {error}"))?;
     let server = Server {
         host: options.get_host().to_owned(),
         port: options.get_port(),
@@ -291,7 +291,7 @@ fn check_tls(url: &Url, environment: impl Fn(&str) -> Option<String>) -> Result<
 fn parse_sqlite(rest: &str) -> Result<Location, String> {
     let (file, query) = rest.split_once('?').unwrap_or((rest, ""));
     if file.is_empty() || file.contains(":memory:") || query.contains("mode=memory") {
-        return Err("must name a file: in memory each connection would be another database".to_owned());
+        return Err("must name a file: an in-memory database is private to one connection".to_owned());
     }
     let mut mode = SqliteMode::default();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {

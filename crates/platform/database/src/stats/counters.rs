@@ -164,11 +164,11 @@ impl Counters {
             }
             Event::Rejected { label } => {
                 self.rejected += 1;
-                tracing::debug!(label, "too many callers wait already");
+                tracing::debug!(label, "too many callers are already waiting");
             }
             Event::Retried { label } => {
                 self.retried += 1;
-                tracing::debug!(label, "statement sent again on another connection");
+                tracing::debug!(label, "statement retried on another connection");
             }
             Event::Committed => self.committed += 1,
             Event::RolledBack => self.rolled_back += 1,

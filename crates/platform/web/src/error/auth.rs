@@ -19,9 +19,10 @@ pub fn problem(error: &Error) -> Problem {
             Problem::of(&problem::TOO_MANY_ATTEMPTS).retry_after(*retry_after)
         }
         Error::Busy { retry_after } => Problem::of(&problem::LOGINS_BUSY).retry_after(*retry_after),
-        Error::NotLocal => {
-            Problem::not_found().detail("Users log in at another service, which issues their tokens.")
-        }
+        Error::NotLocal => Problem::not_found().detail(
+            "This service does not handle logins; an identity provider issues its \
+                tokens.",
+        ),
         Error::Cryptography(_) => Problem::internal(),
         Error::Service(error) => of_service(error),
     }

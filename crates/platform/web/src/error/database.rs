@@ -14,17 +14,17 @@ pub(super) fn problem(error: &Error) -> Problem {
         Error::ShuttingDown => Problem::of(&problem::SHUTTING_DOWN).retry_after(Duration::from_secs(1)),
         Error::DeadlineExceeded => Problem::timeout(),
         Error::CommitUnknown => Problem::of(&problem::OUTCOME_UNKNOWN).detail(
-            "The connection was lost during COMMIT. Send the request again with the same Idempotency-Key, or, if it had \
-             none, read the data before.",
+            "The connection was lost during COMMIT. Retry with the same Idempotency-Key, or read the data first if \
+             there was none.",
         ),
         Error::Serialization => Problem::of(&problem::CONCURRENT_CHANGE)
-            .detail("Changes that were not committed yet were rolled back. Send the request again.")
+            .detail("Uncommitted changes were rolled back. Send the request again.")
             .retry_after(Duration::from_secs(1)),
         Error::UniqueViolation { .. } => {
-            Problem::of(&problem::CONFLICT).detail("Something with these values exists already.")
+            Problem::of(&problem::CONFLICT).detail("A record with these values already exists.")
         }
         Error::ForeignKeyViolation { .. } => Problem::of(&problem::CONFLICT)
-            .detail("It refers to something that does not exist, or something refers to it."),
+            .detail("It refers to a record that does not exist, or another record refers to it."),
         Error::CheckViolation { .. } | Error::NotNullViolation => Problem::of(&problem::INVALID_INPUT),
         Error::NotFound => Problem::not_found(),
         Error::RoleRefused(_) => Problem::of(&problem::FORBIDDEN),
@@ -32,7 +32,7 @@ pub(super) fn problem(error: &Error) -> Problem {
             Problem::internal()
         }
         Error::Statement(_) if error.is_not_inserted() => {
-            Problem::of(&problem::CONFLICT).detail("Something with these values exists already.")
+            Problem::of(&problem::CONFLICT).detail("A record with these values already exists.")
         }
         Error::Statement(_) => error
             .sqlstate()
@@ -46,14 +46,15 @@ pub(super) fn problem(error: &Error) -> Problem {
 fn of_sqlstate(code: &str) -> Problem {
     match code {
         // Restrict and exclusion violation.
-        "23001" | "23P01" => {
-            Problem::of(&problem::CONFLICT).detail("It contradicts something that is stored already.")
-        }
+        "23001" | "23P01" => Problem::of(&problem::CONFLICT).detail("It conflicts with stored data."),
         // Insufficient privilege.
         "42501" => Problem::of(&problem::FORBIDDEN),
         // Lock not available.
         "55P03" => Problem::of(&problem::CONCURRENT_CHANGE)
-            .detail("Another request holds what this one needs. Changes that were not committed yet were rolled back. Send the request again.")
+            .detail(
+                "Another request has locked the data. Uncommitted changes were rolled back. Send the request \
+                again.",
+            )
             .retry_after(Duration::from_secs(1)),
         // The server takes no writes: it is a standby, or its disk is full.
         "25006" => unavailable(),
@@ -67,6 +68,6 @@ fn of_sqlstate(code: &str) -> Problem {
 
 fn unavailable() -> Problem {
     Problem::of(&problem::DATABASE_UNAVAILABLE)
-        .detail("Changes that were not committed yet were rolled back.")
+        .detail("Uncommitted changes were rolled back.")
         .retry_after(Duration::from_secs(2))
 }

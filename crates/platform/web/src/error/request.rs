@@ -12,16 +12,16 @@ pub enum RequestError {
     #[error("the body is not JSON")]
     Syntax(#[source] serde_json::Error),
     /// The body or the query has another shape.
-    #[error("the body or the query has another shape")]
+    #[error("the body or the query has an unexpected structure")]
     Content(#[from] InputError),
     /// The body has more levels than `server.json_depth`.
-    #[error("the body has more than {limit} levels")]
+    #[error("the body is nested more than {limit} levels deep")]
     TooDeep {
         /// The most levels of arrays and objects.
         limit: usize,
     },
     /// A variable part of the path has another form.
-    #[error("the path has another form: {0}")]
+    #[error("a path parameter is malformed: {0}")]
     Path(String),
     /// The content type is not `application/json`.
     #[error("the content type is not application/json")]
@@ -36,7 +36,7 @@ pub enum RequestError {
         limit: usize,
     },
     /// The address is longer than `server.url_limit`.
-    #[error("the address has more than {limit} bytes")]
+    #[error("the URL has more than {limit} bytes")]
     UrlTooLong {
         /// The longest allowed address, in bytes.
         limit: usize,
@@ -51,10 +51,10 @@ pub enum RequestError {
     #[error("the body did not arrive in time")]
     TooSlow,
     /// A change without `If-Match`, which `server.require_if_match` demands.
-    #[error("the header if-match is missing")]
+    #[error("the If-Match header is missing")]
     NoIfMatch,
     /// The `Idempotency-Key` has another form.
-    #[error("the idempotency key has another form")]
+    #[error("the idempotency key is malformed")]
     IdempotencyKey,
     /// The body ended early.
     #[error("the body could not be read: {0}")]
@@ -68,7 +68,7 @@ impl RequestError {
             Self::Syntax(error) => Problem::of(&problem::MALFORMED_JSON).detail(error.to_string()),
             Self::Content(error) => Problem::invalid_input(vec![Field::new(&*error.path, &*error.message)]),
             Self::TooDeep { limit } => Problem::of(&problem::INVALID_INPUT).detail(format!(
-                "The body may have at most {limit} levels of arrays and objects."
+                "The body may nest arrays and objects at most {limit} levels deep."
             )),
             Self::Path(detail) => Problem::of(&problem::INVALID_PATH).detail(detail.clone()),
             Self::ContentType => Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
@@ -78,7 +78,7 @@ impl RequestError {
             Self::TooLarge { limit } => Problem::of_status(StatusCode::PAYLOAD_TOO_LARGE)
                 .detail(format!("The body may have at most {limit} bytes.")),
             Self::UrlTooLong { limit } => Problem::of_status(StatusCode::URI_TOO_LONG)
-                .detail(format!("The address may have at most {limit} bytes.")),
+                .detail(format!("The URL may have at most {limit} bytes.")),
             Self::HeadersTooLarge { limit } => {
                 Problem::of_status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
                     .detail(format!("The headers may have at most {limit} bytes."))
@@ -86,11 +86,11 @@ impl RequestError {
             Self::TooSlow => Problem::of_status(StatusCode::REQUEST_TIMEOUT)
                 .detail("The body did not arrive in time. Send the request again."),
             Self::NoIfMatch => Problem::of_status(StatusCode::PRECONDITION_REQUIRED)
-                .detail("Send the ETag that you have seen as `If-Match`."),
+                .detail("Send the ETag of the version to change as `If-Match`."),
             Self::IdempotencyKey => Problem::of_status(StatusCode::BAD_REQUEST)
                 .detail("`Idempotency-Key` must have 1 to 255 visible ASCII characters."),
             Self::Unreadable(_) => {
-                Problem::of_status(StatusCode::BAD_REQUEST).detail("The body could not be read to its end.")
+                Problem::of_status(StatusCode::BAD_REQUEST).detail("The body could not be read completely.")
             }
         }
     }

@@ -16,20 +16,20 @@ pub(crate) struct HeaderParameter {
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderParameter = HeaderParameter {
     name: "idempotency-key",
-    description: "A new key for each request. A request that is sent again with its key gets the answer of the first, \
-        and its work is not done twice.",
+    description: "A unique key for each request. A retry with the same key gets the first response and is not \
+        processed again.",
     pattern: Some("^[!-~]{1,255}$"),
 };
 
 pub(crate) const IF_MATCH: HeaderParameter = HeaderParameter {
     name: "if-match",
-    description: "The `ETag` that the change is for. Without it any version is changed.",
+    description: "The `ETag` of the version to change. Without it any version is changed.",
     pattern: None,
 };
 
 pub(crate) const IF_NONE_MATCH: HeaderParameter = HeaderParameter {
     name: "if-none-match",
-    description: "The `ETag` that the client has. If it is the present one, the answer is 304 without a body.",
+    description: "The `ETag` that the client has. If it is current, the response is 304 without a body.",
     pattern: None,
 };
 

@@ -1,4 +1,4 @@
-//! Which sessions hold connections, for operators: as JSON for programs, as a page for people.
+//! `GET /debug/db-pool`: the pool and the sessions that hold connections, as a page or as JSON.
 
 use actix_web::http::header::{
     ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, WWW_AUTHENTICATE,

@@ -76,7 +76,7 @@ pub async fn health(
     answer(verdict, &body)
 }
 
-/// Returns that the process answers, whatever the state of its database
+/// Returns 200 as long as the process responds, whatever the state of its database
 #[utoipa::path(get, path = "/health/live", tag = "service", responses((status = 200, body = Live)))]
 pub async fn live() -> HttpResponse {
     answer(None, &Live { status: "alive" })
@@ -84,7 +84,8 @@ pub async fn live() -> HttpResponse {
 
 /// Returns whether the process is ready for requests, without a query
 ///
-/// A process whose connections are all in use stays ready: otherwise the other instances would only receive more.
+/// A process whose connections are all in use stays ready: otherwise the other instances would receive its requests
+/// too.
 #[utoipa::path(get, path = "/health/ready", tag = "service",
     responses((status = 200, body = Ready), (status = 503, body = Ready, description = "The process is not ready for requests")))]
 pub async fn ready(pool: web::Data<StatusHandle>, readiness: web::Data<Readiness>) -> HttpResponse {

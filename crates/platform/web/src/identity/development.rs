@@ -24,7 +24,7 @@ pub async fn offer(
     header: impl Future<Output = Result<String, StartError>>,
 ) -> Result<(), StartError> {
     if settings.app.environment == Environment::Development && settings.auth.mode == Mode::Local {
-        tracing::info!("send requests with `{}`", header.await?);
+        tracing::info!("development token: send requests with `{}`", header.await?);
     }
     Ok(())
 }

@@ -218,7 +218,7 @@ pub(super) async fn settle(session: Session, claim: &Claim, answer: Option<Store
         Ok::<_, berth_service::Error>(())
     };
     if let Err(error) = settled.await {
-        tracing::warn!(error = %error, "the idempotency key of a failed request stays claimed until its time is over");
+        tracing::warn!(error = %error, "the idempotency key of a failed request stays claimed until it expires");
     }
 }
 

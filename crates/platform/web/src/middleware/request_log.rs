@@ -62,7 +62,7 @@ impl Drop for RequestLog {
             let ms = self.milliseconds();
             tracing::info!(
                 duration_ms = ms,
-                "request cancelled: the client left before the answer"
+                "request cancelled: the client disconnected before the response"
             );
         }
     }

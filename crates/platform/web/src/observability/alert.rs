@@ -14,7 +14,7 @@ const RECENT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 pub(crate) struct Alert {
     pub(crate) cause: Cause,
-    /// What was observed, with its numbers.
+    /// What was observed.
     pub(crate) seen: String,
     /// What to do.
     pub(crate) remedy: &'static str,
@@ -61,8 +61,8 @@ impl Cause {
             Self::Permanent => (
                 "permanent",
                 "docs/troubleshooting.md#permanent",
-                "No attempt will succeed until it is corrected: check database.url, its password and its TLS settings, \
-                 then restart.",
+                "No connection attempt can succeed until this is corrected. Check database.url, its password and \
+                 its TLS settings, then restart.",
             ),
             Self::Banned => (
                 "banned",
@@ -73,30 +73,30 @@ impl Cause {
             Self::Unreachable => (
                 "unreachable",
                 "docs/troubleshooting.md#unreachable",
-                "Requests that need the database fail until it answers; the pool keeps probing. Check that the \
-                 server or pooler runs and can be reached from here.",
+                "Requests that need the database fail until it responds; the pool keeps probing. Check that the \
+                 server or pooler is running and reachable from this machine.",
             ),
             Self::TimedOut => (
                 "timed_out",
                 "docs/troubleshooting.md#timeouts",
-                "Find what holds the connections at /debug/db-pool; shorten slow statements; raise database.pool_size and \
-                 database.max_overflow if the share allows it.",
+                "Find what holds the connections at /debug/db-pool, speed up slow statements, and raise \
+                 database.pool_size and database.max_overflow if the share allows it.",
             ),
             Self::Refused => (
                 "refused",
                 "docs/troubleshooting.md#too-many-connections",
-                "Clients outside this service use the limit, or database.limit is set higher than it is. See which are \
-                 connected at /debug/db-pool, then lower database.limit or raise database.reserve.",
+                "Other clients use up the limit, or database.limit is higher than the real limit. /debug/db-pool \
+                 lists the connected clients; then lower database.limit or raise database.reserve.",
             ),
             Self::LongLease => (
                 "long_lease",
                 "docs/troubleshooting.md#leaks",
-                "Look at its route: commit the session before slow work, and give statements a deadline.",
+                "Check its route: commit the session before slow work, and give statements a deadline.",
             ),
             Self::LeaseReturned => (
                 "lease_returned",
                 "docs/troubleshooting.md#leaks",
-                "It was slow, not leaked: look at what its route does while it holds a connection.",
+                "It was slow, not leaked. Check what its route does while it holds a connection.",
             ),
             Self::Waiting => (
                 "waiting",
@@ -107,19 +107,20 @@ impl Cause {
             Self::HighUse => (
                 "high_use",
                 "docs/troubleshooting.md#high-use",
-                "There is little room for a burst: look for slow statements and long leases, or give this process more of \
-                 the limit.",
+                "A burst of requests would have to queue. Look for slow statements and long leases, or give this \
+                 process a larger share of the limit.",
             ),
             Self::IdleInTransaction => (
                 "idle_in_transaction",
                 "docs/troubleshooting.md#idle-in-transaction",
-                "Call session.commit() before anything slow that is not the database: hashing, HTTP, rendering.",
+                "Call session.commit() before slow work that does not use the database, such as hashing, HTTP calls \
+                 or rendering.",
             ),
             Self::SlowRequest => (
                 "slow_request",
                 "docs/troubleshooting.md#slow-requests",
-                "A long wait: too few connections for the load. A long lease: a slow statement, or one for each row; the \
-                 metrics of statements show which.",
+                "A long wait means too few connections for the load. A long lease means a slow statement or one \
+                 statement per row; the statement metrics show which.",
             ),
         }
     }

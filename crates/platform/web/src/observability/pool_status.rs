@@ -33,7 +33,7 @@ pub(crate) struct PoolStatus {
     invalid: u64,
     connecting: usize,
     closing: usize,
-    /// Slots kept empty after a close until the pooler has noticed it too.
+    /// Slots kept empty after a close until the pooler has released the connection too.
     cooling_down: usize,
     waiting: usize,
     waiting_background: usize,

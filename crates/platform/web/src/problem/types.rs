@@ -5,22 +5,22 @@ use actix_web::{HttpResponse, web};
 use super::Problem;
 use crate::Error;
 
-/// A type of problem: `/problems/{name}` explains it.
+/// A type of problem, explained by `/problems/{name}`.
 #[derive(Debug)]
 pub struct ProblemType {
     /// The last part of its URL.
     pub name: &'static str,
-    /// The HTTP status it comes with.
+    /// The HTTP status of its responses.
     pub status: u16,
-    /// A short text for people, the same each time.
+    /// A short text for people, the same for every occurrence.
     pub title: &'static str,
-    /// What its problems say unless they have something of their own to say.
+    /// The default detail of its problems.
     pub detail: Option<&'static str>,
-    /// What it means and what a client can do about it.
+    /// What the problem means, and what a client can do about it.
     pub explanation: &'static str,
 }
 
-/// The types of problems that a service explains: the platform's and its own.
+/// The problem types of a service: the platform's and its own.
 #[derive(Clone, Debug)]
 pub struct ProblemTypes(Vec<&'static ProblemType>);
 
@@ -30,9 +30,9 @@ pub static CONFLICT: ProblemType = ProblemType {
     status: 409,
     title: "Conflict",
     detail: None,
-    explanation: "The request contradicts what is stored: something with the same key exists already, or it refers \
-        to something that does not exist, or something still refers to it. Changes that were not committed yet were rolled back. Read the present \
-        state and send a request that fits it.",
+    explanation: "The request conflicts with stored data: a record with the same unique value exists, a record \
+        that it refers to does not exist, or another record still refers to this one. Uncommitted changes were \
+        rolled back. Read the current state and adapt the request.",
 };
 
 /// 409: a concurrent transaction changed the same data.
@@ -41,7 +41,8 @@ pub static CONCURRENT_CHANGE: ProblemType = ProblemType {
     status: 409,
     title: "Concurrent change",
     detail: None,
-    explanation: "Another request changed the same data at the same time. Changes that were not committed yet were rolled back. Send the request again.",
+    explanation: "Another request changed the same data at the same time. Uncommitted changes were rolled back. \
+        Send the request again.",
 };
 
 /// 503: the database cannot be reached.
@@ -50,8 +51,8 @@ pub static DATABASE_UNAVAILABLE: ProblemType = ProblemType {
     status: 503,
     title: "Database unavailable",
     detail: None,
-    explanation: "The service cannot reach its database at present and looks for it by itself. Send the request \
-        again after the seconds in the Retry-After header.",
+    explanation: "The service cannot reach its database and keeps trying to connect. Retry after the number of \
+        seconds in the Retry-After header.",
 };
 
 /// 403: the database does not permit the change.
@@ -59,28 +60,28 @@ pub static FORBIDDEN: ProblemType = ProblemType {
     name: "forbidden",
     status: 403,
     title: "Forbidden",
-    detail: Some("You may not do this."),
-    explanation: "The caller may not read or change this. Nothing was stored.",
+    detail: Some("You do not have permission to do this."),
+    explanation: "The caller does not have permission to read or change this. Nothing was stored.",
 };
 
-/// 409: another request with the same key runs.
+/// 409: a request with the same key is still being processed.
 pub static IDEMPOTENCY_KEY_IN_USE: ProblemType = ProblemType {
     name: "idempotency-key-in-use",
     status: 409,
     title: "Idempotency key in use",
     detail: None,
-    explanation: "Another request with the same Idempotency-Key runs at present. Send the request again after the \
-        seconds in the Retry-After header, to get its answer.",
+    explanation: "A request with the same Idempotency-Key is still being processed. Retry after the number of \
+        seconds in the Retry-After header to get its response.",
 };
 
-/// 422: the key was used for another request.
+/// 422: the key was already used for another request.
 pub static IDEMPOTENCY_KEY_REUSED: ProblemType = ProblemType {
     name: "idempotency-key-reused",
     status: 422,
     title: "Idempotency key reused",
     detail: None,
-    explanation: "The Idempotency-Key was used before with another method, address or body. Nothing was done. Use a new \
-        key for each request, and the same one only to send the same request again.",
+    explanation: "The Idempotency-Key was already used with another method, path or body. Nothing was done. Use \
+        a new key for each request, and the same key only to retry the same request.",
 };
 
 /// 403: the caller lacks a role.
@@ -88,8 +89,9 @@ pub static INSUFFICIENT_ROLE: ProblemType = ProblemType {
     name: "insufficient-role",
     status: 403,
     title: "Insufficient role",
-    detail: Some("You do not have the role that this requires."),
-    explanation: "The caller is known, and does not have the role that the route requires. Nothing was stored.",
+    detail: Some("This requires a role that you do not have."),
+    explanation: "The caller is authenticated but does not have the role that the route requires. Nothing was \
+        stored.",
 };
 
 /// 401: a login failed.
@@ -98,26 +100,27 @@ pub static INVALID_CREDENTIALS: ProblemType = ProblemType {
     status: 401,
     title: "Invalid credentials",
     detail: Some("The e-mail address or the password is wrong."),
-    explanation: "The account does not exist, or the password is another one: the answer does not say which.",
+    explanation: "The account does not exist, or the password is wrong. For security the response does not \
+        distinguish the two.",
 };
 
-/// 422: the input breaks rules.
+/// 422: the input breaks validation rules.
 pub static INVALID_INPUT: ProblemType = ProblemType {
     name: "invalid-input",
     status: 422,
     title: "Invalid input",
     detail: None,
-    explanation: "The request can be read and breaks rules. Where they are known, `errors` lists the fields and the \
-        rules. Correct them and send the request again.",
+    explanation: "The request is well-formed but breaks validation rules. `errors` lists the invalid fields \
+        where they are known. Correct them and send the request again.",
 };
 
-/// 400: a variable part of the path cannot be parsed.
+/// 400: a path parameter cannot be parsed.
 pub static INVALID_PATH: ProblemType = ProblemType {
     name: "invalid-path",
     status: 400,
     title: "Invalid path",
     detail: None,
-    explanation: "A variable part of the path has the wrong form, for example an id that is not a UUID.",
+    explanation: "A path parameter is malformed, for example an id that is not a UUID.",
 };
 
 /// 503: the keys of an identity provider cannot be read.
@@ -126,8 +129,8 @@ pub static ISSUER_UNAVAILABLE: ProblemType = ProblemType {
     status: 503,
     title: "Identity provider unavailable",
     detail: None,
-    explanation: "The service cannot read the keys with which the identity provider signs tokens, so it cannot tell \
-        whether the token is valid. Send the request again after the seconds in the Retry-After header.",
+    explanation: "The service cannot fetch the keys with which the identity provider signs tokens, so it cannot \
+        verify the token. Retry after the number of seconds in the Retry-After header.",
 };
 
 /// 503: too many logins at once.
@@ -136,8 +139,8 @@ pub static LOGINS_BUSY: ProblemType = ProblemType {
     status: 503,
     title: "Too many logins at once",
     detail: None,
-    explanation: "Checking a password takes time, and too many wait for it. Send the request again after the seconds \
-        in the Retry-After header. Requests with a token are not affected.",
+    explanation: "Checking a password takes time, and too many logins are waiting for it. Retry after the \
+        number of seconds in the Retry-After header. Requests with an access token are not affected.",
 };
 
 /// 400: the body is not JSON.
@@ -146,7 +149,7 @@ pub static MALFORMED_JSON: ProblemType = ProblemType {
     status: 400,
     title: "Malformed JSON",
     detail: None,
-    explanation: "The body of the request is not JSON. The detail names the line and column where parsing stopped.",
+    explanation: "The request body is not valid JSON. The detail gives the line and column of the error.",
 };
 
 /// 404: it does not exist, or the caller may not see it.
@@ -154,8 +157,9 @@ pub static NOT_FOUND: ProblemType = ProblemType {
     name: "not-found",
     status: 404,
     title: "Not found",
-    detail: Some("It does not exist, or it belongs to someone else."),
-    explanation: "What the address names does not exist, or it belongs to someone else: the answer does not say which.",
+    detail: Some("It does not exist, or it belongs to another user."),
+    explanation: "The resource does not exist, or it belongs to another user. For privacy the response does not \
+        distinguish the two.",
 };
 
 /// 500: the connection was lost during COMMIT.
@@ -164,40 +168,41 @@ pub static OUTCOME_UNKNOWN: ProblemType = ProblemType {
     status: 500,
     title: "Outcome unknown",
     detail: None,
-    explanation: "The database connection was lost while the change was being committed, so it may or may not be \
-        stored. If the request had an Idempotency-Key, send it again with the same key: it gets the answer of the first \
-        if that was stored, and is done otherwise. Without one, read the data before you send the request again.",
+    explanation: "The database connection was lost while the change was being committed, so the change may or \
+        may not have been stored. If the request had an Idempotency-Key, retry it with the same key: it returns \
+        the first response if the change was stored, and is processed otherwise. Without a key, read the data \
+        before you retry.",
 };
 
-/// 503: more requests at once than the service admits.
+/// 503: the service processes as many requests as it admits.
 pub static OVERLOADED: ProblemType = ProblemType {
     name: "overloaded",
     status: 503,
     title: "Overloaded",
     detail: None,
-    explanation: "The service answers as many requests at once as it admits. Nothing was done. Send the request again \
-        after the seconds in the Retry-After header.",
+    explanation: "The service is already processing as many requests as it admits. Nothing was done. Retry \
+        after the number of seconds in the Retry-After header.",
 };
 
-/// 412: it has another version than the request is for.
+/// 412: the resource is no longer at the version in `If-Match`.
 pub static PRECONDITION_FAILED: ProblemType = ProblemType {
     name: "precondition-failed",
     status: 412,
     title: "Precondition failed",
-    detail: Some("It has changed since the version in If-Match."),
-    explanation: "What the request would change has another version than the header If-Match names. Nothing was \
-        changed. Read it again, and send the change with its new ETag.",
+    detail: Some("The resource has changed since the version in If-Match."),
+    explanation: "The resource is no longer at the version in the If-Match header. Nothing was changed. Read it \
+        again, and send the change with the new ETag.",
 };
 
-/// 429: the client has used its quota.
+/// 429: the client has exceeded its quota.
 pub static RATE_LIMITED: ProblemType = ProblemType {
     name: "rate-limited",
     status: 429,
     title: "Too many requests",
     detail: None,
-    explanation: "The user or the address has sent more requests than it may. Nothing was done. The headers \
-        RateLimit-Policy and RateLimit state the quotas and what is left of them. Send the request again after the \
-        seconds in the Retry-After header.",
+    explanation: "The user or the address has exceeded its quota of requests. Nothing was done. The \
+        RateLimit-Policy and RateLimit headers state the quotas and what remains of them. Retry after the \
+        number of seconds in the Retry-After header.",
 };
 
 /// 503: all connections are in use.
@@ -206,8 +211,8 @@ pub static SATURATED: ProblemType = ProblemType {
     status: 503,
     title: "All database connections are in use",
     detail: None,
-    explanation: "The request waited for a database connection and none came free in time. Send it again after the \
-        seconds in the Retry-After header, which follow the rate at which connections come free.",
+    explanation: "The request waited for a database connection, but none became free in time. Retry after the \
+        number of seconds in the Retry-After header; it follows the rate at which connections become free.",
 };
 
 /// 503: the process is about to end.
@@ -216,7 +221,8 @@ pub static SHUTTING_DOWN: ProblemType = ProblemType {
     status: 503,
     title: "Shutting down",
     detail: None,
-    explanation: "This instance of the service is shutting down. Send the request again; another instance answers it.",
+    explanation: "This instance of the service is shutting down. Send the request again; another instance will \
+        handle it.",
 };
 
 /// 502: a service that this one depends on failed.
@@ -225,7 +231,7 @@ pub static UPSTREAM_FAILED: ProblemType = ProblemType {
     status: 502,
     title: "Upstream service failed",
     detail: None,
-    explanation: "This service depends on another one, which failed. The detail says what was stored all the same.",
+    explanation: "Another service that this one depends on failed. The detail says what was stored nevertheless.",
 };
 
 /// 429: too many failed logins.
@@ -233,9 +239,9 @@ pub static TOO_MANY_ATTEMPTS: ProblemType = ProblemType {
     name: "too-many-attempts",
     status: 429,
     title: "Too many attempts",
-    detail: Some("Too many logins have failed."),
-    explanation: "Too many logins of this account, or from this address, have failed. Wait for the seconds in the \
-        Retry-After header.",
+    detail: Some("Too many failed logins."),
+    explanation: "Too many logins have failed for this account or from this address. Retry after the number of \
+        seconds in the Retry-After header.",
 };
 
 /// 401: no valid token.
@@ -244,8 +250,8 @@ pub static UNAUTHENTICATED: ProblemType = ProblemType {
     status: 401,
     title: "Unauthenticated",
     detail: Some("Send a valid access token as `Authorization: Bearer`."),
-    explanation: "The request has no access token, or one that is not valid. The header WWW-Authenticate says why. Log \
-        in, or exchange the refresh token, and send the request again with the new token.",
+    explanation: "The request has no access token, or an invalid one. The WWW-Authenticate header gives the \
+        reason. Log in, or exchange the refresh token, and retry with the new token.",
 };
 
 /// 503: the request took longer than allowed.
@@ -285,7 +291,7 @@ const PLATFORM: [&ProblemType; 24] = [
 ];
 
 impl ProblemTypes {
-    /// The platform's types and these.
+    /// Creates the list of the platform's types and `own`.
     pub fn new(own: &[&'static ProblemType]) -> Self {
         Self(PLATFORM.iter().chain(own).copied().collect())
     }

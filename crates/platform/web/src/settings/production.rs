@@ -1,8 +1,8 @@
-//! Settings that are allowed in production and seldom meant.
+//! Settings that are allowed in production but rarely intended.
 
 use super::{Environment, Settings};
 
-/// A setting that opens the service more than a public one should be, or lets it lose data.
+/// A setting that exposes a public service or risks its data.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct ProductionWarning {
     /// What the setting does.
@@ -12,7 +12,7 @@ pub struct ProductionWarning {
 }
 
 impl Settings {
-    /// Returns what to reconsider in production; nothing in other environments.
+    /// Returns the settings to reconsider in production; none in other environments.
     pub fn production_warnings(&self) -> Vec<ProductionWarning> {
         let is_public = self.app.environment == Environment::Production;
         let logs_much = ["debug", "trace"]
@@ -28,12 +28,12 @@ impl Settings {
             ),
             (
                 self.cors.origins.iter().any(local),
-                "pages of every origin, or of a developer's machine, may call the service",
+                "pages from any origin, or from a developer's machine, may call the service",
                 "set cors.origins to the origins of your own pages",
             ),
             (
                 !self.rate_limit.enabled,
-                "no client is limited in how many requests it sends",
+                "requests are not rate limited",
                 "set rate_limit.enabled, or limit clients in a proxy",
             ),
             (
@@ -41,13 +41,14 @@ impl Settings {
                     && self.server.trusted_proxies.is_empty()
                     && !self.server.host.is_loopback()
                     && self.security_headers.hsts_max_age.is_zero(),
-                "no proxy is trusted, so behind one all clients share one quota; and browsers are not told to use HTTPS",
+                "no proxy is trusted, so clients behind one share a single quota, and browsers are not told to use \
+                 HTTPS",
                 "behind a proxy set server.trusted_proxies to its network, and where it ends TLS \
                  security_headers.hsts_max_age",
             ),
             (
                 logs_much || self.database.echo_parameters,
-                "the log may contain data of users",
+                "the log may contain users' data",
                 "set log.level to \"info\" and database.echo_parameters to false",
             ),
         ];

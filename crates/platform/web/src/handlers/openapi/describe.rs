@@ -116,33 +116,33 @@ fn problems_of(method: &HttpMethod, operation: &Operation) -> Vec<(&'static str,
         (
             changes,
             "409",
-            "Conflict with what is stored, or with another request",
+            "Conflict with stored data or with a concurrent request",
         ),
-        (of_version, "412", "It has changed since the version in If-Match"),
+        (
+            of_version,
+            "412",
+            "The resource has changed since the version in If-Match",
+        ),
         (changes, "413", "The body is too large"),
-        (true, "414", "The address is too long"),
-        (true, "415", "The body is not JSON, or compressed"),
+        (true, "414", "The URL is too long"),
+        (true, "415", "The body is not JSON, or is compressed"),
         (
             has_body || keyed || has(ParameterIn::Query),
             "422",
             "Invalid input",
         ),
-        (
-            of_version,
-            "428",
-            "If-Match is missing, where the service demands it",
-        ),
+        (of_version, "428", "If-Match is required but missing"),
         (
             true,
             "429",
-            "Too many requests; the header Retry-After says when to try again",
+            "Too many requests; the Retry-After header says when to retry",
         ),
         (true, "431", "The headers are too large"),
         (true, "500", "Internal error"),
         (
             true,
             "503",
-            "Not served at present; the header Retry-After says when to try again",
+            "Service unavailable; the Retry-After header says when to retry",
         ),
     ];
     let problems = problems.into_iter().filter(|(applies, ..)| *applies);
@@ -176,7 +176,7 @@ fn describe_versions(operation: &mut Operation) {
         answer.headers.insert("etag".to_owned(), RefOr::T(tag()));
     }
     let known = ResponseBuilder::new()
-        .description("The client has this version already")
+        .description("The client already has this version")
         .header("etag", tag());
     responses.insert("304".to_owned(), RefOr::T(known.build()));
 }

@@ -175,7 +175,7 @@ async fn an_open_breaker_is_the_most_urgent_alert() {
     status.last_connect_error = Some(berth_database::Reason::Credentials);
     let alert = most_urgent(&status);
     assert_eq!(alert.cause, Cause::Permanent);
-    assert_eq!(alert.seen, "the server does not accept the user or password");
+    assert_eq!(alert.seen, "the server rejected the user or password");
 }
 
 #[tokio::test]
