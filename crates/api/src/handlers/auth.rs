@@ -1,7 +1,6 @@
 //! Logins: where the service keeps the passwords itself (`auth.mode = "local"`).
 
 use actix_web::{HttpResponse, web};
-use berth_web::Problem;
 use berth_web::extract::Json;
 use berth_web::identity::{ChangePassword, CurrentUser, Login, Logins, RefreshToken, TokenResponse};
 use berth_web::response::created;
@@ -50,8 +49,8 @@ pub(crate) async fn register(
 #[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", security(()), request_body = Login,
     responses(
         (status = 200, body = TokenResponse),
-        (status = 401, body = Problem, content_type = "application/problem+json", description = "Wrong address or password"),
-        (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many attempts"),
+        (status = 401, description = "Wrong address or password"),
+        (status = 429, description = "Too many attempts"),
     ))]
 pub(crate) async fn login(
     logins: Logins,
@@ -68,7 +67,7 @@ pub(crate) async fn login(
 #[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", security(()), request_body = RefreshToken,
     responses(
         (status = 200, body = TokenResponse),
-        (status = 401, body = Problem, content_type = "application/problem+json", description = "Refresh token not valid"),
+        (status = 401, description = "Refresh token not valid"),
     ))]
 pub(crate) async fn refresh(
     logins: Logins,
@@ -93,7 +92,7 @@ pub(crate) async fn logout(logins: Logins, Json(token): Json<RefreshToken>) -> A
 #[utoipa::path(post, path = "/api/v1/auth/password", tag = "auth", request_body = ChangePassword,
     responses(
         (status = 200, body = TokenResponse),
-        (status = 429, body = Problem, content_type = "application/problem+json", description = "Too many attempts"),
+        (status = 429, description = "Too many attempts"),
     ))]
 pub(crate) async fn password(
     logins: Logins,

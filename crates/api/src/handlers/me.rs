@@ -32,7 +32,8 @@ pub(crate) struct UpdateUser {
 }
 
 /// Returns the user who sends the request
-#[utoipa::path(get, path = "/api/v1/me", tag = "users", responses((status = 200, body = User)))]
+#[utoipa::path(get, path = "/api/v1/me", tag = "users",
+    responses((status = 200, body = User), (status = 404, description = "Deleted")))]
 pub(crate) async fn read(
     session: ServiceSession,
     services: web::Data<Services>,
@@ -43,7 +44,7 @@ pub(crate) async fn read(
 
 /// Changes your name
 #[utoipa::path(patch, path = "/api/v1/me", tag = "users", request_body = UpdateUser,
-    responses((status = 200, body = User)))]
+    responses((status = 200, body = User), (status = 404, description = "Deleted")))]
 pub(crate) async fn update(
     session: ServiceSession,
     services: web::Data<Services>,
@@ -55,7 +56,8 @@ pub(crate) async fn update(
 }
 
 /// Deletes your account and everything in it
-#[utoipa::path(delete, path = "/api/v1/me", tag = "users", responses((status = 204, description = "Deleted")))]
+#[utoipa::path(delete, path = "/api/v1/me", tag = "users",
+    responses((status = 204, description = "Deleted"), (status = 404, description = "Deleted before")))]
 pub(crate) async fn delete(
     logins: Logins,
     services: web::Data<Services>,

@@ -1,7 +1,6 @@
 //! All users, for administrators.
 
 use actix_web::{HttpRequest, web};
-use berth_web::Problem;
 use berth_web::extract::{Query, ServiceSession};
 use berth_web::identity::{RequireRole, Role};
 use berth_web::response::{Listing, PageQuery};
@@ -21,7 +20,7 @@ impl Role for Admin {
 #[utoipa::path(get, path = "/api/v1/users", tag = "users", params(PageQuery),
     responses(
         (status = 200, body = Listing<User>),
-        (status = 403, body = Problem, content_type = "application/problem+json", description = "Not an administrator"),
+        (status = 403, description = "Not an administrator"),
     ))]
 pub(crate) async fn list(
     session: ServiceSession,

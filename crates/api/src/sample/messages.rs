@@ -1,7 +1,6 @@
 //! Messages of a conversation, and the answers to them.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use berth_web::Problem;
 use berth_web::extract::{Json, Path, Query, Session};
 use berth_web::identity::CurrentUser;
 use berth_web::response::{Listing, PageQuery, created, ndjson};
@@ -76,7 +75,7 @@ pub(crate) async fn list(
 #[utoipa::path(post, path = "/api/v1/conversations/{conversation_id}/messages", tag = "messages", request_body = WriteMessage,
     responses(
         (status = 201, body = QuestionAndAnswer, headers(("location" = String, description = "The address of the question"))),
-        (status = 502, body = Problem, content_type = "application/problem+json", description = "The chat model did not answer"),
+        (status = 502, description = "The chat model did not answer"),
     ))]
 pub(crate) async fn create(
     session: Session,

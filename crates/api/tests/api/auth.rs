@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::server::{process, start_with};
 
-const PASSWORD: &str = "correct horse battery staple";
+pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 /// Registers a user and logs the user in.
 pub(crate) async fn sign_up(server: &TestServer, email: &str) -> (Client, Value) {
@@ -23,7 +23,7 @@ pub(crate) async fn sign_up(server: &TestServer, email: &str) -> (Client, Value)
     )
 }
 
-fn credentials(email: &str, password: &str) -> Value {
+pub(crate) fn credentials(email: &str, password: &str) -> Value {
     json!({ "email": email, "password": password })
 }
 
@@ -161,7 +161,7 @@ on_each_database! {
 /// Signed with HS256 and another secret.
 const FORGED: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmVkLWJ5LXNvbWVib2R5LWVsc2UtYWx0b2dldGhlci0";
 
-async fn set_role(server: &TestServer, role: &str) {
+pub(crate) async fn set_role(server: &TestServer, role: &str) {
     use sea_orm::ConnectionTrait;
     let session = server.database().background("test");
     let sql = format!("UPDATE users SET role = '{role}' WHERE email = 'ada@example.com'");

@@ -55,5 +55,6 @@ mod me;
 mod openapi;
 mod sample; // sample
 mod settings;
+mod statuses;
 #[cfg(feature = "otlp")]
 mod traces;

@@ -7,4 +7,5 @@ mod conversations;
 mod messages;
 mod row_level_security;
 mod settings;
+pub(crate) mod statuses;
 mod traces;

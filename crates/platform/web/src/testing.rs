@@ -14,6 +14,7 @@ pub mod log;
 mod peer;
 mod process;
 mod server;
+mod statuses;
 mod store;
 
 pub use self::api_changes::breaking_changes;
@@ -21,4 +22,5 @@ pub use self::client::{Client, Response, http};
 pub use self::peer::Peer;
 pub use self::process::Process;
 pub use self::server::{Stop, TestServer};
+pub use self::statuses::{Callers, Situation, Statuses};
 pub use self::store::Store;

@@ -73,6 +73,11 @@ impl Client {
         self.base.trim_start_matches("http://")
     }
 
+    /// The value of `Authorization` that it sends.
+    pub fn authorization(&self) -> Option<&str> {
+        self.authorization.as_deref()
+    }
+
     /// A request of any method.
     pub fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let request = self.http.request(method, format!("{}{path}", self.base));

@@ -22,18 +22,15 @@ struct Platform;
 /// Adds the platform's own routes, the security scheme, and what follows from an operation's form.
 ///
 /// An operation needs a token unless it says `security(())`. Its id is its function's name after its tag, as in
-/// `users_read`. What a handler describes itself stays.
+/// `users_read`. What a handler describes itself stays; an error that it describes without a body has a problem.
 pub fn with_platform(mut api: OpenApi) -> OpenApi {
     for (method, operation) in operations(&mut api) {
         if !is_safe(&method) && operation.security.is_none() {
             let parameters = operation.parameters.get_or_insert_default();
             parameters.push(RefOr::T(IDEMPOTENCY_KEY.describe()));
         }
-        for (status, description) in problems_of(&method, operation) {
-            let responses = &mut operation.responses.responses;
-            let problem = || RefOr::T(problem(description));
-            responses.entry(status.to_owned()).or_insert_with(problem);
-        }
+        let problems = problems_of(operation);
+        add_problems(operation, problems);
         if takes(operation, IF_NONE_MATCH.name) {
             describe_versions(operation);
         }
@@ -41,10 +38,20 @@ pub fn with_platform(mut api: OpenApi) -> OpenApi {
     let mut platform = Platform::openapi();
     for (_, operation) in operations(&mut platform) {
         operation.security = Some(Vec::new());
+        add_problems(operation, OF_EACH_HEAD.to_vec());
+    }
+    if let Some(home) = platform
+        .paths
+        .paths
+        .get_mut("/")
+        .and_then(|path| path.get.as_mut())
+    {
+        add_problems(home, OF_EACH_CLIENT.to_vec());
     }
     api.merge(platform);
     for (_, operation) in operations(&mut api) {
         name_after_tag(operation);
+        complete_problems(operation);
     }
     let bearer = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
@@ -90,14 +97,55 @@ fn takes(operation: &Operation, header: &str) -> bool {
     parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == header))
 }
 
+/// The status and the description of a problem.
+type Described = (&'static str, &'static str);
+
+/// What a request of any operation is answered with because of its head.
+const OF_EACH_HEAD: [Described; 3] = [
+    ("414", "The URL is too long"),
+    ("415", "The body is not JSON, or is compressed"),
+    ("431", "The headers are too large"),
+];
+
+/// What a request is answered with because of other requests. Probes never are.
+const OF_EACH_CLIENT: [Described; 2] = [
+    (
+        "429",
+        "Too many requests; the Retry-After header says when to retry",
+    ),
+    (
+        "503",
+        "Service unavailable; the Retry-After header says when to retry",
+    ),
+];
+
+fn add_problems(operation: &mut Operation, problems: Vec<Described>) {
+    let responses = &mut operation.responses.responses;
+    for (status, description) in problems {
+        let described = || RefOr::T(problem(description));
+        responses.entry(status.to_owned()).or_insert_with(described);
+    }
+}
+
+/// Every error is a problem.
+fn complete_problems(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+            && response.content.is_empty()
+        {
+            response.content = problem("").content;
+        }
+    }
+}
+
 /// The problems that an operation of this form can be answered with.
-fn problems_of(method: &HttpMethod, operation: &Operation) -> Vec<(&'static str, &'static str)> {
+fn problems_of(operation: &Operation) -> Vec<Described> {
     let has = |kind: ParameterIn| {
         let mut parameters = operation.parameters.iter().flatten();
         parameters.any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == kind))
     };
     let has_body = operation.request_body.is_some();
-    let changes = !is_safe(method);
     let keyed = takes(operation, IDEMPOTENCY_KEY.name);
     let of_version = takes(operation, IF_MATCH.name);
     let problems = [
@@ -114,7 +162,7 @@ fn problems_of(method: &HttpMethod, operation: &Operation) -> Vec<(&'static str,
         (has(ParameterIn::Path), "404", "Not found, or not yours"),
         (has_body, "408", "The body did not arrive in time"),
         (
-            changes,
+            keyed,
             "409",
             "Conflict with stored data or with a concurrent request",
         ),
@@ -123,32 +171,18 @@ fn problems_of(method: &HttpMethod, operation: &Operation) -> Vec<(&'static str,
             "412",
             "The resource has changed since the version in If-Match",
         ),
-        (changes, "413", "The body is too large"),
-        (true, "414", "The URL is too long"),
-        (true, "415", "The body is not JSON, or is compressed"),
+        (has_body || keyed, "413", "The body is too large"),
         (
             has_body || keyed || has(ParameterIn::Query),
             "422",
             "Invalid input",
         ),
         (of_version, "428", "If-Match is required but missing"),
-        (
-            true,
-            "429",
-            "Too many requests; the Retry-After header says when to retry",
-        ),
-        (true, "431", "The headers are too large"),
         (true, "500", "Internal error"),
-        (
-            true,
-            "503",
-            "Service unavailable; the Retry-After header says when to retry",
-        ),
     ];
     let problems = problems.into_iter().filter(|(applies, ..)| *applies);
-    problems
-        .map(|(_, status, description)| (status, description))
-        .collect()
+    let problems = problems.map(|(_, status, description)| (status, description));
+    problems.chain(OF_EACH_HEAD).chain(OF_EACH_CLIENT).collect()
 }
 
 fn takes_bearer(security: &[SecurityRequirement]) -> bool {
