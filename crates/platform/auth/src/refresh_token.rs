@@ -122,19 +122,22 @@ pub async fn revoke(session: &Session, token: &str) -> Result<(), Error> {
 ///
 /// The database's.
 pub async fn revoke_all(session: &Session, user: Uuid) -> Result<(), Error> {
-    Entity::delete_many()
-        .filter(Column::UserId.eq(user))
-        .exec(session)
-        .await?;
-    Ok(())
+    delete(session, Condition::all().add(Column::UserId.eq(user))).await
 }
 
 async fn revoke_family(session: &Session, family: Uuid) -> Result<(), Error> {
-    Entity::delete_many()
-        .filter(Column::FamilyId.eq(family))
-        .exec(session)
-        .await?;
-    Ok(())
+    delete(session, Condition::all().add(Column::FamilyId.eq(family))).await
+}
+
+/// Deletes until there is nothing left: a DELETE that waited for a refresh under way does not see the token that the
+/// refresh has issued.
+async fn delete(session: &Session, tokens: Condition) -> Result<(), Error> {
+    loop {
+        let deleted = Entity::delete_many().filter(tokens.clone()).exec(session).await?;
+        if deleted.rows_affected == 0 {
+            return Ok(());
+        }
+    }
 }
 
 async fn insert(

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use berth_auth::{Error, refresh_token};
 use berth_database::{Database, Outcome, Session, SessionOptions, Settings};
-use berth_testkit::{Cluster, TestDatabase};
+use berth_testkit::{Cluster, TestDatabase, eventually};
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{EntityTrait, PaginatorTrait};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait, Statement};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -34,9 +34,13 @@ enum Kept {
 
 impl Fixture {
     async fn new(url: &str, kept: Kept) -> Self {
+        Self::with_share(1, url, kept).await
+    }
+
+    async fn with_share(share: u32, url: &str, kept: Kept) -> Self {
         let settings = Settings {
             url: url.parse().unwrap(),
-            pool_size: 1,
+            pool_size: share,
             max_overflow: 0,
             ..Settings::default()
         };
@@ -164,6 +168,41 @@ async fn a_logout_ends_one_login_and_a_new_password_all() {
         fixture.rotate(&tokens[2], now()).await.unwrap();
     })
     .await;
+}
+
+/// The refresh has issued its token and has not committed yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_under_way_does_not_outlive_the_login() {
+    let server = Cluster::shared().await.database().await;
+    let fixture = Fixture::with_share(2, &server.url(), Kept::Server(server)).await;
+    for ends_all in [true, false] {
+        let user = Uuid::now_v7();
+        let token = fixture.issue(user).await;
+        let refresh = fixture.session();
+        let (_, next) = refresh_token::rotate(&refresh, &token, now(), WEEK)
+            .await
+            .unwrap();
+        let revoking = fixture.session();
+        let revoked = tokio::spawn(async move {
+            match ends_all {
+                true => refresh_token::revoke_all(&revoking, user).await.unwrap(),
+                false => refresh_token::revoke(&revoking, &token).await.unwrap(),
+            }
+            revoking.end(Outcome::Commit).await.unwrap();
+        });
+        eventually(async || blocks_another(&refresh).await).await;
+        refresh.end(Outcome::Commit).await.unwrap();
+        revoked.await.unwrap();
+        assert_refused(fixture.rotate(&next, now()).await);
+    }
+}
+
+/// Whether another session waits for this one's locks.
+async fn blocks_another(session: &Session) -> bool {
+    let sql = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid)))";
+    let statement = Statement::from_string(DbBackend::Postgres, sql);
+    let row = session.query_one_raw(statement).await.unwrap();
+    row.unwrap().try_get_by_index(0).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
