@@ -12,13 +12,13 @@ use berth_database::{Database, SessionOptions};
 use berth_web::handlers::openapi::Document;
 use berth_web::problem::ProblemTypes;
 use berth_web::{
-    AppState, Migrations, Server, StartError, identity, middleware, shutdown, startup, telemetry,
+    AppState, Migrations, Server, StartError, identity, middleware, routing, shutdown, startup, telemetry,
 };
 use migration::Migrator;
 use service::Services;
 
 use crate::settings::Settings;
-use crate::{openapi, routes};
+use crate::{handlers, openapi};
 
 /// The schema's migrations, as the platform uses them.
 pub const MIGRATIONS: Migrations = Migrations {
@@ -137,7 +137,7 @@ impl Application {
             .app_data(Data::new(ProblemTypes::new(openapi::PROBLEM_TYPES)))
             .configure(|app| state.provide(app))
             .configure(self.more_routes)
-            .configure(|table| routes::configure(table, state))
+            .configure(|table| routing::table(table, state, handlers::PREFIX, &handlers::routes()))
             .wrap(from_fn(middleware::unit_of_work))
             .wrap(from_fn(middleware::rate_limit))
             .wrap(from_fn(identity::identify))

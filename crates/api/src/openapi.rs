@@ -4,15 +4,17 @@ use berth_web::handlers::openapi::with_platform;
 use berth_web::problem::ProblemType;
 use utoipa::OpenApi;
 
-use crate::handlers::{auth, me, users};
+use crate::handlers;
 
 /// The types of problems that this service has beside the platform's; `/problems/{name}` explains them.
 pub const PROBLEM_TYPES: &[&ProblemType] = &[];
 
 /// The description: this service's routes and the platform's.
 pub fn api() -> utoipa::openapi::OpenApi {
-    let api = Api::openapi();
-    let api = api.merge_from(crate::sample::Api::openapi()); // sample
+    let mut api = Api::openapi();
+    for routes in handlers::routes() {
+        routes.describe(&mut api, handlers::PREFIX);
+    }
     with_platform(api)
 }
 
@@ -26,13 +28,9 @@ pub fn text() -> Result<String, serde_json::Error> {
 }
 
 #[derive(OpenApi)]
-#[openapi(
-    info(title = "Berth", description = "A service that stays within its database connections. Every error is an \
-        RFC 9457 problem, and every response has the header `x-request-id`."),
-    tags((name = "auth", description = "Logins"), (name = "users", description = "Users")),
-    paths(
-        auth::register, auth::login, auth::refresh, auth::logout, auth::password,
-        me::read, me::update, me::delete, users::list,
-    ),
-)]
+#[openapi(info(
+    title = "Berth",
+    description = "A service that stays within its database connections. Every error is an RFC 9457 problem, and every \
+        response has the header `x-request-id`."
+))]
 struct Api;

@@ -13,7 +13,7 @@ mod users;
 
 use berth_database::Session;
 
-pub use self::users::{NewUser, Users};
+pub use self::users::{NewUser, UpdateUser, Users};
 pub use berth_service::{Clock, Direction, Error, ExpectedVersion, FieldError, Order, Page, PageRequest};
 
 /// Makes the services. A clone is cheap and shares everything.

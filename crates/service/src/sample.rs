@@ -9,12 +9,11 @@ use std::sync::Arc;
 
 use berth_database::Session;
 
-pub use self::ask::{NewMessage, QuestionAndAnswer};
+pub use self::ask::{QuestionAndAnswer, WriteMessage};
 pub use self::chat_model::{
     ChatMessage, ChatModel, ChatModelError, ChatModelSettings, HttpChatModel, OfflineChatModel,
 };
-pub use self::conversations::{ConversationChange, ConversationFilter, Conversations, NewConversation};
-pub use self::messages::MessageChange;
+pub use self::conversations::{ConversationFilter, Conversations, CreateConversation, UpdateConversation};
 use crate::Services;
 
 impl Services {

@@ -2,12 +2,11 @@
 
 use berth_auth::{Account, Accounts, Identity, Passwords, SubjectError, Subjects, refresh_token};
 use berth_database::Session;
-use berth_service::rules::{email_address, no_nul};
-use berth_service::{Validated, new_id};
+use berth_service::rules::email_address;
+use berth_service::{Trimmed, Validated, input, new_id};
 use entity::user;
-use garde::Validate;
 use sea_orm::sea_query::OnConflict;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, QueryFilter};
+use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, QueryFilter};
 use uuid::Uuid;
 
 use crate::{Error, Page, PageRequest, Services};
@@ -23,14 +22,20 @@ pub struct Users<'a> {
 }
 
 /// A new user with a password.
-#[derive(Clone, Debug, Validate)]
+#[input]
 pub struct NewUser {
     /// An e-mail address; its case does not matter.
-    #[garde(custom(email_address), custom(no_nul))]
-    pub email: String,
-    /// 1 to 100 characters; white space around them is removed.
-    #[garde(length(chars, min = 1, max = 100), custom(no_nul))]
-    pub name: String,
+    #[garde(custom(email_address))]
+    pub email: Trimmed,
+    #[garde(length(chars, min = 1, max = 100))]
+    pub name: Trimmed,
+}
+
+/// The fields to change.
+#[input(user)]
+pub struct UpdateUser {
+    #[garde(length(chars, min = 1, max = 100))]
+    pub name: Trimmed,
 }
 
 impl<'a> Users<'a> {
@@ -71,16 +76,16 @@ impl<'a> Users<'a> {
         new: NewUser,
         password: &str,
     ) -> Result<String, berth_auth::Error> {
-        let (email, name) = (new.email.trim().to_lowercase(), new.name.trim().to_owned());
-        let new = NewUser { email, name }.validated()?;
+        let new = new.validated()?;
+        let email = new.email.to_lowercase();
         let hash = passwords.hash_new("password", password).await?;
         let user = user::ActiveModel {
-            email: Set(Some(new.email.clone())),
+            email: Set(Some(email.clone())),
             password_hash: Set(Some(hash)),
-            ..self.new_row(new_id(), new.name)
+            ..self.new_row(new_id(), new.name.into())
         };
         self.insert(user).await?;
-        Ok(new.email)
+        Ok(email)
     }
 
     /// Changes the name of a user.
@@ -88,16 +93,11 @@ impl<'a> Users<'a> {
     /// # Errors
     ///
     /// [`Error::Validation`] for the name, [`Error::NotFound`] if the user does not exist.
-    pub async fn rename(&self, id: Uuid, name: &str) -> Result<user::Model, Error> {
-        let name = name.trim();
-        if !(1..=100).contains(&name.chars().count()) || name.contains('\0') {
-            return Err(Error::invalid("name", "must have 1 to 100 characters"));
-        }
+    pub async fn update(&self, id: Uuid, change: UpdateUser) -> Result<user::Model, Error> {
         let changed = user::ActiveModel {
             id: Set(id),
-            name: Set(name.to_owned()),
             updated_at: Set(self.services.clock().now()),
-            ..Default::default()
+            ..change.validated()?.into_active_model()
         };
         Ok(changed.update(self.session).await?)
     }

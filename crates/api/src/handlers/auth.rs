@@ -4,16 +4,23 @@ use actix_web::{HttpResponse, web};
 use berth_web::extract::Json;
 use berth_web::identity::{ChangePassword, CurrentUser, Login, Logins, RefreshToken, TokenResponse};
 use berth_web::response::created;
+use berth_web::routes;
+use berth_web::routing::Routes;
 use serde::{Deserialize, Serialize};
 use service::{NewUser, Services};
 use utoipa::ToSchema;
 
 use crate::error::ApiResult;
 
+/// The routes of this file.
+pub(crate) fn routes() -> Routes {
+    routes!("auth", "Logins", [register, login, refresh, logout, password])
+}
+
 /// A new user.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Register {
+struct Register {
     #[schema(format = Email, max_length = 254)]
     email: String,
     #[schema(format = Password, min_length = 8, max_length = 200)]
@@ -24,21 +31,21 @@ pub(crate) struct Register {
 
 /// The address of a new user.
 #[derive(Serialize, ToSchema)]
-pub(crate) struct Registered {
+struct Registered {
     email: String,
 }
 
 /// Registers a user
 ///
 /// The answer is the same where the address is taken.
-#[utoipa::path(post, path = "/api/v1/auth/register", tag = "auth", security(()), request_body = Register,
+#[utoipa::path(post, path = "/auth/register", security(()), request_body = Register,
     responses((status = 201, body = Registered)))]
-pub(crate) async fn register(
+async fn register(
     logins: Logins,
     services: web::Data<Services>,
     Json(new): Json<Register>,
 ) -> ApiResult<HttpResponse> {
-    let (email, name) = (new.email, new.name);
+    let (email, name) = (new.email.into(), new.name.into());
     let (users, passwords) = (services.users(logins.session()), logins.local()?.passwords());
     let user = NewUser { email, name };
     let email = users.register(passwords, user, &new.password).await?;
@@ -46,13 +53,13 @@ pub(crate) async fn register(
 }
 
 /// Logs a user in
-#[utoipa::path(post, path = "/api/v1/auth/login", tag = "auth", security(()), request_body = Login,
+#[utoipa::path(post, path = "/auth/login", security(()), request_body = Login,
     responses(
         (status = 200, body = TokenResponse),
         (status = 401, description = "Wrong address or password"),
         (status = 429, description = "Too many attempts"),
     ))]
-pub(crate) async fn login(
+async fn login(
     logins: Logins,
     services: web::Data<Services>,
     Json(login): Json<Login>,
@@ -64,12 +71,12 @@ pub(crate) async fn login(
 /// Exchanges a refresh token for new tokens
 ///
 /// A refresh token that is used again ends its login.
-#[utoipa::path(post, path = "/api/v1/auth/refresh", tag = "auth", security(()), request_body = RefreshToken,
+#[utoipa::path(post, path = "/auth/refresh", security(()), request_body = RefreshToken,
     responses(
         (status = 200, body = TokenResponse),
         (status = 401, description = "Refresh token not valid"),
     ))]
-pub(crate) async fn refresh(
+async fn refresh(
     logins: Logins,
     services: web::Data<Services>,
     Json(token): Json<RefreshToken>,
@@ -81,20 +88,20 @@ pub(crate) async fn refresh(
 /// Ends the login of a refresh token
 ///
 /// Its access token stays valid until it expires.
-#[utoipa::path(post, path = "/api/v1/auth/logout", tag = "auth", security(()), request_body = RefreshToken,
+#[utoipa::path(post, path = "/auth/logout", security(()), request_body = RefreshToken,
     responses((status = 204, description = "Logged out")))]
-pub(crate) async fn logout(logins: Logins, Json(token): Json<RefreshToken>) -> ApiResult<HttpResponse> {
+async fn logout(logins: Logins, Json(token): Json<RefreshToken>) -> ApiResult<HttpResponse> {
     logins.logout(token).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
 /// Changes your password and ends your other logins
-#[utoipa::path(post, path = "/api/v1/auth/password", tag = "auth", request_body = ChangePassword,
+#[utoipa::path(post, path = "/auth/password", request_body = ChangePassword,
     responses(
         (status = 200, body = TokenResponse),
         (status = 429, description = "Too many attempts"),
     ))]
-pub(crate) async fn password(
+async fn password(
     logins: Logins,
     services: web::Data<Services>,
     user: CurrentUser,

@@ -3,17 +3,22 @@
 use actix_web::{HttpResponse, web};
 use berth_web::extract::{Json, ServiceSession};
 use berth_web::identity::{CurrentUser, Logins};
+use berth_web::routing::Routes;
+use berth_web::{output, routes};
 use chrono::{DateTime, Utc};
 use entity::user;
-use serde::{Deserialize, Serialize};
-use service::Services;
-use utoipa::ToSchema;
+use service::{Services, UpdateUser};
 use uuid::Uuid;
 
 use crate::error::ApiResult;
 
+/// The routes of this file.
+pub(crate) fn routes() -> Routes {
+    routes!("users", "Users", [read, update, delete])
+}
+
 /// A user, as clients see it.
-#[derive(Debug, Serialize, ToSchema)]
+#[output(user::Model)]
 pub(crate) struct User {
     id: Uuid,
     name: String,
@@ -23,18 +28,10 @@ pub(crate) struct User {
     created_at: DateTime<Utc>,
 }
 
-/// The fields to change.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct UpdateUser {
-    #[schema(min_length = 1, max_length = 100, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
-    name: String,
-}
-
 /// Returns the user who sends the request
-#[utoipa::path(get, path = "/api/v1/me", tag = "users",
+#[utoipa::path(get, path = "/me",
     responses((status = 200, body = User), (status = 404, description = "Deleted")))]
-pub(crate) async fn read(
+async fn read(
     session: ServiceSession,
     services: web::Data<Services>,
     user: CurrentUser,
@@ -43,39 +40,23 @@ pub(crate) async fn read(
 }
 
 /// Changes your name
-#[utoipa::path(patch, path = "/api/v1/me", tag = "users", request_body = UpdateUser,
+#[utoipa::path(patch, path = "/me", request_body = UpdateUser,
     responses((status = 200, body = User), (status = 404, description = "Deleted")))]
-pub(crate) async fn update(
+async fn update(
     session: ServiceSession,
     services: web::Data<Services>,
     user: CurrentUser,
     Json(change): Json<UpdateUser>,
 ) -> ApiResult<web::Json<User>> {
-    let changed = services.users(&session).rename(user.id(), &change.name).await?;
+    let changed = services.users(&session).update(user.id(), change).await?;
     Ok(web::Json(changed.into()))
 }
 
 /// Deletes your account and everything in it
-#[utoipa::path(delete, path = "/api/v1/me", tag = "users",
+#[utoipa::path(delete, path = "/me",
     responses((status = 204, description = "Deleted"), (status = 404, description = "Deleted before")))]
-pub(crate) async fn delete(
-    logins: Logins,
-    services: web::Data<Services>,
-    user: CurrentUser,
-) -> ApiResult<HttpResponse> {
+async fn delete(logins: Logins, services: web::Data<Services>, user: CurrentUser) -> ApiResult<HttpResponse> {
     services.users(logins.session()).delete(user.id()).await?;
     logins.forget(&user);
     Ok(HttpResponse::NoContent().finish())
-}
-
-impl From<user::Model> for User {
-    fn from(row: user::Model) -> Self {
-        Self {
-            id: row.id,
-            name: row.name,
-            email: row.email,
-            role: row.role,
-            created_at: row.created_at,
-        }
-    }
 }

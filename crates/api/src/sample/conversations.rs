@@ -3,61 +3,47 @@
 use actix_web::{HttpRequest, HttpResponse, web};
 use berth_web::extract::{IfMatch, IfNoneMatch, Json, Patch, Path, Query, Session};
 use berth_web::identity::{CurrentUser, OptionalUser};
-use berth_web::response::{Listing, Versioned};
+use berth_web::response::{Listing, Versioned, location};
+use berth_web::routing::Routes;
+use berth_web::{output, routes};
 use chrono::{DateTime, Utc};
 use entity::sample::conversation;
-use serde::{Deserialize, Serialize};
-use service::sample::{ConversationChange, ConversationFilter, NewConversation};
+use serde::Deserialize;
+use service::sample::{ConversationFilter, CreateConversation, UpdateConversation};
 use service::{Direction, PageRequest, Services};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use crate::error::ApiResult;
 
+/// The routes of this file.
+pub(crate) fn routes() -> Routes {
+    routes!(
+        "conversations",
+        "Your conversations",
+        [list, create, read, update, delete]
+    )
+}
+
 /// A conversation, as clients see it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct Conversation {
+#[output(conversation::Model)]
+struct Conversation {
     id: Uuid,
     title: String,
     /// Whether everyone may read it.
     is_public: bool,
     /// Whether it is yours.
+    #[output(true)]
     is_yours: bool,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
-}
-
-/// The fields of a new conversation.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct CreateConversation {
-    #[schema(min_length = 1, max_length = 200, pattern = r"^[^\x00]*[^\s\x00][^\x00]*$")]
-    title: String,
-    #[serde(default)]
-    is_public: bool,
-}
-
-/// The fields to change, at least one; absent ones stay as they are.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[schema(min_properties = 1)]
-pub(crate) struct UpdateConversation {
-    #[schema(
-        min_length = 1,
-        max_length = 200,
-        nullable = false,
-        pattern = r"^[^\x00]*[^\s\x00][^\x00]*$"
-    )]
-    title: Option<String>,
-    #[schema(nullable = false)]
-    is_public: Option<bool>,
 }
 
 /// Which of your conversations, in which order.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct ListConversations {
+struct ListConversations {
     /// The largest number of items on the page.
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u64>,
@@ -72,7 +58,7 @@ pub(crate) struct ListConversations {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
-pub(crate) enum Sort {
+enum Sort {
     #[serde(rename = "updated_at")]
     UpdatedAt,
     #[serde(rename = "-updated_at")]
@@ -80,9 +66,9 @@ pub(crate) enum Sort {
 }
 
 /// Lists your conversations
-#[utoipa::path(get, path = "/api/v1/conversations", tag = "conversations", params(ListConversations),
+#[utoipa::path(get, path = "/conversations", params(ListConversations),
     responses((status = 200, body = Listing<Conversation>)))]
-pub(crate) async fn list(
+async fn list(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
@@ -107,28 +93,27 @@ pub(crate) async fn list(
 }
 
 /// Creates a conversation
-#[utoipa::path(post, path = "/api/v1/conversations", tag = "conversations", request_body = CreateConversation,
+#[utoipa::path(post, path = "/conversations", request_body = CreateConversation,
     responses((status = 201, body = Conversation, headers(("location" = String, description = "The address of the conversation")))))]
-pub(crate) async fn create(
+async fn create(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
-    Json(CreateConversation { title, is_public }): Json<CreateConversation>,
+    request: HttpRequest,
+    Json(new): Json<CreateConversation>,
 ) -> ApiResult<HttpResponse> {
-    let new = NewConversation { title, is_public };
-    let conversations = services.conversations(&session);
-    let made = conversations.create(user.id(), new).await?;
-    let location = format!("/api/v1/conversations/{}", made.id);
-    Ok(versioned(made).created(&location))
+    let made = services.conversations(&session).create(user.id(), new).await?;
+    let location = location(&request, made.id);
+    Ok(Versioned::<Conversation>::from(made).created(&location))
 }
 
 /// Reads one conversation
 ///
 /// Anybody reads a public one, without a token too.
-#[utoipa::path(get, path = "/api/v1/conversations/{conversation_id}", tag = "conversations",
+#[utoipa::path(get, path = "/conversations/{conversation_id}",
     security((), ("bearer" = [])), params(IfNoneMatch),
     responses((status = 200, body = Conversation)))]
-pub(crate) async fn read(
+async fn read(
     session: Session,
     services: web::Data<Services>,
     user: OptionalUser,
@@ -136,63 +121,38 @@ pub(crate) async fn read(
 ) -> ApiResult<Versioned<Conversation>> {
     let found = services.conversations(&session).find(user.id(), id).await?;
     let is_yours = user.id() == Some(found.owner_id);
-    let mut answer = versioned(found);
+    let mut answer = Versioned::<Conversation>::from(found);
     answer.body.is_yours = is_yours;
     Ok(answer)
 }
 
 /// Changes a conversation
-#[utoipa::path(patch, path = "/api/v1/conversations/{conversation_id}", tag = "conversations", request_body = UpdateConversation, params(IfMatch),
+#[utoipa::path(patch, path = "/conversations/{conversation_id}", request_body = UpdateConversation, params(IfMatch),
     responses((status = 200, body = Conversation)))]
-pub(crate) async fn update(
+async fn update(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
     Path(id): Path<Uuid>,
     IfMatch(expected): IfMatch,
-    Patch(UpdateConversation { title, is_public }): Patch<UpdateConversation>,
+    Patch(change): Patch<UpdateConversation>,
 ) -> ApiResult<Versioned<Conversation>> {
     let conversations = services.conversations(&session);
-    let changed = conversations
-        .update(user.id(), id, &expected, ConversationChange { title, is_public })
-        .await?;
-    Ok(versioned(changed))
+    let changed = conversations.update(user.id(), id, &expected, change).await?;
+    Ok(changed.into())
 }
 
 /// Deletes a conversation with its messages
-#[utoipa::path(delete, path = "/api/v1/conversations/{conversation_id}", tag = "conversations", params(IfMatch),
+#[utoipa::path(delete, path = "/conversations/{conversation_id}", params(IfMatch),
     responses((status = 204, description = "Deleted")))]
-pub(crate) async fn delete(
+async fn delete(
     session: Session,
     services: web::Data<Services>,
     user: CurrentUser,
     Path(id): Path<Uuid>,
     IfMatch(expected): IfMatch,
 ) -> ApiResult<HttpResponse> {
-    services
-        .conversations(&session)
-        .delete(user.id(), id, &expected)
-        .await?;
+    let conversations = services.conversations(&session);
+    conversations.delete(user.id(), id, &expected).await?;
     Ok(HttpResponse::NoContent().finish())
-}
-
-fn versioned(row: conversation::Model) -> Versioned<Conversation> {
-    Versioned {
-        version: row.version,
-        body: row.into(),
-    }
-}
-
-/// As its owner sees it.
-impl From<conversation::Model> for Conversation {
-    fn from(row: conversation::Model) -> Self {
-        Self {
-            id: row.id,
-            title: row.title,
-            is_public: row.is_public,
-            is_yours: true,
-            created_at: row.created_at,
-            updated_at: row.updated_at,
-        }
-    }
 }

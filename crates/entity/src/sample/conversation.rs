@@ -25,3 +25,5 @@ pub struct Model {
 }
 
 impl ActiveModelBehavior for ActiveModel {}
+
+berth_service::owned!();

@@ -1,6 +1,8 @@
 //! One message of a conversation.
 
 use sea_orm::entity::prelude::*;
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// A message. Its key is a UUIDv7, so the order of keys is the order of creation.
 #[sea_orm::model]
@@ -18,10 +20,12 @@ pub struct Model {
     pub conversation: BelongsTo<super::conversation::Entity>,
 }
 
-/// The author of a message. Text with a check constraint rather than an enum type, so that a migration can add a role
-/// on every database without rewriting the column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+/// The author of a message.
+// Text with a check constraint rather than an enum type, so that a migration can add a role on
+// every database without rewriting the column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum, Serialize, ToSchema)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "lowercase")]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// The user.
     User,

@@ -25,6 +25,7 @@ pub mod telemetry;
 pub mod testing;
 
 pub use app_state::AppState;
+pub use berth_macros::{output, routes};
 pub use error::Error;
 pub use problem::Problem;
 pub use server::Server;

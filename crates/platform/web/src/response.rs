@@ -4,6 +4,7 @@ mod versioned;
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::fmt::Display;
 
 use actix_web::http::header::LOCATION;
 use actix_web::web::Bytes;
@@ -67,6 +68,11 @@ impl From<PageQuery> for PageRequest {
             cursor: query.cursor,
         }
     }
+}
+
+/// The address of a resource that this request, which was sent to their list, has made.
+pub fn location(request: &HttpRequest, id: impl Display) -> String {
+    format!("{}/{id}", request.path())
 }
 
 /// 201 with the address of the new resource.

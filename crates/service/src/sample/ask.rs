@@ -1,10 +1,9 @@
 //! Asks the chat model a question and stores its answer, without holding a connection while it thinks.
 
-use berth_service::rules::{no_nul, not_blank};
-use berth_service::{Validated, new_id, next_version};
+use berth_service::rules::not_blank;
+use berth_service::{Validated, input, new_id, next_version};
 use entity::sample::conversation;
 use entity::sample::message::{self, Role};
-use garde::Validate;
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
@@ -16,11 +15,10 @@ use crate::Error;
 /// The most messages that the chat model receives: the last ones.
 const MAX_HISTORY: u64 = 50;
 
-/// A question.
-#[derive(Clone, Debug, Validate)]
-pub struct NewMessage {
-    /// 1 to 32 000 characters, not all of them white space.
-    #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(no_nul))]
+/// The text of a message.
+#[input(message)]
+pub struct WriteMessage {
+    #[garde(length(chars, min = 1, max = 32_000), custom(not_blank))]
     pub body: String,
 }
 
@@ -52,10 +50,10 @@ impl Conversations<'_> {
         &self,
         owner: Uuid,
         conversation: Uuid,
-        new: NewMessage,
+        new: WriteMessage,
     ) -> Result<QuestionAndAnswer, Error> {
         let new = new.validated()?;
-        self.find_own(owner, conversation).await?;
+        self.of(owner).find(conversation).await?;
         let question = self.store(conversation, Role::User, new.body).await?;
         let history = self.history(conversation).await?;
         self.session.commit().await?;

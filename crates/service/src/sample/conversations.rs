@@ -1,15 +1,9 @@
 //! Conversations: every user reads the public ones, only the owner changes one.
 
 use berth_database::Session;
-use berth_service::rules::no_nul;
-use berth_service::{Validated, new_id, next_version};
+use berth_service::{Owned, Trimmed, Validated, input};
 use entity::sample::conversation;
-use garde::Validate;
-use sea_orm::{
-    ActiveModelTrait,
-    ActiveValue::{NotSet, Set},
-    ColumnTrait, Condition, EntityTrait, QueryFilter,
-};
+use sea_orm::{ColumnTrait, Condition, EntityTrait, QueryFilter};
 use uuid::Uuid;
 
 use crate::{Direction, Error, ExpectedVersion, Order, Page, PageRequest, Services};
@@ -21,16 +15,16 @@ use crate::{Direction, Error, ExpectedVersion, Order, Page, PageRequest, Service
 /// ```no_run
 /// # use berth_database::{Database, Outcome, SessionOptions};
 /// # use service::Services;
-/// # use service::sample::{NewConversation, NewMessage};
+/// # use service::sample::{CreateConversation, WriteMessage};
 /// # async fn example(database: Database) -> Result<(), service::Error> {
 /// let services = Services::new();
 ///
 /// let session = database.session(SessionOptions::new("greeting"));
 /// let owner = services.users(&session).development_account(None).await?;
 /// let conversations = services.conversations(&session);
-/// let new = NewConversation { title: "First conversation".to_owned(), is_public: false };
+/// let new = CreateConversation { title: "First conversation".into(), is_public: false };
 /// let conversation = conversations.create(owner.id, new).await?;
-/// let question = NewMessage { body: "What is a session-mode pooler?".to_owned() };
+/// let question = WriteMessage { body: "What is a session-mode pooler?".to_owned() };
 /// let answered = conversations.ask(owner.id, conversation.id, question).await?;
 /// session.end(Outcome::Commit).await?;
 /// # Ok(())
@@ -42,26 +36,14 @@ pub struct Conversations<'a> {
     pub(super) session: &'a Session,
 }
 
-/// A new conversation.
-#[derive(Clone, Debug, Validate)]
-pub struct NewConversation {
-    /// 1 to 200 characters; white space around them is removed.
-    #[garde(length(chars, min = 1, max = 200), custom(no_nul))]
-    pub title: String,
-    /// Whether every user may read it.
-    #[garde(skip)]
+/// The fields of a new conversation.
+#[input(conversation, change = UpdateConversation)]
+pub struct CreateConversation {
+    #[garde(length(chars, min = 1, max = 200))]
+    pub title: Trimmed,
+    /// Whether everyone may read it.
+    #[serde(default)]
     pub is_public: bool,
-}
-
-/// A change of a conversation; a field that is `None` stays as it is.
-#[derive(Clone, Debug, Default, Validate)]
-pub struct ConversationChange {
-    /// As in [`NewConversation`].
-    #[garde(inner(length(chars, min = 1, max = 200), custom(no_nul)))]
-    pub title: Option<String>,
-    /// As in [`NewConversation`].
-    #[garde(skip)]
-    pub is_public: Option<bool>,
 }
 
 /// Which conversations a list has, and in which order.
@@ -83,20 +65,8 @@ impl<'a> Conversations<'a> {
     /// # Errors
     ///
     /// [`Error::Validation`] for the title, [`Error::Database`] with a foreign key violation if the owner does not exist.
-    pub async fn create(&self, owner: Uuid, new: NewConversation) -> Result<conversation::Model, Error> {
-        let title = new.title.trim().to_owned();
-        let new = NewConversation { title, ..new }.validated()?;
-        let now = self.services.clock().now();
-        let conversation = conversation::ActiveModel {
-            id: Set(new_id()),
-            owner_id: Set(owner),
-            title: Set(new.title),
-            is_public: Set(new.is_public),
-            version: Set(1),
-            created_at: Set(now),
-            updated_at: Set(now),
-        };
-        Ok(conversation.insert(self.session).await?)
+    pub async fn create(&self, owner: Uuid, new: CreateConversation) -> Result<conversation::Model, Error> {
+        self.of(owner).insert(new.validated()?).await
     }
 
     /// Finds a conversation that is public or the reader's own. Anybody reads public ones, without being a user too.
@@ -133,9 +103,7 @@ impl<'a> Conversations<'a> {
         page: PageRequest,
     ) -> Result<Page<conversation::Model>, Error> {
         let public = filter.is_public.map(|is| conversation::Column::IsPublic.eq(is));
-        let own = conversation::Entity::find()
-            .filter(conversation::Column::OwnerId.eq(owner))
-            .filter(Condition::all().add_option(public));
+        let own = self.of(owner).rows().filter(Condition::all().add_option(public));
         let order = Order {
             column: filter.by_change.map(|_| conversation::Column::UpdatedAt),
             direction: filter.by_change.unwrap_or(Direction::Descending),
@@ -155,29 +123,9 @@ impl<'a> Conversations<'a> {
         owner: Uuid,
         id: Uuid,
         expected: &ExpectedVersion,
-        change: ConversationChange,
+        change: UpdateConversation,
     ) -> Result<conversation::Model, Error> {
-        let title = change.title.map(|title| title.trim().to_owned());
-        let change = ConversationChange { title, ..change }.validated()?;
-        let columns = conversation::ActiveModel {
-            title: change.title.map_or(NotSet, Set),
-            is_public: change.is_public.map_or(NotSet, Set),
-            updated_at: Set(self.services.clock().now()),
-            ..Default::default()
-        };
-        let changed = conversation::Entity::update_many()
-            .set(columns)
-            .col_expr(
-                conversation::Column::Version,
-                next_version(conversation::Column::Version),
-            )
-            .filter(own(owner, id).add(expected.condition(conversation::Column::Version)))
-            .exec_with_returning(self.session)
-            .await?;
-        match changed.into_iter().next() {
-            Some(changed) => Ok(changed),
-            None => expected.missing(self.find_own(owner, id)).await,
-        }
+        self.of(owner).update(id, expected, change.validated()?).await
     }
 
     /// Deletes one of the owner's conversations with all its messages.
@@ -186,28 +134,11 @@ impl<'a> Conversations<'a> {
     ///
     /// [`Error::NotFound`] if the owner has no such conversation, [`Error::PreconditionFailed`] if it has another version.
     pub async fn delete(&self, owner: Uuid, id: Uuid, expected: &ExpectedVersion) -> Result<(), Error> {
-        let deleted = conversation::Entity::delete_many()
-            .filter(own(owner, id).add(expected.condition(conversation::Column::Version)))
-            .exec(self.session)
-            .await?;
-        match deleted.rows_affected {
-            0 => expected.missing(self.find_own(owner, id)).await,
-            _ => Ok(()),
-        }
+        self.of(owner).delete(id, expected).await
     }
 
-    /// Finds a conversation that the owner may write to.
-    pub(super) async fn find_own(&self, owner: Uuid, id: Uuid) -> Result<conversation::Model, Error> {
-        let found = conversation::Entity::find()
-            .filter(own(owner, id))
-            .one(self.session)
-            .await?;
-        found.ok_or(Error::NotFound)
+    /// The conversations that the owner may write to.
+    pub(super) fn of(&self, owner: Uuid) -> Owned<'_, conversation::Entity> {
+        Owned::of(owner, self.session, self.services.clock())
     }
-}
-
-fn own(owner: Uuid, id: Uuid) -> Condition {
-    Condition::all()
-        .add(conversation::Column::Id.eq(id))
-        .add(conversation::Column::OwnerId.eq(owner))
 }

@@ -1,26 +1,18 @@
 //! The messages of a conversation. The owner can change questions; answers cannot be changed.
 
 use berth_service::Validated;
-use berth_service::rules::{no_nul, not_blank};
 use entity::sample::message::{self, Role};
 use futures_util::stream::{self, Stream, TryStreamExt};
-use garde::Validate;
-use sea_orm::{ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, ModelTrait, QueryFilter};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, IntoActiveModel, ModelTrait, QueryFilter,
+};
 use uuid::Uuid;
 
-use super::Conversations;
+use super::{Conversations, WriteMessage};
 use crate::{Error, Page, PageRequest};
 
 /// The number of messages that an export reads at once.
 const EXPORT_PAGE: u64 = 100;
-
-/// A change of a question.
-#[derive(Clone, Debug, Validate)]
-pub struct MessageChange {
-    /// As in [`NewMessage`](super::NewMessage).
-    #[garde(length(chars, min = 1, max = 32_000), custom(not_blank), custom(no_nul))]
-    pub body: String,
-}
 
 impl Conversations<'_> {
     /// Lists the messages of a conversation that the reader may see, oldest first.
@@ -93,14 +85,13 @@ impl Conversations<'_> {
         owner: Uuid,
         conversation: Uuid,
         id: Uuid,
-        change: MessageChange,
+        change: WriteMessage,
     ) -> Result<message::Model, Error> {
         let change = change.validated()?;
         let question = self.find_question(owner, conversation, id).await?;
         let columns = message::ActiveModel {
             id: Set(question.id),
-            body: Set(change.body),
-            ..Default::default()
+            ..change.into_active_model()
         };
         Ok(columns.update(self.session).await?)
     }
@@ -122,7 +113,7 @@ impl Conversations<'_> {
         conversation: Uuid,
         id: Uuid,
     ) -> Result<message::Model, Error> {
-        self.find_own(owner, conversation).await?;
+        self.of(owner).find(conversation).await?;
         let found = self.one(conversation, id).await?;
         if found.role == Role::User {
             Ok(found)

@@ -19,7 +19,7 @@ pub(super) fn json<T: DeserializeOwned>(body: &[u8], depth: usize) -> Result<T, 
     Ok(T::deserialize(Reader::new(&tree(body, depth)?))?)
 }
 
-/// Reads the fields of a change: at least one, and null only for a field that is declared as [`nullable`].
+/// Reads the fields of a change: at least one, and null only for a field that is declared as [`nullable`](berth_service::nullable).
 pub(super) fn patch<T: DeserializeOwned>(body: &[u8], depth: usize) -> Result<T, RequestError> {
     let tree = tree(body, depth)?;
     if matches!(&tree, Node::Object(fields) if fields.is_empty()) {
@@ -46,23 +46,4 @@ fn tree(body: &[u8], depth: usize) -> Result<Node, RequestError> {
         })?;
     json.end().map_err(RequestError::Syntax)?;
     Ok(tree)
-}
-
-/// Lets a field of a [`Patch`](super::Patch) be null: `None` is an absent field, `Some(None)` a null.
-///
-/// For use as `#[serde(default, deserialize_with = "nullable")] note: Option<Option<String>>`.
-///
-/// # Errors
-///
-/// Those of the deserializer.
-pub fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: serde::Deserialize<'de>,
-{
-    /// The reader allows null within a newtype.
-    #[derive(serde::Deserialize)]
-    struct Nullable<T>(Option<T>);
-    let Nullable(value) = serde::Deserialize::deserialize(deserializer)?;
-    Ok(Some(value))
 }

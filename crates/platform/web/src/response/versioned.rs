@@ -5,6 +5,7 @@ use actix_web::http::header::{
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Responder};
+use berth_service::VersionedRow;
 use serde::Serialize;
 
 /// A body with its version, sent as the header `ETag`; a client that has this version already gets 304 without a body.
@@ -14,6 +15,15 @@ pub struct Versioned<T> {
     pub version: i32,
     /// What clients see of it.
     pub body: T,
+}
+
+impl<T: From<R>, R: VersionedRow> From<R> for Versioned<T> {
+    fn from(row: R) -> Self {
+        Self {
+            version: row.version(),
+            body: row.into(),
+        }
+    }
 }
 
 impl<T: Serialize> Versioned<T> {

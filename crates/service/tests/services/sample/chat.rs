@@ -6,7 +6,7 @@ use berth_database::{Session, SessionOptions};
 use chrono::Utc;
 use entity::user;
 use service::Error;
-use service::sample::{ChatModel, NewConversation, NewMessage};
+use service::sample::{ChatModel, CreateConversation, WriteMessage};
 use uuid::Uuid;
 
 use crate::fixture::Fixture;
@@ -24,8 +24,8 @@ impl Fixture {
     }
 
     pub(crate) async fn conversation(&self, title: &str) -> Uuid {
-        let new = NewConversation {
-            title: title.to_owned(),
+        let new = CreateConversation {
+            title: title.into(),
             is_public: false,
         };
         let made = self
@@ -72,8 +72,8 @@ impl Fixture {
     }
 }
 
-pub(crate) fn message(body: &str) -> NewMessage {
-    NewMessage {
+pub(crate) fn message(body: &str) -> WriteMessage {
+    WriteMessage {
         body: body.to_owned(),
     }
 }

@@ -1,6 +1,6 @@
 //! Conversations and their pages.
 
-use service::sample::{ConversationChange, NewConversation};
+use service::sample::{CreateConversation, UpdateConversation};
 use service::{Error, PageRequest};
 
 use super::chat::{invalid_fields, message};
@@ -9,8 +9,8 @@ use crate::fixture::{Fixture, on_both_databases};
 #[tokio::test(flavor = "multi_thread")]
 async fn a_conversation_reads_as_it_was_written() {
     on_both_databases(async |fixture: Fixture| {
-        let new = NewConversation {
-            title: "  First conversation \u{2693} ".to_owned(),
+        let new = CreateConversation {
+            title: "  First conversation \u{2693} ".into(),
             is_public: true,
         };
         let made = fixture
@@ -41,16 +41,16 @@ async fn an_invalid_title_is_reported_as_title() {
     on_both_databases(async |fixture: Fixture| {
         let id = fixture.conversation("First conversation").await;
         for title in ["", " \n ", &"x".repeat(201), "nul\0"] {
-            let new = NewConversation {
-                title: title.to_owned(),
+            let new = CreateConversation {
+                title: title.into(),
                 is_public: false,
             };
             let made = fixture.work(async |services, session| {
                 services.conversations(session).create(fixture.owner, new).await
             });
             assert_eq!(invalid_fields(made.await), ["title"], "{title:?}");
-            let change = ConversationChange {
-                title: Some(title.to_owned()),
+            let change = UpdateConversation {
+                title: Some(title.into()),
                 is_public: None,
             };
             let changed = fixture.work(async |services, session| {
@@ -111,7 +111,7 @@ async fn a_change_affects_only_the_fields_it_names() {
                 .await
                 .unwrap()
         };
-        let published = change(ConversationChange {
+        let published = change(UpdateConversation {
             title: None,
             is_public: Some(true),
         })
@@ -121,8 +121,8 @@ async fn a_change_affects_only_the_fields_it_names() {
             ("First conversation", true)
         );
         assert!(published.updated_at > published.created_at);
-        let renamed = change(ConversationChange {
-            title: Some(" Bends ".to_owned()),
+        let renamed = change(UpdateConversation {
+            title: Some(" Bends ".into()),
             is_public: None,
         })
         .await;
@@ -156,7 +156,7 @@ async fn others_cannot_see_a_private_conversation_and_can_only_read_a_public_one
         };
         assert!(matches!(find().await, Err(Error::NotFound)));
 
-        let publish = ConversationChange {
+        let publish = UpdateConversation {
             title: None,
             is_public: Some(true),
         };
@@ -171,8 +171,8 @@ async fn others_cannot_see_a_private_conversation_and_can_only_read_a_public_one
             .unwrap();
         assert_eq!(find().await.unwrap().id, id);
 
-        let change = ConversationChange {
-            title: Some("Mine".to_owned()),
+        let change = UpdateConversation {
+            title: Some("Mine".into()),
             is_public: None,
         };
         let attempts = [

@@ -4,7 +4,7 @@ use chrono::Utc;
 use entity::sample::message::{self, Role};
 use futures_util::TryStreamExt;
 use sea_orm::{ActiveValue::Set, EntityTrait};
-use service::sample::MessageChange;
+use service::sample::WriteMessage;
 use service::{Error, PageRequest};
 use uuid::Uuid;
 
@@ -104,7 +104,7 @@ async fn the_owner_can_change_and_delete_questions_but_not_answers() {
         });
         let said = said.await.unwrap();
         let change = async |who, message, body: &str| {
-            let change = MessageChange {
+            let change = WriteMessage {
                 body: body.to_owned(),
             };
             fixture

@@ -1,0 +1,38 @@
+//! A type of output.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Expr, Field, ItemStruct, Path};
+
+pub(crate) fn expand(row: &Path, item: &ItemStruct) -> syn::Result<TokenStream> {
+    let mut item = item.clone();
+    let name = item.ident.clone();
+    let mut fields = Vec::new();
+    for field in &mut item.fields {
+        let value = take_value(field)?;
+        let field = &field.ident;
+        fields.push(match value {
+            Some(value) => quote!(#field: #value),
+            None => quote!(#field: row.#field),
+        });
+    }
+    Ok(quote! {
+        #[derive(Debug, ::serde::Serialize, ::utoipa::ToSchema)]
+        #item
+
+        impl ::core::convert::From<#row> for #name {
+            fn from(row: #row) -> Self {
+                Self { #(#fields,)* }
+            }
+        }
+    })
+}
+
+/// Removes `#[output(value)]` and returns the value.
+fn take_value(field: &mut Field) -> syn::Result<Option<Expr>> {
+    let is_ours = |attribute: &syn::Attribute| attribute.path().is_ident("output");
+    let value = field.attrs.iter().find(|attribute| is_ours(attribute));
+    let value = value.map(|attribute| attribute.parse_args()).transpose()?;
+    field.attrs.retain(|attribute| !is_ours(attribute));
+    Ok(value)
+}
