@@ -5,6 +5,7 @@ pub mod connect_error;
 pub(crate) mod connector;
 pub mod diagnostics;
 pub(crate) mod instances;
+pub(crate) mod listener;
 pub(crate) mod login;
 pub(crate) mod password;
 pub(crate) mod pooler_mode;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::clients::{self, DatabaseClient};
 use crate::error::Error;
 use crate::pool::Pool;
+use crate::pool::notifications::Subscription;
 use crate::pool::status::{Holder, Server, Status, StillHeld};
 use crate::session::{Outcome, Session, SessionOptions};
 use crate::settings::{Settings, SettingsError};
@@ -113,6 +114,18 @@ impl Database {
                 outcome => return outcome,
             }
         }
+    }
+
+    /// Subscribes to the notifications of a channel, which sessions send by [`Session::notify`].
+    ///
+    /// On PostgreSQL all subscriptions of the process share one connection, the listener, which is open only while there
+    /// are some. On SQLite notifications are delivered within the process.
+    ///
+    /// Slot cost: one for all subscriptions, as background work. A request that would have to wait gets the slot at once,
+    /// and the listener comes back when there is room. It is never opened at a share of one, behind a transaction pooler
+    /// and with fresh connections; subscribers then get [`Notice::Unavailable`](crate::Notice::Unavailable).
+    pub fn subscribe(&self, channel: &'static str) -> Subscription {
+        self.pool.subscribe(channel)
     }
 
     /// Returns a handle that reads the pool's numbers and makes no sessions.

@@ -17,6 +17,7 @@ pub use connect::connect_error::{self, ConnectError, Reason};
 pub use connect::diagnostics;
 pub use database::{Database, Retry};
 pub use error::Error;
+pub use pool::notifications::{Notice, Subscription};
 pub use pool::status::{FailedAttempt, Holder, IdleLease, Server, Status, StillHeld};
 pub use session::stream::RowStream;
 pub use session::transaction::Transaction;

@@ -7,7 +7,9 @@
 mod acquire;
 mod connect;
 pub(crate) mod lease;
+mod listener;
 mod maintenance;
+pub(crate) mod notifications;
 mod orphans;
 mod snapshot;
 mod state;
@@ -25,6 +27,7 @@ use tracing::Instrument;
 use self::acquire::Grant;
 use self::connect::ConnectTask;
 use self::maintenance::drive;
+use self::notifications::Notifications;
 use self::state::State;
 use crate::connect::connector::Connector;
 use crate::connect::instances::{InstanceName, ShareBudget};
@@ -53,6 +56,7 @@ pub(crate) struct Pool {
     pub(crate) instance_name: Option<InstanceName>,
     pub(crate) statements: StatementStats,
     pub(crate) common_texts: CommonTexts,
+    pub(crate) notifications: Notifications,
     connector: Connector,
     share_budget: ShareBudget,
     began: Instant,
@@ -68,6 +72,7 @@ pub(crate) struct Pool {
 enum Deferred {
     Open(SlotId, Duration, oneshot::Receiver<()>),
     Close(SlotId, PooledConnection, CloseMode),
+    Listen(SlotId, oneshot::Receiver<()>),
     /// An answer whose caller has left; dropping it releases the lease.
     Undelivered(Result<Grant, Error>),
 }
@@ -103,6 +108,10 @@ impl Pool {
             instance_name,
             statements: StatementStats::default(),
             common_texts: CommonTexts::default(),
+            notifications: match settings.url.is_postgres() {
+                true => Notifications::from_server(),
+                false => Notifications::in_process(),
+            },
             connector,
             share_budget,
             began: Instant::now(),
@@ -196,9 +205,10 @@ impl Pool {
     }
 
     /// Uses all connections as behind a transaction pooler from now on, and replaces those that were set up otherwise.
-    pub(crate) fn switch_to_transaction(&self, evidence: &str) {
+    pub(crate) fn switch_to_transaction(self: &Arc<Self>, evidence: &str) {
         if self.mode().switch_to_transaction(evidence) {
             self.replace_connections();
+            self.keep_listener();
         }
     }
 
@@ -250,6 +260,7 @@ impl Pool {
         {
             let mut state = self.lock();
             state.draining = true;
+            self.notifications.close();
             state.scheduler.drain(self.now());
             self.advance(state);
         }
@@ -354,6 +365,15 @@ impl Pool {
                 });
                 Some(Deferred::Close(slot, pooled, mode))
             }
+            Action::OpenListener { slot } => {
+                let (close_listener, closed) = oneshot::channel();
+                state.listener = Some(close_listener);
+                Some(Deferred::Listen(slot, closed))
+            }
+            Action::CloseListener { .. } => {
+                state.listener = None;
+                None
+            }
         }
     }
 
@@ -370,6 +390,7 @@ impl Pool {
                 spawn(&self.runtime, arriving.open(within, cancelled).instrument(span));
             }
             Deferred::Close(slot, pooled, mode) => self.close_connection(slot, pooled, mode),
+            Deferred::Listen(slot, closed) => self.spawn_listener(slot, closed),
             Deferred::Undelivered(answer) => drop(answer),
         }
     }

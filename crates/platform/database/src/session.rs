@@ -9,6 +9,7 @@ mod execute;
 mod hooks;
 mod in_flight;
 mod inner;
+mod notify;
 mod options;
 mod query;
 mod savepoint;

@@ -27,11 +27,13 @@
 //! # Where to find what
 //!
 //! `wait_queue.rs` orders callers; `scheduler/slots.rs` holds the state of each slot; `scheduler/connecting.rs` decides
-//! when to connect, `scheduler/eviction.rs` when to close; `circuit_breaker.rs`, `backoff.rs` and `cooldown.rs` judge
+//! when to connect, `scheduler/eviction.rs` when to close,
+//! `scheduler/listener.rs` when to listen for notifications; `circuit_breaker.rs`, `backoff.rs` and `cooldown.rs` judge
 //! connection attempts.
 
 mod connecting;
 mod eviction;
+mod listener;
 mod slots;
 
 use std::time::Duration;
@@ -43,6 +45,7 @@ use crate::types::{
 };
 use crate::wait_queue::{WaitQueue, Waiter};
 
+use listener::Listener;
 use slots::{Slot, Slots};
 
 /// Decides what happens to each slot and each waiting caller.
@@ -55,6 +58,7 @@ pub struct Scheduler {
     slots: Slots,
     queue: WaitQueue,
     breaker: CircuitBreaker,
+    listener: Listener,
     /// The time of the last event: everything due by then has been done.
     advanced_to: Timestamp,
     actions: Vec<Action>,
@@ -71,6 +75,7 @@ impl Scheduler {
             rotation: Rotation::Off,
             draining: false,
             slots: Slots::default(),
+            listener: Listener::default(),
             advanced_to: Timestamp::ZERO,
             actions: Vec::new(),
         }
@@ -135,6 +140,7 @@ impl Scheduler {
             return;
         }
         self.breaker.succeeded(now);
+        self.listener.in_doubt = false;
         let expires = now + lifetime;
         self.slots.put(slot, Slot::Idle { expires, since: now });
         self.advance(now);
@@ -152,6 +158,7 @@ impl Scheduler {
             kind => kind,
         };
         self.breaker.failed(now, since, kind);
+        self.listener.in_doubt |= kind != ConnectErrorKind::Cancelled;
         self.advance(now);
     }
 
@@ -163,6 +170,7 @@ impl Scheduler {
         match outcome {
             ReleaseOutcome::Clean => {
                 self.breaker.alive(now);
+                self.listener.in_doubt = false;
                 self.slots.put(slot, Slot::Idle { expires, since: now });
                 if let Some(why) = self.close_reason(now, expires) {
                     self.close(slot, CloseMode::Graceful, why);
@@ -241,7 +249,7 @@ impl Scheduler {
         let slots = self.slots.states().filter_map(|state| self.slot_due(state));
         slots
             .chain(self.idle_dues().map(|(_, due, _)| due))
-            .chain([next, trip, error].into_iter().flatten())
+            .chain([next, trip, error, self.listener_due()].into_iter().flatten())
             .filter(|moment| *moment > self.advanced_to)
             .min()
             .map(|moment| moment.max(now))
@@ -314,6 +322,7 @@ impl Scheduler {
         self.judge_attempts(now);
         self.deny_hopeless(now);
         self.connect(now);
+        self.keep_listener(now);
     }
 
     fn end_cooldowns(&mut self, now: Timestamp) {
@@ -359,9 +368,10 @@ impl Scheduler {
         move |lane: Lane| (background || !lane.is_background()) && (writer || !lane.writes())
     }
 
-    /// How many more leases background work may have: it leaves requests one slot where there is more than one.
+    /// How many more leases background work may have: it leaves requests one slot where there is more than one. The
+    /// listener counts as background work, but leaves other work one lease: requests can have its slot back.
     fn background_room(&self) -> usize {
-        let most = self.share.saturating_sub(1).max(1);
+        let most = self.share.saturating_sub(1 + self.slots.count.listening).max(1);
         most.saturating_sub(self.slots.background_leased)
     }
 

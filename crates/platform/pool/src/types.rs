@@ -174,6 +174,16 @@ pub enum Action {
         /// The reason.
         why: CloseReason,
     },
+    /// Open the connection that waits for notifications, then report `listener_ended` when it has ended.
+    OpenListener {
+        /// The slot.
+        slot: SlotId,
+    },
+    /// Close that connection, or cancel its attempt, then report `listener_ended`.
+    CloseListener {
+        /// The slot.
+        slot: SlotId,
+    },
 }
 
 /// Whether a connection is validated before it is handed out.
@@ -207,6 +217,8 @@ pub enum CloseReason {
     Rotated,
     /// Another connection was found dead, and this one was idle before that.
     Suspect,
+    /// The listener needs its slot.
+    Listener,
     /// The pool is closing.
     Draining,
 }
@@ -239,6 +251,15 @@ pub enum ConnectErrorKind {
     Cancelled,
 }
 
+/// How the listener's connection ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ListenerEnd {
+    /// It was closed here, or lost.
+    Closed,
+    /// It could not be made.
+    Failed(ConnectErrorKind),
+}
+
 /// The number of slots in each state.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq, serde::Serialize)]
 pub struct SlotCounts {
@@ -248,6 +269,8 @@ pub struct SlotCounts {
     pub idle: usize,
     /// Connections leased to sessions.
     pub leased: usize,
+    /// The connection that waits for notifications, from its attempt on.
+    pub listening: usize,
     /// Connections being closed.
     pub closing: usize,
     /// Slots that wait until the pooler has noticed a close.
@@ -257,6 +280,6 @@ pub struct SlotCounts {
 impl SlotCounts {
     /// Returns the number of occupied slots.
     pub fn total(&self) -> usize {
-        self.connecting + self.idle + self.leased + self.closing + self.cooling_down
+        self.connecting + self.idle + self.leased + self.listening + self.closing + self.cooling_down
     }
 }

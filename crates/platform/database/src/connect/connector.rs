@@ -14,6 +14,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, Sq
 use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
 use crate::connect::instances::InstanceName;
+use crate::connect::listener::ListenerConnection;
 use crate::connect::login::{Login, pool_of_one};
 use crate::connect::pooler_mode::ModeDetector;
 use crate::connect::set_up::SetUp;
@@ -208,6 +209,22 @@ impl Connector {
         match &self.target {
             Target::Postgres(server) => server.1.reset(self.mode.mode()),
             Target::Sqlite(_) => None,
+        }
+    }
+
+    /// Connects and sets up the connection that waits for notifications; returns none where there is no such connection.
+    ///
+    /// # Cancel safety
+    /// As [`Connector::open`].
+    pub(crate) async fn open_listener(&self) -> Result<Option<ListenerConnection>, SqlxError> {
+        match &self.target {
+            Target::Postgres(server) if self.mode.mode().keeps_sessions() => {
+                let (login, set_up) = &**server;
+                ListenerConnection::open(login, set_up, self.mode.mode())
+                    .await
+                    .map(Some)
+            }
+            _ => Ok(None),
         }
     }
 

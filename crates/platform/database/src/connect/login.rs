@@ -9,12 +9,12 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use sea_orm::{DatabaseConnection, SqlxPostgresConnector};
 use sqlx::pool::PoolOptions;
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgSslMode};
 use sqlx::{ConnectOptions, Connection as _, Database, Error as SqlxError};
 
 use super::address::AddressChooser;
 use super::password::PasswordSource;
-use super::tls_relay::{self, Relay};
+use super::tls_relay::{self, Relay, Route};
 use crate::settings::Settings;
 
 /// How a kind of connection is made from the options, once the way to the server is known.
@@ -58,7 +58,7 @@ impl Login {
     /// Dropping the future drops the socket; the server notices by itself.
     pub(crate) async fn connect(&self) -> Result<(PgConnection, Relay), SqlxError> {
         let plain = |options| async move { PgConnection::connect_with(&options).await }.boxed();
-        self.connect_as(&plain).await
+        self.connect_as(Route::Fastest, &plain).await
     }
 
     /// Opens one connection in a pool of sqlx, which SeaORM wants, and lets the pool open no other in its place.
@@ -68,38 +68,55 @@ impl Login {
     pub(crate) async fn connect_for_sea_orm(&self) -> Result<(DatabaseConnection, Relay), SqlxError> {
         let within = self.connect_timeout;
         let pooled = move |options| async move { pool_of_one(within).connect_with(options).await }.boxed();
-        match self.connect_as(&pooled).await {
+        match self.connect_as(Route::Fastest, &pooled).await {
             // The pool retries some failures by itself, and does not say which.
             Err(SqlxError::PoolTimedOut) => Err(match tokio::time::timeout(within, self.connect()).await {
                 Ok(Err(error)) => error,
                 Ok(Ok(_)) | Err(_) => SqlxError::PoolTimedOut,
             }),
             Ok((pool, relay)) => {
-                pool.set_connect_options(PgConnectOptions::new_without_pgpass().socket("/nonexistent"));
+                let pool = without_successor(pool);
                 Ok((SqlxPostgresConnector::from_sqlx_postgres_pool(pool), relay))
             }
             Err(error) => Err(error),
         }
     }
 
+    /// Opens one connection in a pool of sqlx, which its listener wants, and lets the pool open no other in its place.
+    ///
+    /// # Cancel safety
+    /// As [`Login::connect`].
+    pub(crate) async fn connect_for_listener(&self) -> Result<(PgPool, Relay), SqlxError> {
+        let within = self.connect_timeout;
+        let pooled = move |options| async move { pool_of_one(within).connect_with(options).await }.boxed();
+        let (pool, relay) = self.connect_as(Route::Relayed, &pooled).await?;
+        Ok((without_successor(pool), relay))
+    }
+
     /// Connects with the present password; where the server does not accept it and another one can be read, with that.
-    async fn connect_as<C>(&self, connect: Connect<'_, C>) -> Result<(C, Relay), SqlxError> {
+    async fn connect_as<C>(&self, route: Route, connect: Connect<'_, C>) -> Result<(C, Relay), SqlxError> {
         let Some(source) = &self.password else {
-            return tls_relay::connect(&self.options, &self.addresses, connect).await;
+            return tls_relay::connect(&self.options, &self.addresses, route, connect).await;
         };
         let password = source.read().await?;
         let with = |password: &str| self.options.clone().password(password);
-        match tls_relay::connect(&with(&password), &self.addresses, connect).await {
+        match tls_relay::connect(&with(&password), &self.addresses, route, connect).await {
             Err(error) if is_wrong_password(&error) => {
                 let rotated = source.read().await?;
                 if rotated == password {
                     return Err(error);
                 }
-                tls_relay::connect(&with(&rotated), &self.addresses, connect).await
+                tls_relay::connect(&with(&rotated), &self.addresses, route, connect).await
             }
             result => result,
         }
     }
+}
+
+/// Lets a pool open no connection after its first.
+fn without_successor(pool: PgPool) -> PgPool {
+    pool.set_connect_options(PgConnectOptions::new_without_pgpass().socket("/nonexistent"));
+    pool
 }
 
 fn is_wrong_password(error: &SqlxError) -> bool {

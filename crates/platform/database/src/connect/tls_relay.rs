@@ -31,7 +31,16 @@ impl Relay {
     }
 }
 
-/// Connects, past a relay where TLS may be spoken over TCP.
+/// Whether a connection goes through a relay.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Route {
+    /// Where TLS may be spoken over TCP.
+    Fastest,
+    /// Wherever there is TCP: dropping the relay ends a connection that the driver does not let go of.
+    Relayed,
+}
+
+/// Connects, past a relay where the route says so.
 ///
 /// # Errors
 /// Those of sqlx. The server's address is looked up and dialled here, so they are told apart as well.
@@ -41,10 +50,11 @@ impl Relay {
 pub(crate) async fn connect<C>(
     options: &PgConnectOptions,
     addresses: &AddressChooser,
+    route: Route,
     connect: Connect<'_, C>,
 ) -> Result<(C, Relay), SqlxError> {
     #[cfg(target_os = "linux")]
-    if linux::is_wanted(options) {
+    if linux::is_wanted(options, route) {
         return linux::connect(options, addresses, connect).await;
     }
     let connection = connect_directly(options, addresses, connect).await?;
@@ -88,12 +98,12 @@ mod linux {
     use tokio::io::{AsyncWriteExt, copy, sink};
     use tokio::net::{TcpStream, UnixListener, UnixStream};
 
-    use super::Relay;
+    use super::{Relay, Route};
     use crate::connect::address::AddressChooser;
     use crate::connect::login::Connect;
 
-    pub(super) fn is_wanted(options: &PgConnectOptions) -> bool {
-        super::speaks_tls(options) && !super::is_local_socket(options)
+    pub(super) fn is_wanted(options: &PgConnectOptions, route: Route) -> bool {
+        (route == Route::Relayed || super::speaks_tls(options)) && !super::is_local_socket(options)
     }
 
     pub(super) async fn connect<C>(

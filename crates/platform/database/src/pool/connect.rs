@@ -88,6 +88,7 @@ impl Pool {
             },
         );
         state.scheduler.connected(now, slot, lifetime);
+        self.want_listener(&mut state);
         self.advance(state);
     }
 

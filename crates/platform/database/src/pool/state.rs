@@ -27,6 +27,8 @@ pub(super) struct State {
     pub(super) waiters: HashMap<WaiterId, Waiting>,
     /// Dropping a sender cancels its connection attempt.
     pub(super) connecting: HashMap<SlotId, oneshot::Sender<()>>,
+    /// Dropping it closes the listener's connection.
+    pub(super) listener: Option<oneshot::Sender<()>>,
     pub(super) holders: HashMap<SlotId, (Arc<SessionActivity>, Instant, Option<i32>)>,
     pub(super) next_wake: Option<Timestamp>,
     pub(super) draining: bool,
@@ -68,6 +70,7 @@ impl State {
             connections: HashMap::new(),
             waiters: HashMap::new(),
             connecting: HashMap::new(),
+            listener: None,
             holders: HashMap::new(),
             next_wake: None,
             draining: false,

@@ -99,7 +99,7 @@ impl SessionInner {
     }
 
     /// Waits for a first connection, which finds out the pooler's mode: the way in which statements are sent depends on it.
-    async fn find_mode(&self) -> Result<(), Error> {
+    pub(super) async fn find_mode(&self) -> Result<(), Error> {
         if self.mode().is_open() {
             drop(self.lease(Access::Read).await?);
         }

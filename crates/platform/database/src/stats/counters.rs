@@ -197,6 +197,7 @@ pub(crate) fn reason(why: CloseReason) -> &'static str {
         CloseReason::OverShare => "over the share",
         CloseReason::Rotated => "rotated",
         CloseReason::Suspect => "suspect",
+        CloseReason::Listener => "room for the listener",
         CloseReason::Draining => "shutting down",
     }
 }

@@ -20,6 +20,7 @@ mod deadlines;
 mod faults;
 mod fixture;
 mod hooks;
+mod listener;
 mod logging;
 mod misuse;
 mod orphans;

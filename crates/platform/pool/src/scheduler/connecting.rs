@@ -29,7 +29,7 @@ impl Scheduler {
     }
 
     /// Attempts that are expected to succeed; one that hangs does not keep another from beginning.
-    fn under_way(&self, now: Timestamp) -> usize {
+    pub(super) fn under_way(&self, now: Timestamp) -> usize {
         let hanging = self.slots.states().filter(|state| match state {
             Slot::Connecting {
                 since,

@@ -22,6 +22,8 @@ pub(super) enum Slot {
         expires: Timestamp,
         lane: Lane,
     },
+    /// The listener's, from the connection attempt on.
+    Listening,
     Closing,
     CoolingDown {
         until: Timestamp,
@@ -98,7 +100,7 @@ impl Slots {
         })
     }
 
-    /// Slots that count against the share when it shrinks; closing ones leave by themselves.
+    /// Slots that count against the share when it shrinks; closing ones leave by themselves, and so does the listener.
     pub(super) fn in_use(&self) -> usize {
         self.count.connecting + self.count.idle + self.count.leased
     }
@@ -132,6 +134,7 @@ impl Slots {
                     add(&mut self.writers_leased);
                 }
             }
+            Slot::Listening => add(&mut self.count.listening),
             Slot::Closing => add(&mut self.count.closing),
             Slot::CoolingDown { .. } => add(&mut self.count.cooling_down),
         }

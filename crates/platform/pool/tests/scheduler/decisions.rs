@@ -25,6 +25,11 @@ impl World {
                 held => Err(format!("cancels {held:?}")),
             },
             Action::Close { slot, why, .. } => self.take_close(slot, why),
+            Action::OpenListener { slot } => self.take_open_listener(slot),
+            Action::CloseListener { slot } => match self.held.insert(slot, Held::ListenerClosing) {
+                Some(Held::Listening) => Ok(()),
+                held => Err(format!("closes {held:?} as the listener")),
+            },
         }
     }
 
@@ -59,6 +64,18 @@ impl World {
         rule(
             self.held.len() <= self.share,
             "a connection attempt above the share, by the other slots",
+        )
+    }
+
+    fn take_open_listener(&mut self, slot: SlotId) -> Found {
+        rule(self.listens, "a listener that is not wanted")?;
+        rule(self.waiting.is_empty(), "a listener while a caller waits")?;
+        rule(slot.0 >= self.next_slot, "each attempt has a name of its own")?;
+        self.next_slot = slot.0 + 1;
+        self.held.insert(slot, Held::Listening);
+        rule(
+            self.scheduler.slot_counts().total() <= self.share && self.held.len() <= self.share,
+            "a listener above the share",
         )
     }
 
@@ -109,6 +126,7 @@ impl World {
             CloseReason::OverShare => count.connecting + count.idle + count.leased > self.share,
             CloseReason::Rotated => self.config.reuse == Reuse::Fresh || self.rotation == Rotation::On,
             CloseReason::Suspect => since < self.now,
+            CloseReason::Listener => self.listens && count.idle > 1 && self.waiting.is_empty(),
             CloseReason::Draining => self.draining,
         };
         rule(reason, "no reason to close")

@@ -20,6 +20,7 @@ struct Budget {
     losses: usize,
     logins: usize,
     changes: usize,
+    listens: usize,
     deferred: usize,
     waits: usize,
 }
@@ -166,6 +167,22 @@ fn small() -> Vec<Scenario> {
             ..pooled(2)
         },
         Scenario {
+            name: "a listener",
+            lanes: vec![REQUEST, JOB],
+            failures: vec![ConnectErrorKind::Full],
+            shares: vec![(1, Rotation::Off)],
+            budget: Budget {
+                callers: 2,
+                failures: 1,
+                losses: 1,
+                changes: 1,
+                listens: 1,
+                waits: 1,
+                ..Budget::default()
+            },
+            ..pooled(2)
+        },
+        Scenario {
             name: "a single writer",
             writers: Writers::One,
             lanes: vec![REQUEST, WRITER],
@@ -295,6 +312,10 @@ impl Scenario {
                     }
                 }
                 Held::Closing => may(1, Event::Closed(*slot), |_| {}),
+                Held::ListenerClosing => may(1, Event::ListenerEnded(*slot), |_| {}),
+                Held::Listening => may(budget.losses, Event::ListenerEnded(*slot), |left| {
+                    left.losses -= 1
+                }),
                 Held::Idle { .. } => {}
             }
         }
@@ -303,6 +324,9 @@ impl Scenario {
                 left.changes -= 1
             });
         }
+        may(budget.listens, Event::Listen(!world.listens), |left| {
+            left.listens -= 1
+        });
         may(budget.deferred, Event::Borrow, |left| left.deferred -= 1);
         if let Some(due) = world.next_due() {
             may(budget.waits, Event::Pass(due.saturating_sub(world.now)), |left| {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use berth_pool::{AcquireError, ConnectErrorKind, Lane, ReleaseOutcome, Rotation, SlotId, WaiterId, Writers};
+use berth_pool::{
+    AcquireError, ConnectErrorKind, Lane, ReleaseOutcome, Reuse, Rotation, SlotId, WaiterId, Writers,
+};
 
 use crate::simulation::{Answer, Event, Found, Held, World, rule};
 
@@ -24,6 +26,7 @@ pub(crate) fn agree(world: &World) -> Found {
     let first_time = world.waiting.keys().filter(|id| !world.again.contains(id));
     rule(first_time.count() <= world.config.max_waiting, "too many wait")?;
     no_connection_is_kept_too_long(world)?;
+    the_listener_takes_what_is_spare(world)?;
     every_waiter_has_a_prospect(world)
 }
 
@@ -49,6 +52,32 @@ fn no_connection_is_kept_too_long(world: &World) -> Found {
     rule(
         count.idle == 0 || !world.waiting.values().any(could),
         "a caller waits beside an idle connection",
+    )
+}
+
+fn the_listener_takes_what_is_spare(world: &World) -> Found {
+    let count = world.count();
+    if count.listening == 0 {
+        return Ok(());
+    }
+    rule(count.listening == 1, "there are two listeners")?;
+    rule(world.listens && !world.draining, "a listener is not wanted")?;
+    rule(
+        world.share > 1 && world.rotation == Rotation::Off && world.config.reuse == Reuse::Pooled,
+        "a listener has a slot that requests need",
+    )?;
+    rule(
+        count.connecting + count.idle + count.leased + count.listening <= world.share,
+        "a listener is above the share",
+    )?;
+    let requests = world
+        .waiting
+        .values()
+        .filter(|(lane, _)| world.may(*lane) && !lane.is_background());
+    let under_way = world.slots(|held| held.age(world.now).is_some());
+    rule(
+        count.total() < world.share || requests.count() <= under_way.count() || world.hangs(),
+        "a request waits beside a listener",
     )
 }
 
@@ -87,7 +116,8 @@ impl World {
                 .filter(|held| matches!(held, Held::Leased { lane, .. } if is(lane)))
                 .count()
         };
-        let room = (self.share - 1).max(1);
+        let listening = usize::from(self.count().listening > 0);
+        let room = (self.share - 1).saturating_sub(listening).max(1);
         let background = !lane.is_background() || leased(|lane| lane.is_background()) < room;
         let writer = self.config.writers == Writers::One && lane.writes();
         background && !(writer && leased(|lane| lane.writes()) > 0)
@@ -173,6 +203,7 @@ impl World {
 
     /// Checks that all slots become free once everything is released and no caller asks.
     pub(crate) fn becomes_empty(&mut self) -> Found {
+        self.apply(Event::Listen(false))?;
         for _ in 0..10_000 {
             match self.healthy_event() {
                 Some(event) => self.apply(event)?,
@@ -213,7 +244,8 @@ impl World {
             Held::Connecting { .. } => Some(Event::Connected(*slot)),
             Held::Leased { .. } => Some(Event::Released(*slot, ReleaseOutcome::Clean)),
             Held::Closing => Some(Event::Closed(*slot)),
-            Held::Idle { .. } => None,
+            Held::ListenerClosing => Some(Event::ListenerEnded(*slot)),
+            Held::Idle { .. } | Held::Listening => None,
         })
     }
 

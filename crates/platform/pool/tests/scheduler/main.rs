@@ -11,6 +11,7 @@ mod eviction;
 mod exhaustive;
 mod helpers;
 mod invariants;
+mod listener;
 mod outages;
 mod random;
 mod serving;

@@ -23,6 +23,8 @@ enum Step {
     Failed(Index, ConnectErrorKind),
     Released(Index, ReleaseOutcome),
     Closed(Index),
+    Listen(bool),
+    ListenerEnded(Index),
     Share { share: usize, rotation: Rotation },
     Borrow,
     Pass(Duration),
@@ -33,6 +35,7 @@ impl Step {
         let attempt = |held: &Held| matches!(held, Held::Connecting { .. });
         let leased = |held: &Held| matches!(held, Held::Leased { .. });
         let closing = |held: &Held| matches!(held, Held::Closing);
+        let listener = |held: &Held| matches!(held, Held::Listening | Held::ListenerClosing);
         let slot = |index: &Index, are: fn(&Held) -> bool| {
             let slots: Vec<_> = world.slots(are).collect();
             (!slots.is_empty()).then(|| *index.get(&slots))
@@ -56,6 +59,8 @@ impl Step {
             Self::Failed(index, failure) => Event::Failed(slot(index, attempt)?, *failure),
             Self::Released(index, how) => Event::Released(slot(index, leased)?, *how),
             Self::Closed(index) => Event::Closed(slot(index, closing)?),
+            Self::Listen(wanted) => Event::Listen(*wanted),
+            Self::ListenerEnded(index) => Event::ListenerEnded(slot(index, listener)?),
             Self::Share { share, rotation } => Event::Share {
                 share: *share,
                 rotation: *rotation,
@@ -77,6 +82,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (index(), failure()).prop_map(|(index, failure)| Step::Failed(index, failure)),
         6 => (index(), how()).prop_map(|(index, how)| Step::Released(index, how)),
         4 => index().prop_map(Step::Closed),
+        2 => prop::bool::weighted(0.8).prop_map(Step::Listen),
+        3 => index().prop_map(Step::ListenerEnded),
         1 => (1_usize..=6, weighted(0.2, Rotation::On))
             .prop_map(|(share, rotation)| Step::Share { share, rotation }),
         1 => Just(Step::Borrow),

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use berth_pool::{
-    AcquireError, Action, ConnectErrorKind, Lane, ReleaseOutcome, Scheduler, SchedulerConfig, SlotCounts,
-    SlotId, Timestamp, WaiterId,
+    AcquireError, Action, ConnectErrorKind, Lane, ListenerEnd, ReleaseOutcome, Scheduler, SchedulerConfig,
+    SlotCounts, SlotId, Timestamp, WaiterId,
 };
 use berth_pool::{Outage, Reuse, Rotation};
 
@@ -27,7 +27,13 @@ pub(crate) enum Event {
     Failed(SlotId, ConnectErrorKind),
     Released(SlotId, ReleaseOutcome),
     Closed(SlotId),
-    Share { share: usize, rotation: Rotation },
+    /// A listener is wanted, or not any more.
+    Listen(bool),
+    ListenerEnded(SlotId),
+    Share {
+        share: usize,
+        rotation: Rotation,
+    },
     Borrow,
     Drain,
     Pass(Duration),
@@ -50,6 +56,9 @@ pub(crate) enum Held {
         expires: Timestamp,
         lane: Lane,
     },
+    Listening,
+    /// The listener's, once it has to end.
+    ListenerClosing,
     Closing,
 }
 
@@ -89,6 +98,7 @@ pub(crate) struct World {
     pub(crate) share: usize,
     pub(crate) rotation: Rotation,
     pub(crate) draining: bool,
+    pub(crate) listens: bool,
     pub(crate) last_alive: Option<Timestamp>,
     /// Attempts before this provoke a pooler that bans for failed logins.
     pub(crate) shut_until: Timestamp,
@@ -116,6 +126,7 @@ impl World {
             share,
             rotation: Rotation::Off,
             draining: false,
+            listens: false,
             last_alive: None,
             shut_until: Timestamp::ZERO,
             next_background_turn: Timestamp::ZERO,
@@ -191,6 +202,18 @@ impl World {
             Event::Closed(slot) => {
                 self.held.remove(&slot);
                 self.scheduler.closed(now, slot);
+            }
+            Event::Listen(true) => {
+                self.listens = true;
+                self.scheduler.want_listener(now);
+            }
+            Event::Listen(false) => {
+                self.listens = false;
+                self.scheduler.dismiss_listener(now);
+            }
+            Event::ListenerEnded(slot) => {
+                self.held.remove(&slot);
+                self.scheduler.listener_ended(now, slot, ListenerEnd::Closed);
             }
             Event::Share { share, rotation } => {
                 (self.share, self.rotation) = (share, rotation);
@@ -376,7 +399,8 @@ impl World {
                 Held::Connecting { .. } => &mut count.connecting,
                 Held::Idle { .. } => &mut count.idle,
                 Held::Leased { .. } => &mut count.leased,
-                Held::Closing => &mut count.closing,
+                Held::Listening => &mut count.listening,
+                Held::Closing | Held::ListenerClosing => &mut count.closing,
             } += 1;
         }
         count

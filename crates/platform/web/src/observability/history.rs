@@ -30,6 +30,7 @@ struct Slots {
     connecting: usize,
     idle: usize,
     leased: usize,
+    listening: usize,
     closing: usize,
     cooling_down: usize,
 }
@@ -41,6 +42,7 @@ impl Slots {
             connecting: slots.connecting,
             idle: slots.idle,
             leased: slots.leased,
+            listening: slots.listening,
             closing: slots.closing,
             cooling_down: slots.cooling_down,
         }

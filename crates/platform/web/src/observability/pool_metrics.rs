@@ -59,6 +59,7 @@ fn connections(families: &mut Families<'_>, status: &Status) -> Result<(), Error
         ("used", slots.leased),
         ("idle", slots.idle),
         ("connecting", slots.connecting),
+        ("listening", slots.listening),
         ("closing", slots.closing),
         ("cooling_down", slots.cooling_down),
     ];

@@ -32,6 +32,8 @@ pub(crate) struct PoolStatus {
     max_connections: u32,
     invalid: u64,
     connecting: usize,
+    /// 1 while a connection waits for notifications or is being opened for that.
+    listening: usize,
     closing: usize,
     /// Slots kept empty after a close until the pooler has released the connection too.
     cooling_down: usize,
@@ -93,6 +95,7 @@ impl PoolStatus {
             max_connections: summary.max_connections,
             invalid: status.counters.dead,
             connecting: status.slots.connecting,
+            listening: status.slots.listening,
             closing: status.slots.closing,
             cooling_down: status.slots.cooling_down,
             waiting: status.waiting,

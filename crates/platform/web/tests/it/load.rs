@@ -48,6 +48,7 @@ async fn under_saturation_every_snapshot_adds_up_and_agrees_with_the_limiter() {
             "checked_in",
             "checked_out",
             "connecting",
+            "listening",
             "closing",
             "cooling_down",
         ]
