@@ -39,6 +39,10 @@ openapi: ## Write docs/openapi.json from the code
 	@$(CARGO) run --quiet --bin api -- openapi > docs/openapi.json.new
 	@mv docs/openapi.json.new docs/openapi.json
 
+.PHONY: docs
+docs: ## Build the documentation as a site in book/
+	@.ci/mdbook build
+
 client: ## Write client/schema.ts, the types of a TypeScript client, from docs/openapi.json
 	@cd client && npm ci --silent --no-audit --no-fund && npm run --silent generate
 

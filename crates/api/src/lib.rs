@@ -10,3 +10,7 @@ mod handlers;
 pub mod openapi;
 pub mod sample; // sample
 pub mod settings;
+
+#[cfg(doctest)]
+#[path = "../../../docs/how-to/doctests.rs"]
+mod how_to;

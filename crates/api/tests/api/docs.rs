@@ -1,18 +1,19 @@
-//! What the documents say is there is there.
+//! What the documents refer to exists, and every page can be found.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_and_anchor_exists() {
     let mut followed = 0;
     for page in pages() {
         let text = fs::read_to_string(&page).unwrap();
-        let links = text
+        let prose = without_code(&text);
+        let links = prose
             .split("](")
             .skip(1)
             .map(|rest| rest.split(')').next().unwrap());
-        for link in links.filter(|link| !link.contains("://")) {
+        for link in links.filter(|link| !link.contains("://") && !link.contains("::")) {
             let (file, heading) = link.split_once('#').unwrap_or((link, ""));
             let target = match file {
                 "" => page.clone(),
@@ -28,7 +29,7 @@ fn every_link_leads_somewhere() {
 }
 
 #[test]
-fn every_make_target_and_every_package_that_is_named_is_there() {
+fn every_make_target_and_every_package_that_is_named_exists() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let mut named = 0;
     for page in pages() {
@@ -37,17 +38,18 @@ fn every_make_target_and_every_package_that_is_named_is_there() {
             let first = words.next();
             let target = words.next().filter(|word| !word.contains('=') && *word != "#");
             if let (Some("make"), Some(target)) = (first, target) {
-                let there = makefile
+                let exists = makefile
                     .lines()
                     .any(|line| line.starts_with(&format!("{target}:")));
-                assert!(there, "{}: {code}", page.display());
+                assert!(exists, "{}: {code}", page.display());
                 named += 1;
             }
             if let Some((_, rest)) = code.split_once("cargo run -p ") {
                 let package = rest.split_whitespace().next().unwrap();
-                let there = ["crates", ""].map(|folder| root().join(folder).join(package).join("Cargo.toml"));
+                let exists =
+                    ["crates", ""].map(|folder| root().join(folder).join(package).join("Cargo.toml"));
                 assert!(
-                    there.iter().any(|manifest| manifest.exists()),
+                    exists.iter().any(|manifest| manifest.exists()),
                     "{}: {code}",
                     page.display()
                 );
@@ -58,18 +60,74 @@ fn every_make_target_and_every_package_that_is_named_is_there() {
     assert!(named > 8, "{named}");
 }
 
+#[test]
+fn every_path_that_the_rules_of_the_tree_name_exists() {
+    let mut named = 0;
+    for page in ["AGENTS.md", "llms.txt", "docs/README.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        let mut paths = code(&text);
+        let is_path = |code: &&str| {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+            let roots = ["crates", "config", "docs", "migration", "clippy.toml"];
+            code.chars().all(is_name)
+                && (code.ends_with(".md") || roots.iter().any(|root| code.starts_with(root)))
+        };
+        paths.retain(is_path);
+        for path in paths {
+            assert!(root().join(path).exists(), "{page}: {path}");
+            named += 1;
+        }
+    }
+    assert!(named > 15, "{named}");
+}
+
+#[test]
+fn every_page_is_a_chapter_and_the_code_of_every_how_to_is_compiled() {
+    let docs = root().join("docs");
+    let summary = fs::read_to_string(docs.join("SUMMARY.md")).unwrap();
+    let compiled = fs::read_to_string(docs.join("how-to/doctests.rs")).unwrap();
+    let mut chapters = 0;
+    for page in pages().iter().filter_map(|page| page.strip_prefix(&docs).ok()) {
+        let name = page.display().to_string();
+        if name == "SUMMARY.md" {
+            continue;
+        }
+        assert!(
+            summary.contains(&format!("({name})")),
+            "docs/SUMMARY.md lacks {name}"
+        );
+        let text = fs::read_to_string(docs.join(page)).unwrap();
+        if let (Some(how_to), true) = (name.strip_prefix("how-to/"), text.contains("```rust")) {
+            let included = compiled.contains(&format!("include_str!(\"{how_to}\")"));
+            assert!(included, "docs/how-to/doctests.rs lacks {how_to}");
+        }
+        chapters += 1;
+    }
+    assert!(chapters > 10, "{chapters}");
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 /// The documents of the tree, those of its crates included.
 fn pages() -> Vec<PathBuf> {
-    let entries = |folder: PathBuf| fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let crates = entries(root().join("crates")).map(|folder| folder.join("README.md"));
-    let pages = entries(root()).chain(entries(root().join("docs"))).chain(crates);
+    let mut pages = vec![root().join("llms.txt")];
+    let mut folders = vec![root()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let is_built =
+                name.starts_with('.') || ["target", "book", "data", "node_modules"].contains(&&*name);
+            match path.is_dir() {
+                true if !is_built => folders.push(path),
+                false if name.ends_with(".md") => pages.push(path),
+                _ => {}
+            }
+        }
+    }
     pages
-        .filter(|path| path.extension().is_some_and(|ending| ending == "md") && path.exists())
-        .collect()
 }
 
 /// Lines of code, and code within lines.
@@ -84,7 +142,13 @@ fn code(text: &str) -> Vec<&str> {
     found
 }
 
-/// What GitHub calls the headings of a page.
+/// The text without its blocks and spans of code.
+fn without_code(text: &str) -> String {
+    let prose = text.split("```").step_by(2);
+    prose.flat_map(|part| part.split('`').step_by(2)).collect()
+}
+
+/// The anchors that GitHub and mdBook give to the headings of a page.
 fn anchors(page: &Path) -> Vec<String> {
     let text = fs::read_to_string(page).unwrap();
     let headings = text.lines().filter(|line| line.starts_with('#'));

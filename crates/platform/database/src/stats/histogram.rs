@@ -20,8 +20,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Counts a duration.
-    pub fn record(&mut self, time: Duration) {
+    pub(crate) fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
         self.buckets[bucket] += 1;

@@ -8,5 +8,3 @@
 
 mod enqueue;
 mod fixture;
-mod schedule;
-mod worker;
