@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::access_token::AccessTokens;
-use crate::{Application, Attempts, Error, Identity, Issuers, Local, Mode, Passwords, Settings, TokenError};
+use crate::{Application, Error, Identity, Issuers, Local, Mode, Settings, TokenError};
 
 /// Verifies access tokens, and makes them where this service keeps the passwords. A clone is cheap and shares everything.
 #[derive(Clone, Debug)]
@@ -27,12 +26,7 @@ impl Auth {
     /// TLS or argon2 cannot be set up with these settings.
     pub fn new(settings: &Settings, application: &Application) -> Result<Self, Error> {
         let authority = match settings.mode {
-            Mode::Local => Authority::Local(Box::new(Local::new(
-                Passwords::new(settings)?,
-                Attempts::new(settings),
-                AccessTokens::new(application, settings.access_token_lifetime),
-                settings.refresh_token_lifetime,
-            ))),
+            Mode::Local => Authority::Local(Box::new(Local::new(settings, application)?)),
             Mode::Jwks => Authority::Issuers(Issuers::new(settings)?),
         };
         Ok(Self {

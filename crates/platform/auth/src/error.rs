@@ -11,7 +11,13 @@ pub enum Error {
     /// The refresh token is unknown, spent, revoked or expired: the caller cannot distinguish them.
     #[error("the refresh token is not valid")]
     InvalidRefreshToken,
-    /// Too many logins of the account, or from the address, have failed.
+    /// The token of a mail is unknown, used, replaced by a newer one or expired: the caller cannot distinguish them.
+    #[error("the token is not valid")]
+    InvalidEmailToken,
+    /// The password is right, and the address is not verified though `auth.require_verified_email` requires it.
+    #[error("the e-mail address is not verified")]
+    EmailNotVerified,
+    /// Too many logins of the account, or from the address, have failed, or too many mails were asked for.
     #[error("too many attempts")]
     TooManyAttempts {
         /// When the failed ones are forgotten.

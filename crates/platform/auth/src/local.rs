@@ -1,5 +1,7 @@
 //! Accounts with a password, which this service keeps itself.
 
+mod email;
+
 use std::fmt;
 use std::future::Future;
 use std::net::IpAddr;
@@ -12,15 +14,22 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::access_token::AccessTokens;
-use crate::{Attempts, Error, Passwords, password, refresh_token};
+use crate::email_token::EmailTokens;
+use crate::{Application, Attempts, Error, Passwords, Settings, password, refresh_token};
 
 /// The logins of this service: its passwords and tokens.
 #[derive(Debug)]
 pub struct Local {
     passwords: Passwords,
     attempts: Attempts,
+    /// The mails that were asked for, apart from failed logins: asking for mails locks no account.
+    mails: Attempts,
     access_tokens: AccessTokens,
     refresh_lifetime: TimeDelta,
+    email_tokens: EmailTokens,
+    verify_lifetime: TimeDelta,
+    reset_lifetime: TimeDelta,
+    requires_verified_email: bool,
 }
 
 /// What a login needs to know of a user.
@@ -32,6 +41,8 @@ pub struct Account {
     pub role: String,
     /// The hash of the password, for users who have one.
     pub password_hash: Option<String>,
+    /// When the user has shown that the e-mail address is the user's own.
+    pub email_verified_at: Option<DateTime<Utc>>,
 }
 
 /// The table of users, as logins use it; the service's.
@@ -42,6 +53,13 @@ pub trait Accounts {
     fn by_user(&self, user: Uuid) -> impl Future<Output = Result<Option<Account>, ServiceError>>;
     /// Stores the hash of a new password.
     fn set_password_hash(&self, user: Uuid, hash: String) -> impl Future<Output = Result<(), ServiceError>>;
+    /// Stores that the address is the user's own. Returns false, and stores nothing, where the user has another address.
+    fn set_email_verified(
+        &self,
+        user: Uuid,
+        email: &str,
+        now: DateTime<Utc>,
+    ) -> impl Future<Output = Result<bool, ServiceError>>;
 }
 
 /// The e-mail address and the password of a login, and where it comes from.
@@ -69,18 +87,24 @@ pub struct Tokens {
 }
 
 impl Local {
-    pub(crate) fn new(
-        passwords: Passwords,
-        attempts: Attempts,
-        access_tokens: AccessTokens,
-        refresh_lifetime: Duration,
-    ) -> Self {
-        Self {
-            passwords,
-            attempts,
-            access_tokens,
-            refresh_lifetime: TimeDelta::from_std(refresh_lifetime).unwrap_or(TimeDelta::MAX),
-        }
+    /// Starts the threads that hash passwords.
+    ///
+    /// # Errors
+    ///
+    /// As [`Passwords::new`].
+    pub(crate) fn new(settings: &Settings, application: &Application) -> Result<Self, Error> {
+        let delta = |lifetime: Duration| TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
+        Ok(Self {
+            passwords: Passwords::new(settings)?,
+            attempts: Attempts::new(settings),
+            mails: Attempts::new(settings),
+            access_tokens: AccessTokens::new(application, settings.access_token_lifetime),
+            refresh_lifetime: delta(settings.refresh_token_lifetime),
+            email_tokens: EmailTokens::new(application),
+            verify_lifetime: delta(settings.verify_token_lifetime),
+            reset_lifetime: delta(settings.reset_token_lifetime),
+            requires_verified_email: settings.require_verified_email,
+        })
     }
 
     /// Hashes passwords.
@@ -99,7 +123,8 @@ impl Local {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidCredentials`], [`Error::TooManyAttempts`], [`Error::Busy`], and the database's.
+    /// [`Error::InvalidCredentials`], [`Error::EmailNotVerified`], [`Error::TooManyAttempts`], [`Error::Busy`], and the
+    /// database's.
     ///
     /// # Cancel safety
     ///
@@ -124,6 +149,9 @@ impl Local {
             return Err(Error::InvalidCredentials);
         };
         attempt.succeeded();
+        if self.requires_verified_email && account.email_verified_at.is_none() {
+            return Err(Error::EmailNotVerified);
+        }
         if checked.outdated
             && let Ok(hash) = self.passwords.hash(&credentials.password).await
         {

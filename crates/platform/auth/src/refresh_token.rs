@@ -167,6 +167,6 @@ fn random() -> Result<String, Error> {
 }
 
 /// A fast hash is enough: the token itself cannot be guessed.
-fn hash(token: &str) -> String {
+pub(crate) fn hash(token: &str) -> String {
     BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(token))
 }

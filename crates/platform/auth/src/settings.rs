@@ -45,6 +45,16 @@ pub struct Settings {
     #[serde(with = "seconds")]
     #[garde(custom(seconds::between(1.0, 86_400.0)))]
     pub attempts_period: Duration,
+    /// Whether only users with a verified address log in.
+    pub require_verified_email: bool,
+    /// Time that the link of a mail that verifies an address is valid.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(300.0, 2_592_000.0)))]
+    pub verify_token_lifetime: Duration,
+    /// Time that the link of a mail that resets a password is valid.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(60.0, 86_400.0)))]
+    pub reset_token_lifetime: Duration,
     /// Issuers whose tokens are accepted, separated by commas.
     #[garde(custom(issuer_urls))]
     pub issuers: Option<String>,
@@ -132,6 +142,9 @@ impl Default for Settings {
             attempts_per_account: 10,
             attempts_per_address: 100,
             attempts_period: Duration::from_secs(900),
+            require_verified_email: false,
+            verify_token_lifetime: Duration::from_secs(86_400),
+            reset_token_lifetime: Duration::from_secs(3600),
             issuers: None,
             audience: None,
             secret: None,
