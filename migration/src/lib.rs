@@ -5,6 +5,7 @@
 mod m20260101_000001_create_users;
 mod m20260101_000002_create_conversations;
 mod m20260101_000003_create_messages;
+mod m20260101_000004_add_email_verified_at;
 
 use sea_orm_migration::prelude::*;
 
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20260101_000001_create_users::Migration),
             Box::new(m20260101_000002_create_conversations::Migration),
             Box::new(m20260101_000003_create_messages::Migration),
+            Box::new(m20260101_000004_add_email_verified_at::Migration),
         ];
         // The tables of the platform's crates come first.
         [

@@ -25,6 +25,8 @@ pub struct Model {
     pub issuer: Option<String>,
     #[sea_orm(column_type = "Text", nullable, unique_key = "issuer_subject")]
     pub subject: Option<String>,
+    /// When the user has shown that the address is the user's own.
+    pub email_verified_at: Option<DateTimeUtc>,
     pub created_at: DateTimeUtc,
     pub updated_at: DateTimeUtc,
 }

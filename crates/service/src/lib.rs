@@ -8,11 +8,14 @@
 
 #![warn(missing_docs)]
 
+mod account_mail;
 pub mod sample; // sample
 mod users;
 
 use berth_database::Session;
+use berth_jobs::Jobs;
 
+pub use self::account_mail::{AccountMail, AccountMails};
 pub use self::users::{NewUser, UpdateUser, Users};
 pub use berth_service::{Clock, Direction, Error, ExpectedVersion, FieldError, Order, Page, PageRequest};
 
@@ -20,6 +23,7 @@ pub use berth_service::{Clock, Direction, Error, ExpectedVersion, FieldError, Or
 #[derive(Clone, Debug)]
 pub struct Services {
     clock: Clock,
+    jobs: Jobs,
     chat_model: std::sync::Arc<dyn sample::ChatModel>, // sample
 }
 
@@ -28,6 +32,7 @@ impl Services {
     pub fn new() -> Self {
         Services {
             clock: Clock::system(),
+            jobs: Jobs::new(),
             chat_model: std::sync::Arc::new(sample::OfflineChatModel), // sample
         }
     }
@@ -41,6 +46,17 @@ impl Services {
     /// Returns the clock.
     pub fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    /// Stores jobs in another queue, whose workers it wakes.
+    pub fn with_jobs(mut self, jobs: Jobs) -> Self {
+        self.jobs = jobs;
+        self
+    }
+
+    /// Returns the queue.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
     }
 
     /// Returns the service for users, which works in this session.

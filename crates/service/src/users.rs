@@ -1,15 +1,17 @@
 //! The users, who own rows of other tables.
 
-use berth_auth::{Account, Accounts, Identity, Passwords, SubjectError, Subjects, refresh_token};
+use berth_auth::{Account, Accounts, Identity, Passwords, Purpose, SubjectError, Subjects};
+use berth_auth::{email_token, refresh_token};
 use berth_database::Session;
 use berth_service::rules::email_address;
 use berth_service::{Trimmed, Validated, input, new_id};
+use chrono::{DateTime, Utc};
 use entity::user;
 use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, QueryFilter};
 use uuid::Uuid;
 
-use crate::{Error, Page, PageRequest, Services};
+use crate::{AccountMail, Error, Page, PageRequest, Services};
 
 /// The e-mail address of the development user.
 const DEVELOPER: &str = "developer@localhost";
@@ -64,7 +66,7 @@ impl<'a> Users<'a> {
         page.read(newest_first, self.session, |row| row.id).await
     }
 
-    /// Makes a user with a password, unless the address is taken: the caller cannot tell. Returns the address as it is
+    /// Makes a user with a password, unless the address is taken: the caller cannot tell. A mail verifies the address. Returns the address as it is
     /// stored. The password is hashed before a connection is leased.
     ///
     /// # Errors
@@ -85,7 +87,19 @@ impl<'a> Users<'a> {
             ..self.new_row(new_id(), new.name.into())
         };
         self.insert(user).await?;
+        self.send_mail(Purpose::VerifyEmail, email.clone()).await?;
         Ok(email)
+    }
+
+    /// Sends a mail to the address once the session commits, unless no account has it: the caller cannot tell.
+    ///
+    /// # Errors
+    ///
+    /// The database's.
+    pub async fn send_mail(&self, purpose: Purpose, email: String) -> Result<(), Error> {
+        let mail = AccountMail { purpose, email };
+        self.services.jobs().enqueue(self.session, mail).await?;
+        Ok(())
     }
 
     /// Changes the name of a user.
@@ -109,6 +123,7 @@ impl<'a> Users<'a> {
     /// [`Error::NotFound`] if the user does not exist.
     pub async fn delete(&self, id: Uuid) -> Result<(), berth_auth::Error> {
         refresh_token::revoke_all(self.session, id).await?;
+        email_token::revoke_all(self.session, id).await?;
         let deleted = user::Entity::delete_by_id(id).exec(self.session).await?;
         match deleted.rows_affected {
             0 => Err(Error::NotFound.into()),
@@ -176,6 +191,18 @@ impl Accounts for Users<'_> {
         changed.update(self.session).await?;
         Ok(())
     }
+
+    async fn set_email_verified(&self, id: Uuid, email: &str, now: DateTime<Utc>) -> Result<bool, Error> {
+        let verified = user::ActiveModel {
+            email_verified_at: Set(Some(now)),
+            ..Default::default()
+        };
+        let update = user::Entity::update_many()
+            .set(verified)
+            .filter(user::COLUMN.id.eq(id))
+            .filter(user::COLUMN.email.eq(email));
+        Ok(update.exec(self.session).await?.rows_affected > 0)
+    }
 }
 
 #[async_trait::async_trait]
@@ -206,5 +233,6 @@ fn account(user: user::Model) -> Account {
         id: user.id,
         role: user.role,
         password_hash: user.password_hash,
+        email_verified_at: user.email_verified_at,
     }
 }

@@ -1,8 +1,12 @@
 //! Logins: where the service keeps the passwords itself (`auth.mode = "local"`).
 
 use actix_web::{HttpResponse, web};
+use berth_auth::Purpose;
 use berth_web::extract::Json;
-use berth_web::identity::{ChangePassword, CurrentUser, Login, Logins, RefreshToken, TokenResponse};
+use berth_web::identity::{
+    ChangePassword, CurrentUser, EmailAddress, EmailToken, Login, Logins, RefreshToken, ResetPassword,
+    TokenResponse,
+};
 use berth_web::response::created;
 use berth_web::routes;
 use berth_web::routing::Routes;
@@ -14,7 +18,21 @@ use crate::error::ApiResult;
 
 /// The routes of this file.
 pub(crate) fn routes() -> Routes {
-    routes!("auth", "Logins", [register, login, refresh, logout, password])
+    routes!(
+        "auth",
+        "Logins",
+        [
+            register,
+            login,
+            refresh,
+            logout,
+            password,
+            request_verification,
+            verify,
+            forgot,
+            reset
+        ]
+    )
 }
 
 /// A new user.
@@ -37,7 +55,7 @@ struct Registered {
 
 /// Registers a user
 ///
-/// The answer is the same where the address is taken.
+/// An e-mail with a link verifies the address. The answer is the same where the address is taken.
 #[utoipa::path(post, path = "/auth/register", security(()), request_body = Register,
     responses((status = 201, body = Registered)))]
 async fn register(
@@ -47,6 +65,7 @@ async fn register(
 ) -> ApiResult<HttpResponse> {
     let (email, name) = (new.email.into(), new.name.into());
     let (users, passwords) = (services.users(logins.session()), logins.local()?.passwords());
+    logins.count_mail(&email)?;
     let user = NewUser { email, name };
     let email = users.register(passwords, user, &new.password).await?;
     Ok(created("/api/v1/me", &Registered { email }))
@@ -57,6 +76,7 @@ async fn register(
     responses(
         (status = 200, body = TokenResponse),
         (status = 401, description = "Wrong address or password"),
+        (status = 403, description = "Address not verified"),
         (status = 429, description = "Too many attempts"),
     ))]
 async fn login(
@@ -109,4 +129,64 @@ async fn password(
 ) -> ApiResult<TokenResponse> {
     let users = services.users(logins.session());
     logins.change_password(&users, &user, change).await
+}
+
+/// Sends another e-mail that verifies the address
+///
+/// The answer is the same where there is no such account, or its address is verified already.
+#[utoipa::path(post, path = "/auth/verify/request", security(()), request_body = EmailAddress,
+    responses((status = 202, description = "An e-mail is sent, if there is an account")))]
+async fn request_verification(
+    logins: Logins,
+    services: web::Data<Services>,
+    Json(address): Json<EmailAddress>,
+) -> ApiResult<HttpResponse> {
+    let (users, email) = (services.users(logins.session()), logins.recipient(address)?);
+    users.send_mail(Purpose::VerifyEmail, email).await?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+/// Verifies an e-mail address with the token of an e-mail to it
+#[utoipa::path(post, path = "/auth/verify", security(()), request_body = EmailToken,
+    responses((status = 204, description = "Verified")))]
+async fn verify(
+    logins: Logins,
+    services: web::Data<Services>,
+    Json(token): Json<EmailToken>,
+) -> ApiResult<HttpResponse> {
+    logins
+        .verify_email(&services.users(logins.session()), token)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Sends an e-mail with a link that resets the password
+///
+/// The answer is the same where there is no such account.
+#[utoipa::path(post, path = "/auth/forgot", security(()), request_body = EmailAddress,
+    responses((status = 202, description = "An e-mail is sent, if there is an account")))]
+async fn forgot(
+    logins: Logins,
+    services: web::Data<Services>,
+    Json(address): Json<EmailAddress>,
+) -> ApiResult<HttpResponse> {
+    let (users, email) = (services.users(logins.session()), logins.recipient(address)?);
+    users.send_mail(Purpose::ResetPassword, email).await?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+/// Sets a new password with the token of an e-mail
+///
+/// It ends all logins and verifies the address.
+#[utoipa::path(post, path = "/auth/reset", security(()), request_body = ResetPassword,
+    responses((status = 204, description = "Changed")))]
+async fn reset(
+    logins: Logins,
+    services: web::Data<Services>,
+    Json(reset): Json<ResetPassword>,
+) -> ApiResult<HttpResponse> {
+    logins
+        .reset_password(&services.users(logins.session()), reset)
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
 }

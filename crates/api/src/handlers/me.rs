@@ -24,6 +24,8 @@ pub(crate) struct User {
     name: String,
     /// Null for a user of an identity provider.
     email: Option<String>,
+    /// Null until the user has opened the link in an e-mail.
+    email_verified_at: Option<DateTime<Utc>>,
     role: String,
     created_at: DateTime<Utc>,
 }

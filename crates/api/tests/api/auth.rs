@@ -1,5 +1,7 @@
 //! Logins, tokens and roles.
 
+use berth_auth::Purpose;
+use berth_settings::Secret;
 use berth_web::testing::{Client, Store, TestServer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -25,6 +27,27 @@ pub(crate) async fn sign_up(server: &TestServer, email: &str) -> (Client, Value)
 
 pub(crate) fn credentials(email: &str, password: &str) -> Value {
     json!({ "email": email, "password": password })
+}
+
+/// Makes the token that a mail to ada@example.com would carry.
+pub(crate) async fn email_token(server: &TestServer, purpose: Purpose) -> String {
+    let application = berth_auth::Application {
+        name: "berth".to_owned(),
+        secret: Secret::from("development-only-secret-never-deploy-me".to_owned()),
+        previous_secret: None,
+    };
+    let auth = berth_auth::Auth::new(&berth_auth::Settings::default(), &application).unwrap();
+    let (services, session) = (service::Services::new(), server.database().background("test"));
+    let mail = (purpose, "ada@example.com", uuid::Uuid::now_v7());
+    let (users, now) = (services.users(&session), services.clock().now());
+    let token = auth
+        .local()
+        .unwrap()
+        .email_token(&session, &users, mail, now)
+        .await
+        .unwrap();
+    session.end(berth_database::Outcome::Commit).await.unwrap();
+    token.expect("an account that takes such mails")
 }
 
 /// How many statements the server has sent so far.

@@ -8,6 +8,7 @@
 
 use std::time::Duration;
 
+use berth_jobs::Jobs;
 use berth_mail::{Error, Mail, Mailer, Settings, Tls, TransportKind};
 use berth_settings::Secret;
 use berth_testkit::{Certificate, Encryption, SmtpOptions, SmtpServer};
@@ -26,6 +27,10 @@ fn smtp(server: &SmtpServer, tls: Tls) -> Settings {
     }
 }
 
+fn mailer(settings: &Settings) -> Mailer {
+    Mailer::new(settings, Jobs::new()).unwrap()
+}
+
 fn mail() -> Mail {
     let mail = Mail::new("ada@example.com", "Grüße", ".\n.. dots, and a line of ünïcode\n").unwrap();
     mail.html("<p>Hello = <b>Ada</b></p>")
@@ -33,9 +38,8 @@ fn mail() -> Mail {
 
 /// Sends the mail, and returns whether trying again is of use.
 async fn refusal(settings: &Settings) -> (bool, String) {
-    let error = Mailer::new(settings)
-        .unwrap()
-        .deliver(Uuid::nil(), &mail())
+    let error = mailer(settings)
+        .transmit(Uuid::nil(), &mail())
         .await
         .expect_err("a refusal");
     (error.is_permanent(), error.to_string())
@@ -44,10 +48,10 @@ async fn refusal(settings: &Settings) -> (bool, String) {
 #[tokio::test]
 async fn a_mail_arrives_with_both_parts_and_an_id_of_its_own() {
     let server = SmtpServer::start(SmtpOptions::default()).await;
-    let mailer = Mailer::new(&smtp(&server, Tls::None)).unwrap();
+    let mailer = self::mailer(&smtp(&server, Tls::None));
     let id = Uuid::from_u128(7);
-    mailer.deliver(id, &mail()).await.unwrap();
-    mailer.deliver(id, &mail()).await.unwrap();
+    mailer.transmit(id, &mail()).await.unwrap();
+    mailer.transmit(id, &mail()).await.unwrap();
     let received = server.mail(1).await;
     assert_eq!(received.to, ["ada@example.com"]);
     assert_eq!(received.from, "noreply@example.com");
@@ -67,7 +71,7 @@ async fn a_mail_arrives_with_both_parts_and_an_id_of_its_own() {
 #[tokio::test]
 async fn a_text_adds_no_header_and_no_recipient() {
     let server = SmtpServer::start(SmtpOptions::default()).await;
-    let mailer = Mailer::new(&smtp(&server, Tls::None)).unwrap();
+    let mailer = self::mailer(&smtp(&server, Tls::None));
     let subject = "Hello\r\nBcc: eve@example.com\r\n\r\nAnother body";
     let mail = Mail::new(
         "ada@example.com",
@@ -75,7 +79,7 @@ async fn a_text_adds_no_header_and_no_recipient() {
         "text\r\n.\r\nMAIL FROM:<eve@example.com>\r\n",
     )
     .unwrap();
-    mailer.deliver(Uuid::nil(), &mail).await.unwrap();
+    mailer.transmit(Uuid::nil(), &mail).await.unwrap();
     let received = server.mail(1).await;
     assert_eq!(received.to, ["ada@example.com"]);
     assert_eq!(received.header("Bcc"), None, "{}", received.raw);
@@ -143,11 +147,7 @@ async fn both_kinds_of_tls_work_with_a_login() {
         let mut settings = smtp(&server, tls);
         settings.user = Some("me".to_owned());
         settings.password = Some(Secret::from("secret".to_owned()));
-        Mailer::new(&settings)
-            .unwrap()
-            .deliver(Uuid::nil(), &mail())
-            .await
-            .unwrap();
+        mailer(&settings).transmit(Uuid::nil(), &mail()).await.unwrap();
         assert_eq!(server.mail(1).await.to, ["ada@example.com"]);
         settings.password = Some(Secret::from("wrong".to_owned()));
         let (is_permanent, message) = refusal(&settings).await;
@@ -192,9 +192,9 @@ async fn a_mail_becomes_one_file_however_often_it_is_sent() {
         folder: folder.path().join("new"),
         ..Settings::default()
     };
-    let mailer = Mailer::new(&settings).unwrap();
+    let mailer = self::mailer(&settings);
     for _ in 0..2 {
-        mailer.deliver(Uuid::nil(), &mail()).await.unwrap();
+        mailer.transmit(Uuid::nil(), &mail()).await.unwrap();
     }
     let files: Vec<_> = std::fs::read_dir(&settings.folder)
         .unwrap()

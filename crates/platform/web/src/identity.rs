@@ -3,11 +3,13 @@
 //! A token is verified once a request and without any statement, so that an authenticated read costs one.
 
 mod development;
+mod email;
 mod extract;
 mod logins;
 mod middleware;
 
 pub use self::development::{authorization, offer};
+pub use self::email::{EmailAddress, EmailToken, ResetPassword};
 pub use self::extract::{CurrentUser, OptionalUser, RequireRole, Role};
 pub use self::logins::{ChangePassword, Login, Logins, RefreshToken, TokenResponse};
 pub(crate) use self::middleware::Sender;

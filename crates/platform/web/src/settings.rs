@@ -8,7 +8,7 @@ mod production;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use berth_settings::{ConfigError, Loaded, between, characters, require, seconds};
+use berth_settings::{ConfigError, Loaded, between, characters, http_url, require, seconds};
 use garde::Validate;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ pub struct Settings {
     pub startup: Startup,
     /// `[auth]`
     pub auth: berth_auth::Settings,
+    /// `[mail]`
+    pub mail: berth_mail::Settings,
     /// `[database]`
     pub database: berth_database::Settings,
     /// `[log]`
@@ -63,6 +65,9 @@ pub struct App {
     /// Name of the service.
     #[garde(custom(characters(1, 40)))]
     pub name: String,
+    /// Where users reach the service or its pages.
+    #[garde(custom(http_url))]
+    pub public_url: Option<String>,
     /// The environment, which decides which file is read.
     pub environment: Environment,
     /// Secret used to sign access tokens.
@@ -174,6 +179,7 @@ impl Settings {
             idempotency: loaded.section("idempotency")?,
             startup: loaded.section("startup")?,
             auth: loaded.section("auth")?,
+            mail: loaded.section("mail")?,
             database: loaded.section("database")?,
             log: loaded.section("log")?,
             health: loaded.section("health")?,
@@ -191,9 +197,19 @@ impl Settings {
             let rule = "needs PostgreSQL: SQLite has neither roles nor policies";
             return Err(loaded.violation("auth.row_level_security", rule));
         }
-        match settings.auth.contradiction() {
+        match settings.auth.contradiction().or(settings.mail.contradiction()) {
             Some((key, rule)) => Err(loaded.violation(key, rule)),
             None => Ok(settings),
+        }
+    }
+}
+
+impl Settings {
+    /// Returns where links in mails lead, without a slash at the end: `app.public_url`, or this machine.
+    pub fn public_url(&self) -> String {
+        match &self.app.public_url {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => format!("http://localhost:{}", self.server.port),
         }
     }
 }

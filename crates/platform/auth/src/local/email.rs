@@ -111,7 +111,10 @@ async fn verified(
     token: &email_token::Model,
     now: DateTime<Utc>,
 ) -> Result<(), Error> {
-    match accounts.set_email_verified(token.user_id, &token.email, now).await? {
+    match accounts
+        .set_email_verified(token.user_id, &token.email, now)
+        .await?
+    {
         true => Ok(()),
         false => Err(Error::InvalidEmailToken),
     }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use berth_auth::{Error, TokenError};
+use berth_service::Error as ServiceError;
 
 use super::of_service;
 use crate::problem::{self, Problem};
@@ -15,6 +16,11 @@ pub fn problem(error: &Error) -> Problem {
         Error::InvalidRefreshToken => Problem::of(&problem::UNAUTHENTICATED)
             .detail("The refresh token is not valid. Log in again.")
             .www_authenticate("Bearer"),
+        Error::InvalidEmailToken => {
+            let rule = "is not valid: it was used, replaced by a newer one, or has expired";
+            of_service(&ServiceError::invalid("token", rule))
+        }
+        Error::EmailNotVerified => Problem::of(&problem::EMAIL_NOT_VERIFIED),
         Error::TooManyAttempts { retry_after } => {
             Problem::of(&problem::TOO_MANY_ATTEMPTS).retry_after(*retry_after)
         }

@@ -1,6 +1,7 @@
 //! Logins over HTTP: the bodies of requests and answers, and what handlers do with them.
 
 use std::future::{Ready, ready};
+use std::net::IpAddr;
 
 use actix_web::body::BoxBody;
 use actix_web::dev::Payload;
@@ -68,6 +69,11 @@ impl Logins {
     /// The request's session.
     pub fn session(&self) -> &ServiceSession {
         &self.session
+    }
+
+    /// The client's address, where it is known.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.address.0
     }
 
     /// Hashes passwords and makes tokens.
@@ -194,5 +200,7 @@ macro_rules! show_nothing_of {
         })+
     };
 }
+
+pub(super) use show_nothing_of;
 
 show_nothing_of! { Login RefreshToken ChangePassword TokenResponse }

@@ -55,6 +55,16 @@ pub static DATABASE_UNAVAILABLE: ProblemType = ProblemType {
         seconds in the Retry-After header.",
 };
 
+/// 403: the address of the account is not verified.
+pub static EMAIL_NOT_VERIFIED: ProblemType = ProblemType {
+    name: "email-not-verified",
+    status: 403,
+    title: "E-mail address not verified",
+    detail: Some("Open the link in the e-mail that was sent to this address, or ask for another one."),
+    explanation: "The password is right, and the service requires that the user shows the e-mail address to be the \
+        user's own. Open the link in the e-mail, or ask for another e-mail, then log in again.",
+};
+
 /// 403: the database does not permit the change.
 pub static FORBIDDEN: ProblemType = ProblemType {
     name: "forbidden",
@@ -263,10 +273,11 @@ pub static TIMEOUT: ProblemType = ProblemType {
     explanation: "The request took longer than the service allows. It was stopped and rolled back.",
 };
 
-const PLATFORM: [&ProblemType; 24] = [
+const PLATFORM: [&ProblemType; 25] = [
     &CONCURRENT_CHANGE,
     &CONFLICT,
     &DATABASE_UNAVAILABLE,
+    &EMAIL_NOT_VERIFIED,
     &FORBIDDEN,
     &IDEMPOTENCY_KEY_IN_USE,
     &IDEMPOTENCY_KEY_REUSED,

@@ -1,5 +1,8 @@
 //! Settings that are allowed in production but rarely intended.
 
+use berth_auth::Mode;
+use berth_mail::{Tls, TransportKind};
+
 use super::{Environment, Settings};
 
 /// A setting that exposes a public service or risks its data.
@@ -45,6 +48,21 @@ impl Settings {
                  HTTPS",
                 "behind a proxy set server.trusted_proxies to its network, and where it ends TLS \
                  security_headers.hsts_max_age",
+            ),
+            (
+                self.auth.mode == Mode::Local && self.mail.transport == TransportKind::Log,
+                "mails are written to the log, with the links that reset passwords, and not sent",
+                "set mail.transport to \"smtp\", and mail.host, mail.user and mail.password",
+            ),
+            (
+                self.mail.transport == TransportKind::Smtp && self.mail.tls == Tls::None,
+                "mails travel to the SMTP server readable",
+                "set mail.tls to \"starttls\" or \"implicit\"",
+            ),
+            (
+                self.auth.mode == Mode::Local && self.app.public_url.is_none(),
+                "links in mails lead to this machine",
+                "set app.public_url to the address at which users reach the service or its pages",
             ),
             (
                 logs_much || self.database.echo_parameters,
