@@ -63,9 +63,9 @@ async fn register(
     services: web::Data<Services>,
     Json(new): Json<Register>,
 ) -> ApiResult<HttpResponse> {
+    logins.count_mail(&new.email)?;
     let (email, name) = (new.email.into(), new.name.into());
     let (users, passwords) = (services.users(logins.session()), logins.local()?.passwords());
-    logins.count_mail(&email)?;
     let user = NewUser { email, name };
     let email = users.register(passwords, user, &new.password).await?;
     Ok(created("/api/v1/me", &Registered { email }))
