@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use berth_database::{Error, Session};
 use berth_service::new_id;
+use futures_util::future::BoxFuture;
 use sea_orm::{ConnectionTrait, DbErr};
 use tokio::sync::Notify;
+use tracing::Span;
 use uuid::Uuid;
 
-use crate::Job;
 use crate::options::{JobOptions, OnConflict, RunAt};
 use crate::sql::{Dialect, Parameters};
+use crate::{Job, Tracing};
 
 /// Stores jobs. Clones are the same queue: they wake the same workers.
 #[derive(Clone)]
@@ -22,7 +24,7 @@ pub struct Jobs {
 
 struct Shared {
     wake: Notify,
-    traceparent: fn() -> Option<String>,
+    tracing: Tracing,
 }
 
 /// What became of a job that was enqueued.
@@ -38,15 +40,29 @@ pub enum Enqueued {
 impl Jobs {
     /// Makes a queue that stores no trace with its jobs.
     pub fn new() -> Self {
-        Self::with_traceparent(|| None)
+        Self::with_tracing(Tracing::default())
     }
 
-    /// Makes a queue that stores the present trace, as the text of a header `traceparent`, with each job.
-    pub fn with_traceparent(traceparent: fn() -> Option<String>) -> Self {
+    /// Makes a queue that stores the present trace with each job, and runs jobs within it.
+    pub fn with_tracing(tracing: Tracing) -> Self {
         let wake = Notify::new();
         Self {
-            shared: Arc::new(Shared { wake, traceparent }),
+            shared: Arc::new(Shared { wake, tracing }),
         }
+    }
+
+    /// Waits until a job is enqueued in this process, unless one was since the last time.
+    pub(crate) async fn woken(&self) {
+        self.shared.wake.notified().await;
+    }
+
+    pub(crate) fn in_trace<'f>(
+        &self,
+        span: &Span,
+        traceparent: Option<&str>,
+        running: BoxFuture<'f, ()>,
+    ) -> BoxFuture<'f, ()> {
+        (self.shared.tracing.scope)(span, traceparent, running)
     }
 
     /// Stores a job in the session's own transaction: it exists exactly if the rest of the transaction does.
@@ -83,7 +99,7 @@ impl Jobs {
 
     pub(crate) async fn insert(&self, session: &Session, new: NewJob) -> Result<Enqueued, Error> {
         let now = matches!(new.options.run_at, RunAt::Now);
-        let (sql, parameters) = new.insert(Dialect::of(session), (self.shared.traceparent)());
+        let (sql, parameters) = new.insert(Dialect::of(session), (self.shared.tracing.present)());
         let statement = Dialect::of(session).statement(sql, parameters.0);
         let Some(row) = session.query_one_raw(statement).await? else {
             return Ok(Enqueued::Existing);

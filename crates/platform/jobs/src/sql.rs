@@ -5,6 +5,8 @@
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
+use crate::claims::Claim;
+
 /// The SQL of one kind of database.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dialect(DbBackend);
@@ -12,6 +14,10 @@ pub(crate) struct Dialect(DbBackend);
 impl Dialect {
     pub(crate) fn of(connection: &impl ConnectionTrait) -> Self {
         Self(connection.get_database_backend())
+    }
+
+    pub(crate) fn is_postgres(self) -> bool {
+        self.0 == DbBackend::Postgres
     }
 
     /// The present time.
@@ -45,5 +51,23 @@ impl Parameters {
     pub(crate) fn add(&mut self, value: impl Into<Value>) -> String {
         self.0.push(value.into());
         format!("${}", self.0.len())
+    }
+
+    /// Adds values and returns their placeholders, for a list in parentheses.
+    pub(crate) fn add_all<V: Into<Value>>(&mut self, values: impl IntoIterator<Item = V>) -> String {
+        let placeholders: Vec<String> = values.into_iter().map(|value| self.add(value)).collect();
+        placeholders.join(", ")
+    }
+
+    /// Adds claims and returns them as a list of rows. The last one is repeated up to a power of two, so that the statement
+    /// has few texts, each of which a connection prepares once.
+    pub(crate) fn add_claims(&mut self, claims: &[Claim]) -> String {
+        let repeated = claims.last().into_iter().cycle();
+        let padding = claims.len().next_power_of_two() - claims.len();
+        let all = claims.iter().chain(repeated.take(padding));
+        let rows: Vec<String> = all
+            .map(|claim| format!("({}, {})", self.add(claim.job_id), self.add(claim.claim_id)))
+            .collect();
+        rows.join(", ")
     }
 }

@@ -20,7 +20,8 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    pub(crate) fn record(&mut self, time: Duration) {
+    /// Counts a duration.
+    pub fn record(&mut self, time: Duration) {
         let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS_MICROS.partition_point(|bound| *bound < micros);
         self.buckets[bucket] += 1;

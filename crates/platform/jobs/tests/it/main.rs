@@ -8,3 +8,5 @@
 
 mod enqueue;
 mod fixture;
+mod schedule;
+mod worker;
