@@ -10,6 +10,7 @@ use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, Error};
 use berth_database::{Database, SessionOptions};
 use berth_web::handlers::openapi::Document;
+use berth_web::handlers::runbook::Runbook;
 use berth_web::problem::ProblemTypes;
 use berth_web::{
     AppState, Migrations, Server, StartError, identity, middleware, routing, shutdown, startup, telemetry,
@@ -134,6 +135,9 @@ impl Application {
         App::new()
             .app_data(self.services.clone())
             .app_data(Data::new(Document::new(&openapi::api())))
+            .app_data(Data::new(Runbook::new(include_str!(
+                "../../../docs/troubleshooting.md"
+            ))))
             .app_data(Data::new(ProblemTypes::new(openapi::PROBLEM_TYPES)))
             .configure(|app| state.provide(app))
             .configure(self.more_routes)

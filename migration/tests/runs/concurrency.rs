@@ -52,7 +52,11 @@ async fn a_run_that_waits_for_another_holds_no_connection_between_its_looks() {
         let settings = settings.clone();
         async move { run(Migrator, &settings, Command::Up(None)).await }
     });
-    let ours = "application_name = 'berth-migrate'";
+    let ours = format!(
+        "application_name = '{}-migrate'",
+        settings.database.application_name
+    );
+    let ours = ours.as_str();
     eventually(async || database.count_backends(ours).await > 0).await;
     eventually(async || database.count_backends(ours).await == 0).await;
     assert!(!waiting.is_finished());

@@ -196,15 +196,24 @@ async fn a_database_that_does_not_answer_ends_it_with_1_after_its_patience() {
     let set = [
         ANY_PORT,
         ("DATABASE_URL", &*nobody),
-        ("APP__STARTUP__DATABASE_TIMEOUT", "1"),
+        ("APP__STARTUP__DATABASE_TIMEOUT", "4"),
     ];
     let started = Instant::now();
     let (status, said, log) = process(&[], &set).ended().await;
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(
-        started.elapsed() >= Duration::from_secs(1),
+        started.elapsed() >= Duration::from_secs(4),
         "it did not try again"
     );
+    let waiting = log.iter().find(|line| line.contains("waiting for the database"));
+    let waiting = waiting.expect("the start reports what it waits for");
+    for part in [
+        "nothing listens at the address",
+        "`api doctor`",
+        "user:***@127.0.0.1",
+    ] {
+        assert!(waiting.contains(part), "nothing about {part}: {waiting}");
+    }
     assert!(
         said.starts_with("api: the database at postgres://user:***@127.0.0.1:"),
         "{said}"
@@ -241,6 +250,9 @@ async fn it_waits_for_a_database_that_starts_together_with_it() {
     process.logs("connecting").await;
     limiter.resume_listening().await;
     let _ = process.listening().await.get("/health/ready").await.ok();
+    let seen = process.seen.join("\n");
+    assert!(seen.contains("migration applied"), "{seen}");
+    assert!(!seen.contains("already exists"), "SeaORM's notices are shown: {seen}");
     process.signal("TERM").await;
     let (status, said, _) = process.ended().await;
     assert!(status.success(), "{said}");

@@ -92,7 +92,7 @@ pub struct Settings {
     /// Callers that may wait for a connection; the next one fails at once. 1 to 1000000, default 1000.
     #[garde(custom(between(1, 1_000_000)))]
     pub max_waiting: u32,
-    /// The first part of `application_name`; instances are counted by it. 1 to 40 characters, default `berth`.
+    /// The first part of `application_name`; instances are counted by it. 1 to 40 characters, default `app`.
     #[garde(custom(characters(1, 40)), custom(plain_name))]
     pub application_name: String,
     /// A PEM file with the authority that signed the server's certificate: makes TLS `verify-full`.
@@ -128,7 +128,7 @@ impl Default for Settings {
             statement_timeout: Duration::from_secs(30),
             idle_in_transaction_timeout: Duration::from_secs(30),
             max_waiting: 1000,
-            application_name: "berth".to_owned(),
+            application_name: "app".to_owned(),
             root_certificate: None,
             echo: false,
             echo_parameters: false,

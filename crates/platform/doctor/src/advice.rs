@@ -37,7 +37,9 @@ fn remedy(reason: Reason) -> &'static str {
             "check user and password in DATABASE_URL; special characters must be percent-encoded. The user of \
              Supabase's pooler is postgres.<project>"
         }
-        Reason::UnknownDatabase => "check the name after the last / in DATABASE_URL",
+        Reason::UnknownDatabase => {
+            "create it with `createdb`, or correct the name after the last / in DATABASE_URL"
+        }
         Reason::Tls => {
             "if the server has no TLS, add ?sslmode=disable to DATABASE_URL; otherwise set database.root_certificate \
              to the certificate of the authority that signed the server's"

@@ -9,12 +9,12 @@ pub(crate) fn finding(pending: Result<Vec<String>, String>) -> Finding {
         Ok(pending) => Finding::fail(
             "migrations",
             format!("pending: {}", pending.join(", ")),
-            "run `migration up` before this release starts",
+            "run `make migrate` before this release starts; in its image, `migration up`",
         ),
         Err(error) => Finding::warn(
             "migrations",
             format!("unknown: {error}"),
-            "run `migration status` with a DATABASE_URL that is not a transaction pooler's",
+            "run `make migrate ARGS=status` with a DATABASE_URL that is not a transaction pooler's",
         ),
     }
 }

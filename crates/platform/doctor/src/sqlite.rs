@@ -25,7 +25,7 @@ pub(crate) async fn examine(
         report.add(Finding::warn(
             "reach",
             says,
-            "run `migration up`, or start the service",
+            "start the service, or run `make migrate`",
         ));
         return;
     }

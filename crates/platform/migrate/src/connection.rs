@@ -78,12 +78,14 @@ impl Postgres {
         }
     }
 
-    /// Limits what a change of the schema may cost the service.
+    /// Limits what a change of the schema may cost the service, and leaves out the server's notices: SeaORM causes one at
+    /// each of its steps ("relation already exists, skipping").
     ///
     /// By statements, because poolers drop or refuse the startup parameter `options`.
     pub(crate) async fn set_up(&self, settings: &Settings) -> Result<(), sqlx::Error> {
         let sql = format!(
-            "set lock_timeout = {}; set statement_timeout = {}; set idle_in_transaction_session_timeout = 60000",
+            "set lock_timeout = {}; set statement_timeout = {}; set idle_in_transaction_session_timeout = 60000; \
+             set client_min_messages = warning",
             milliseconds(settings.lock),
             milliseconds(settings.statement)
         );

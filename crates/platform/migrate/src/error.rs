@@ -45,7 +45,7 @@ pub enum Error {
     /// The connection that held the lock was lost; another run may have begun.
     #[error(
         "the connection that held the migration lock was lost, and the run was stopped: \
-         `migration status` lists what is applied; then run the command again"
+         `make migrate ARGS=status` lists what is applied; then run the command again"
     )]
     LockLost,
     /// A migration failed, or the database lists a migration that has no file.

@@ -55,7 +55,19 @@ impl Loaded {
                 .extend(values.map(|(key, value)| (key, Unshown(value))));
             loaded.warnings.extend(layer.warnings);
         }
+        loaded.set_defaults_from_other_keys();
         loaded
+    }
+
+    /// Gives keys whose paragraph says `Default: section.key.` the value of that key, with its origin, where they have none.
+    fn set_defaults_from_other_keys(&mut self) {
+        let missing = self.reference.entries().filter_map(|(key, entry)| {
+            let other = entry.fact("Default").filter(|_| !self.values.contains_key(key))?;
+            let Unshown(value) = self.values.get(other)?;
+            Some((key.to_owned(), Unshown(value.clone())))
+        });
+        let missing: Vec<_> = missing.collect();
+        self.values.extend(missing);
     }
 
     /// Returns a section as its type, checked.

@@ -21,6 +21,12 @@ batch = 20
 # Part of the messages that may fail. Range: 0.1 to 1.
 ratio = 0.5
 
+# Name of the sender. Default: mail.sign.
+# sender = "..."
+
+# Name under each message.
+sign = "The shop"
+
 # Port of the mail service. Range: 0 to 65535. Variable: MAIL_PORT, PORT.
 # port = 25
 "#;
@@ -36,6 +42,30 @@ struct Mail {
     ratio: f64,
     #[garde(skip)]
     port: Option<u16>,
+    #[garde(skip)]
+    sender: String,
+    #[garde(skip)]
+    sign: String,
+}
+
+#[test]
+fn a_key_without_a_value_of_its_own_has_that_of_its_default() {
+    let read = |arguments: &[(&str, &str)]| {
+        let mut loaded = Sources {
+            arguments: pairs(arguments),
+            ..sources()
+        }
+        .load()
+        .unwrap();
+        let mail: Mail = loaded.section("mail").unwrap();
+        (
+            mail.sender,
+            loaded.origin("mail.sender") == loaded.origin("mail.sign"),
+        )
+    };
+    assert_eq!(read(&[]), ("The shop".to_owned(), true));
+    assert_eq!(read(&[("mail.sign", "Ada")]), ("Ada".to_owned(), true));
+    assert_eq!(read(&[("mail.sender", "Grace")]), ("Grace".to_owned(), false));
 }
 
 #[test]

@@ -6,6 +6,7 @@ pub mod health;
 pub mod home;
 mod metrics;
 pub mod openapi;
+pub mod runbook;
 
 pub use self::email_link::email_link;
 pub use self::home::{docs, home, not_found};

@@ -10,7 +10,9 @@ use utoipa::openapi::path::HttpMethod;
 use utoipa::openapi::tag::TagBuilder;
 
 use crate::AppState;
-use crate::handlers::{self, debug, docs, email_link, health, home, not_found, openapi, problem_type};
+use crate::handlers::{
+    self, debug, docs, email_link, health, home, not_found, openapi, problem_type, runbook,
+};
 
 /// Handlers with their addresses and descriptions, as [`routes!`](crate::routes) makes them from a file of handlers.
 #[derive(Debug)]
@@ -137,6 +139,7 @@ pub fn table(table: &mut ServiceConfig, state: &AppState, prefix: &str, own: &[R
         .service(resource("/health/ready").route(get(health::ready)))
         .service(resource("/health/db-pool").route(get(health::pool)))
         .service(resource("/debug/db-pool").route(get(debug::pool)))
+        .service(resource("/debug/runbook").route(get(runbook::runbook)))
         .service(resource(["/verify-email", "/reset-password"]).route(get(email_link)))
         .service(resource("/problems/{name}").route(get(problem_type)))
         .service(scope(prefix).configure(|api| own.iter().for_each(|routes| routes.configure(api))))

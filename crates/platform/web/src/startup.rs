@@ -1,12 +1,17 @@
 //! What has to be in order before the server listens: the database and its schema.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
 use berth_database::{Database, Session, SessionOptions};
 use futures_util::future::BoxFuture;
 
 use crate::settings::{Migrate, Settings};
+
+/// Time between two lines of the log while the start waits for the database.
+const REPORT_WAITING: Duration = Duration::from_secs(3);
 
 /// The service's migrations, as the platform uses them.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +32,9 @@ pub enum StartError {
     #[error("the database settings are invalid")]
     Settings(#[from] berth_database::SettingsError),
     /// The database did not answer in time, or refuses the login.
-    #[error("the database at {url} (setting database.url, DATABASE_URL) cannot be used")]
+    #[error(
+        "the database at {url} (setting database.url, DATABASE_URL) cannot be used; `api doctor` examines it"
+    )]
     Database {
         /// Where, without the password.
         url: String,
@@ -82,15 +89,36 @@ impl StartError {
 pub async fn database(settings: &Settings) -> Result<Database, StartError> {
     let database = Database::new(settings.database.clone())?;
     tracing::info!(database.url = %settings.database.url, "connecting to the database");
-    let server = database
-        .ready(settings.startup.database_timeout)
-        .await
-        .map_err(|source| StartError::Database {
-            url: settings.database.url.to_string(),
-            source,
-        })?;
+    let ready = database.ready(settings.startup.database_timeout);
+    let server = tokio::select! {
+        ready = ready => ready,
+        never = report_waiting(&database, settings) => match never {},
+    };
+    let server = server.map_err(|source| StartError::Database {
+        url: settings.database.url.to_string(),
+        source,
+    })?;
     tracing::info!(database.server = %server, "connected to the database");
     Ok(database)
+}
+
+/// Logs every few seconds that the start waits, and for what.
+async fn report_waiting(database: &Database, settings: &Settings) -> Infallible {
+    let begun = Instant::now();
+    loop {
+        tokio::time::sleep(REPORT_WAITING).await;
+        let reason = database.status().last_connect_error;
+        let reason = reason.map_or_else(|| "no answer yet".to_owned(), |reason| reason.to_string());
+        let (waited, limit) = (
+            begun.elapsed().as_secs(),
+            settings.startup.database_timeout.as_secs(),
+        );
+        tracing::warn!(
+            database.url = %settings.database.url,
+            waited_s = waited,
+            "waiting for the database for {waited} s of at most {limit}: {reason}; `api doctor` examines it"
+        );
+    }
 }
 
 /// Applies pending migrations, or warns of them, as `startup.migrate` says.
@@ -124,7 +152,7 @@ async fn check(database: &Database, migrations: Migrations) -> Result<(), StartE
     if !pending.is_empty() {
         tracing::warn!(
             migrations = pending.join(", "),
-            "migrations are pending: apply them with `migration up`"
+            "migrations are pending: apply them with `make migrate`, or `migration up` in an image"
         );
     }
     Ok(())

@@ -53,6 +53,12 @@ pub enum TelemetryError {
 pub fn init(settings: &Settings, version: &'static str) -> Result<Telemetry, TelemetryError> {
     let telemetry = subscribe(settings, version)?;
     log_panics();
+    let name = &settings.app.name;
+    tracing::info!(
+        service.name = name,
+        service.version = version,
+        "starting {name} {version}"
+    );
     Ok(telemetry)
 }
 

@@ -93,7 +93,7 @@ pub enum Reason {
     #[error("the server rejects connections from this address")]
     AddressNotAllowed,
     /// There is no such database.
-    #[error("the database does not exist")]
+    #[error("the database does not exist: create it with `createdb`, or correct the name in its URL")]
     UnknownDatabase,
     /// TLS is refused, or the server's certificate is not trusted.
     #[error("TLS is refused, or the server's certificate is not trusted")]

@@ -32,13 +32,19 @@ impl Pool {
             .values()
             .map(|waiting| waiting.since.elapsed())
             .max();
+        let share = state.scheduler.share();
+        let (limit, reserve) = match self.settings.url.is_postgres() {
+            true => (self.settings.limit, self.settings.reserve),
+            // A file has no limit, and no other clients: only the share bounds its connections.
+            false => (u32::try_from(share).unwrap_or(u32::MAX), 0),
+        };
         Status {
             strategy: self.settings.strategy,
             pooler: self.mode().mode(),
-            limit: self.settings.limit,
-            reserve: self.settings.reserve,
+            limit,
+            reserve,
             instances: state.instances,
-            share: state.scheduler.share(),
+            share,
             pool_size: self.settings.pool_size,
             max_overflow: self.settings.max_overflow,
             slots: state.scheduler.slot_counts(),

@@ -20,9 +20,9 @@ pub struct Status {
     pub strategy: Strategy,
     /// What stands in front of the server.
     pub pooler: PoolerMode,
-    /// The most clients that the pooler or server admits, over all instances.
+    /// The most clients that the pooler or server admits, over all instances; for SQLite, which has no limit, the share.
     pub limit: u32,
-    /// Connections of the limit left to others.
+    /// Connections of the limit left to others; 0 for SQLite.
     pub reserve: u32,
     /// Live instances that share the limit, this one included, as far as known.
     pub instances: u32,

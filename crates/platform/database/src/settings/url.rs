@@ -50,9 +50,9 @@ struct Server {
 
 impl Default for DatabaseUrl {
     fn default() -> Self {
-        let text = "sqlite://data/berth.sqlite?mode=rwc".to_owned();
+        let text = "sqlite://data/app.sqlite?mode=rwc".to_owned();
         let location = Location::Sqlite {
-            file: "data/berth.sqlite".into(),
+            file: "data/app.sqlite".into(),
             mode: SqliteMode::Create,
         };
         Self {

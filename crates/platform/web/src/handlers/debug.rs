@@ -32,6 +32,8 @@ pub(crate) struct DebugQuery {
 #[derive(Debug, Serialize)]
 struct DebugResponse {
     version: &'static str,
+    /// The database's URL, without the password.
+    database: String,
     /// The name of this process in the server's activity view.
     instance: Option<String>,
     pool: PoolStatus,
@@ -97,6 +99,7 @@ pub async fn pool(
     let (now, holders) = snapshot;
     let body = DebugResponse {
         version: app.version,
+        database: status.settings().url.to_string(),
         instance: status.instance().map(str::to_owned),
         pool,
         last_failed_attempt: now
@@ -119,7 +122,7 @@ pub async fn pool(
 }
 
 /// Asks for the token where one is set; in production without a token the page does not exist.
-fn challenge(
+pub(super) fn challenge(
     request: &HttpRequest,
     app: &AppInfo,
     settings: &Settings,

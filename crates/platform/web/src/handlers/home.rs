@@ -16,6 +16,8 @@ pub struct Home {
     docs: &'static str,
     openapi: &'static str,
     api: &'static str,
+    /// The page that shows the database connections; in production it needs `debug.token`.
+    connections: &'static str,
 }
 
 /// Returns the name of the service and the addresses of its documentation and its API
@@ -27,6 +29,7 @@ pub async fn home(app: web::Data<AppInfo>) -> web::Json<Home> {
         docs: "/docs/",
         openapi: "/api/openapi.json",
         api: "/api/v1",
+        connections: "/debug/db-pool",
     })
 }
 

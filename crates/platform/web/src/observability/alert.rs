@@ -7,6 +7,9 @@ use serde::Serialize;
 
 use crate::settings::Monitor as Settings;
 
+/// Shorter waits are how a small share serves a burst.
+const LONG_WAIT: Duration = Duration::from_millis(100);
+
 /// A failed connection attempt this soon after a successful one is not an outage.
 const RECENT: Duration = Duration::from_secs(5);
 
@@ -189,7 +192,7 @@ pub(super) fn waiting(status: &Status) -> Option<Alert> {
     let waiting = status.waiting + status.waiting_background;
     let oldest = seconds(status.oldest_wait);
     let seen = || format!("{waiting} callers wait for a connection, the oldest for {oldest}");
-    (waiting > 0).then(|| Cause::Waiting.alert(seen()))
+    (waiting > 0 && status.oldest_wait >= LONG_WAIT).then(|| Cause::Waiting.alert(seen()))
 }
 
 /// The part of the share that is leased.

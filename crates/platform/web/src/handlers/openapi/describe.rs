@@ -61,6 +61,10 @@ pub fn with_platform(mut api: OpenApi) -> OpenApi {
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
     api.security = Some(vec![SecurityRequirement::new("bearer", [""; 0])]);
     api.servers = Some(vec![Server::new("/")]);
+    let description = api.info.description.get_or_insert_default();
+    description.push_str(
+        "\n\nThe [database connections](/debug/db-pool), live; in production the page needs `debug.token`.",
+    );
     api
 }
 

@@ -161,8 +161,23 @@ async fn a_queue_is_reported_along_with_refusals() {
         status.consecutive_refusals,
         status.counters.refused,
     ) = (3, 2, 2);
+    status.oldest_wait = Duration::from_millis(100);
     let reported = rules.check(Duration::ZERO, &status, &[]);
     assert_eq!(causes(&reported), [Cause::Refused, Cause::Waiting]);
+}
+
+#[tokio::test]
+async fn callers_that_have_waited_for_milliseconds_are_no_alert() {
+    let mut status = idle_pool();
+    (status.waiting, status.oldest_wait) = (9, Duration::from_millis(5));
+    assert_eq!(most_urgent(&status, &[], &settings()), None);
+    assert!(rules().check(Duration::ZERO, &status, &[]).is_empty());
+    status.oldest_wait = Duration::from_millis(300);
+    let alert = most_urgent(&status, &[], &settings()).unwrap();
+    assert_eq!(
+        alert.seen,
+        "9 callers wait for a connection, the oldest for 0.3 s"
+    );
 }
 
 #[tokio::test]
