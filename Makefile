@@ -1,7 +1,7 @@
 # `make` prints this menu from the comments behind the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check verify migrate openapi config bench clean
+.PHONY: help init run dev test check verify migrate openapi config bench clean
 .PHONY: client remove-example upgrade manifest
 CARGO ?= cargo
 # With `--bin` cargo selects the features that all members need, with `--package` those that one needs: with `--bin` the
@@ -11,9 +11,18 @@ TESTKIT_RUN = $(or $(CARGO_TARGET_DIR),target)/debug/testkit-run
 help: ## Print this menu
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+init: ## Name the service: make init NAME=shop; EXAMPLE=no removes the example too
+	@test -n "$(NAME)" || { echo "make init NAME=shop [EXAMPLE=no]" >&2; exit 1; }
+	@echo "Compiling the tool, if needed."
+	@$(CARGO) run --quiet --bin berth-tool -- init "$(NAME)" $(if $(filter no,$(EXAMPLE)),--without-example) \
+		$(if $(filter yes,$(DIRTY)),--allow-uncommitted)
+
 run: ## Serve on http://127.0.0.1:8080 (SQLite in data/ unless DATABASE_URL is set)
 	@echo "Compiling what has changed; the first time that is everything, and takes some minutes."
 	@$(CARGO) run --bin api
+
+dev: ## Serve, and restart after each change (with watchexec, bacon, cargo-watch or entr)
+	@scripts/dev
 
 test: servers ## Run all tests on SQLite and on throwaway PostgreSQL and PgBouncer
 	$(CARGO) build --bin testkit-run
@@ -30,6 +39,7 @@ verify: test check ## Run test and check, and the slow tests
 	$(TESTKIT_RUN) .ci/sea-orm-suite/run
 	$(TESTKIT_RUN) $(CARGO) test --workspace -- --ignored </dev/null
 	.ci/remove-example
+	.ci/init
 
 migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migrate ARGS=status
 	@$(CARGO) build --bin migration

@@ -252,7 +252,10 @@ async fn it_waits_for_a_database_that_starts_together_with_it() {
     let _ = process.listening().await.get("/health/ready").await.ok();
     let seen = process.seen.join("\n");
     assert!(seen.contains("migration applied"), "{seen}");
-    assert!(!seen.contains("already exists"), "SeaORM's notices are shown: {seen}");
+    assert!(
+        !seen.contains("already exists"),
+        "SeaORM's notices are shown: {seen}"
+    );
     process.signal("TERM").await;
     let (status, said, _) = process.ended().await;
     assert!(status.success(), "{said}");

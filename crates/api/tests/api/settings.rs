@@ -423,9 +423,11 @@ fn the_reference_has_the_database_crates_own_defaults() {
     let settings = read(&sources()).unwrap();
     let ours = serde_json::to_value(&settings.database).unwrap();
     // Named after the service.
-    let mut theirs = berth_database::Settings::default();
-    theirs.url = settings.database.url.clone();
-    theirs.application_name = settings.app.name.clone();
+    let theirs = berth_database::Settings {
+        url: settings.database.url.clone(),
+        application_name: settings.app.name.clone(),
+        ..berth_database::Settings::default()
+    };
     assert_eq!(ours, serde_json::to_value(theirs).unwrap());
 }
 

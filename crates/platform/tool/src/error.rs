@@ -9,6 +9,14 @@ pub(crate) enum Error {
     NoRepository(String),
     #[error("commit or stash first: an upgrade can then be undone as a whole. Not committed:{}", list(.0))]
     Unclean(Vec<String>),
+    #[error("the name {name:?} {rule}")]
+    Name { name: String, rule: &'static str },
+    #[error("this tree is named {0:?} already; nothing was changed")]
+    Named(String),
+    #[error("commit or stash first, or allow it with DIRTY=yes where the example stays. Not committed:{}", list(.0))]
+    Uncommitted(Vec<String>),
+    #[error("{0} failed; `git restore . && git clean -fd` brings everything back")]
+    Command(String),
     #[error("cannot get {tag} from {from}: {reason}")]
     NoSuchVersion {
         from: String,

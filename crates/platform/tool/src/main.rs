@@ -8,6 +8,7 @@
 mod changelog;
 mod error;
 mod git;
+mod init;
 mod manifest;
 mod settings;
 mod upgrade;
@@ -19,6 +20,7 @@ use clap::{Parser, Subcommand};
 
 use crate::error::Error;
 use crate::git::Repository;
+use crate::init::{Example, Uncommitted};
 use crate::manifest::Manifest;
 
 /// Keeps the platform of a Berth service apart from what is its owner's.
@@ -31,6 +33,17 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Name the service: in its settings, deployment files, tests and documentation
+    Init {
+        /// Lowercase letters, digits and hyphens
+        name: String,
+        /// Remove the example too
+        #[arg(long)]
+        without_example: bool,
+        /// Begin although changes are not committed
+        #[arg(long)]
+        allow_uncommitted: bool,
+    },
     /// Replace crates/platform by that of another version
     Upgrade {
         /// Git URL or folder of a repository that has the version
@@ -59,6 +72,24 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Error> {
     let here = Repository::containing(&std::env::current_dir()?)?;
     match command {
+        Command::Init {
+            name,
+            without_example,
+            allow_uncommitted,
+        } => init::init(
+            &here,
+            &name,
+            if without_example {
+                Example::Remove
+            } else {
+                Example::Keep
+            },
+            if allow_uncommitted {
+                Uncommitted::Allow
+            } else {
+                Uncommitted::Refuse
+            },
+        ),
         Command::Upgrade { from, to } => upgrade::upgrade(&here, &from, &to),
         Command::Manifest { check: true } => {
             let (kept, found) = (Manifest::read(&here)?, Manifest::of_files(&here)?);
