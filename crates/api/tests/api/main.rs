@@ -51,6 +51,8 @@ mod docs;
 mod idempotency;
 mod issuers;
 mod lifecycle;
+#[cfg(target_os = "linux")]
+mod login_load;
 mod me;
 mod openapi;
 mod sample; // sample

@@ -83,15 +83,27 @@ impl Process {
         }
     }
 
+    /// Reads the rest of its log and forgets it. A process whose log is read by nothing stops when the pipe is full.
+    pub fn discard_log(&mut self) {
+        if let Some(mut log) = self.log.take() {
+            tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        }
+    }
+
     /// Closes the reading ends of its standard output and standard error.
     pub fn close_output(&mut self) {
         self.log.take();
         self.child.stderr.take();
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id().expect("it still runs")
+    }
+
     /// Sends it a signal, as in `signal("TERM")`.
     pub async fn signal(&self, name: &str) {
-        let pid = self.child.id().expect("it still runs").to_string();
+        let pid = self.id().to_string();
         let sent = Command::new("kill").args(["-s", name, &pid]).status().await;
         assert!(sent.expect("there is a kill command").success());
     }
