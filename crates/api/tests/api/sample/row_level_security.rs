@@ -1,6 +1,9 @@
 //! Row-level security from the token to the row, on PostgreSQL.
 
+use std::time::Duration;
+
 use api::settings::Settings;
+use berth_testkit::{Limiter, LimiterOptions};
 use berth_web::testing::{Client, Response, Store, TestServer};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -21,7 +24,10 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
-        let store = postgres().await;
+        Self::start_on(postgres().await, |_| {}).await
+    }
+
+    async fn start_on(store: Store, adjust: impl FnOnce(&mut Settings)) -> Self {
         let Store::Postgres(database) = &store else {
             unreachable!("the store is on PostgreSQL")
         };
@@ -33,7 +39,10 @@ impl Site {
             database.role()
         );
         raw_sql(AssertSqlSafe(made)).execute(&mut admin).await.unwrap();
-        let secured = |settings: &mut Settings| settings.platform.auth.row_level_security = true;
+        let secured = |settings: &mut Settings| {
+            settings.platform.auth.row_level_security = true;
+            adjust(settings);
+        };
         let server = start_with(store, secured, |_| {}).await;
         Self { server, admin, role }
     }
@@ -194,5 +203,37 @@ async fn the_answer_of_a_keyed_request_is_stored_by_the_service() {
     }
     assert_eq!(places[0], places[1]);
     assert_eq!(ada.get(ALL).await.ok()["items"].as_array().unwrap().len(), 1);
+    site.end().await;
+}
+
+/// BEGIN with the role, SELECT, and after the answer ROLLBACK; without a role SELECT alone. Counted by a limiter between
+/// the service and the server: bytes that take a while are counted exactly.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_of_a_user_takes_three_round_trips_of_a_connection_and_one_of_the_service_one() {
+    let store = postgres().await;
+    let Store::Postgres(database) = &store else {
+        unreachable!("the store is on PostgreSQL")
+    };
+    let options = LimiterOptions::limit(5).latency(Duration::from_millis(20));
+    let limiter = Limiter::start(database, options);
+    let url = limiter.url();
+    let mut site = Site::start_on(store, |settings| settings.database.url = url.parse().unwrap()).await;
+    let ada = site.user("ada@example.com").await;
+    let public = json!({ "title": "public", "is_public": true });
+    let (_, place) = ada.post(ALL, public).await.created();
+    for (client, of_each) in [(&ada, 3), (&ada.anonymous(), 1)] {
+        let mut fewest = u64::MAX;
+        // The first read prepares the statement, and the pool may use the connection between two.
+        for _ in 0..3 {
+            site.server.is_idle().await;
+            let before = limiter.counts().round_trips;
+            for _ in 0..4 {
+                client.get(&place).await.ok();
+            }
+            site.server.is_idle().await;
+            fewest = fewest.min(limiter.counts().round_trips - before);
+        }
+        assert_eq!(fewest, 4 * of_each);
+    }
     site.end().await;
 }

@@ -4,13 +4,17 @@ mod describe;
 
 use std::sync::{Arc, LazyLock};
 
-use actix_web::http::header::{ContentEncoding, ContentType};
+use actix_web::http::header::{CONTENT_SECURITY_POLICY, ContentEncoding, ContentType};
 use actix_web::{HttpResponse, web};
 use utoipa::openapi::OpenApi;
 use utoipa_swagger_ui::Config;
 
 pub use self::describe::with_platform;
 use crate::Error;
+
+/// The page loads its own files and calls this service only. Swagger UI sets styles of elements.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+    connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The description of the API as JSON, written once.
 #[derive(Clone, Debug)]
@@ -42,6 +46,7 @@ pub async fn page(file: web::Path<String>) -> Result<HttpResponse, Error> {
     let found = found.ok_or(Error::NoRoute)?;
     let mut response = HttpResponse::Ok();
     response.content_type(found.content_type);
+    response.insert_header((CONTENT_SECURITY_POLICY, POLICY));
     if found.gzpipped {
         response.insert_header(ContentEncoding::Gzip);
     }
