@@ -84,7 +84,7 @@ fn serve(options: &Options) -> Result<ExitCode, Failure> {
 
 fn token(options: &Options, email: Option<&str>) -> Result<ExitCode, Failure> {
     let (settings, _) = load(options)?;
-    print(&runtime()?.block_on(app::token(&settings, email))?)
+    print(&(runtime()?.block_on(app::token(&settings, email))? + "\n"))
 }
 
 fn examine(options: &Options, arguments: berth_doctor::Arguments) -> Result<ExitCode, Failure> {
