@@ -3,8 +3,10 @@
 use berth_auth::Purpose;
 use berth_settings::Secret;
 use berth_web::testing::{Client, Store, TestServer};
+use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::server::{process, start_with};
 
@@ -31,6 +33,17 @@ pub(crate) fn credentials(email: &str, password: &str) -> Value {
 
 /// Makes the token that a mail to ada@example.com would carry.
 pub(crate) async fn email_token(server: &TestServer, purpose: Purpose) -> String {
+    let token = email_token_of(server, purpose, Uuid::now_v7(), Utc::now()).await;
+    token.expect("an account that takes such mails")
+}
+
+/// Makes the token that this mail to ada@example.com would carry, if it would be sent.
+pub(crate) async fn email_token_of(
+    server: &TestServer,
+    purpose: Purpose,
+    mail: Uuid,
+    now: DateTime<Utc>,
+) -> Option<String> {
     let application = berth_auth::Application {
         name: "berth".to_owned(),
         secret: Secret::from("development-only-secret-never-deploy-me".to_owned()),
@@ -38,16 +51,12 @@ pub(crate) async fn email_token(server: &TestServer, purpose: Purpose) -> String
     };
     let auth = berth_auth::Auth::new(&berth_auth::Settings::default(), &application).unwrap();
     let (services, session) = (service::Services::new(), server.database().background("test"));
-    let mail = (purpose, "ada@example.com", uuid::Uuid::now_v7());
-    let (users, now) = (services.users(&session), services.clock().now());
-    let token = auth
-        .local()
-        .unwrap()
-        .email_token(&session, &users, mail, now)
-        .await
-        .unwrap();
+    let mail = (purpose, "ada@example.com", mail);
+    let users = services.users(&session);
+    let local = auth.local().unwrap();
+    let token = local.email_token(&session, &users, mail, now).await.unwrap();
     session.end(berth_database::Outcome::Commit).await.unwrap();
-    token.expect("an account that takes such mails")
+    token
 }
 
 /// How many statements the server has sent so far.

@@ -48,6 +48,7 @@ mod start;
 mod auth;
 
 mod docs;
+mod email;
 mod idempotency;
 mod issuers;
 mod lifecycle;

@@ -1,11 +1,5 @@
 //! Mails by SMTP with a real server, into files, and into the log.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails by panicking, its own functions too"
-)]
-
 use std::time::Duration;
 
 use berth_jobs::Jobs;
@@ -48,7 +42,7 @@ async fn refusal(settings: &Settings) -> (bool, String) {
 #[tokio::test]
 async fn a_mail_arrives_with_both_parts_and_an_id_of_its_own() {
     let server = SmtpServer::start(SmtpOptions::default()).await;
-    let mailer = self::mailer(&smtp(&server, Tls::None));
+    let mailer = super::transports::mailer(&smtp(&server, Tls::None));
     let id = Uuid::from_u128(7);
     mailer.transmit(id, &mail()).await.unwrap();
     mailer.transmit(id, &mail()).await.unwrap();
@@ -71,7 +65,7 @@ async fn a_mail_arrives_with_both_parts_and_an_id_of_its_own() {
 #[tokio::test]
 async fn a_text_adds_no_header_and_no_recipient() {
     let server = SmtpServer::start(SmtpOptions::default()).await;
-    let mailer = self::mailer(&smtp(&server, Tls::None));
+    let mailer = super::transports::mailer(&smtp(&server, Tls::None));
     let subject = "Hello\r\nBcc: eve@example.com\r\n\r\nAnother body";
     let mail = Mail::new(
         "ada@example.com",
@@ -192,7 +186,7 @@ async fn a_mail_becomes_one_file_however_often_it_is_sent() {
         folder: folder.path().join("new"),
         ..Settings::default()
     };
-    let mailer = self::mailer(&settings);
+    let mailer = super::transports::mailer(&settings);
     for _ in 0..2 {
         mailer.transmit(Uuid::nil(), &mail()).await.unwrap();
     }
