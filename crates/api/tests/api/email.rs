@@ -94,7 +94,7 @@ on_each_database! {
             refused_for(reset(&client, &expired, "another password").await, "token");
         }
         let (to_verify, to_reset) = (email_token(&server, Purpose::VerifyEmail).await, email_token(&server, Purpose::ResetPassword).await);
-        execute(&server, "UPDATE users SET email = 'lovelace@example.com'").await;
+        execute(&server, "UPDATE users SET email = 'lovelace@example.com' WHERE email = 'ada@example.com'").await;
         refused_for(verify(&client, &to_verify).await, "token");
         refused_for(reset(&client, &to_reset, "another password").await, "token");
         assert_eq!(client.get("/api/v1/me").await.ok()["email_verified_at"], Value::Null);
