@@ -1,7 +1,7 @@
 # `make` prints this menu from the comments behind the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help init run dev test check verify migrate openapi config bench clean
+.PHONY: help init run dev test check verify migrate seed openapi config bench clean
 .PHONY: client remove-example upgrade manifest
 CARGO ?= cargo
 # With `--bin` cargo selects the features that all members need, with `--package` those that one needs: with `--bin` the
@@ -44,6 +44,10 @@ verify: test check ## Run test and check, and the slow tests
 migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migrate ARGS=status
 	@$(CARGO) build --bin migration
 	@$(CARGO) run --quiet --bin migration -- $(or $(ARGS),up)
+
+seed: ## Fill the database with users and rows for development; a second run adds nothing
+	@$(CARGO) build --bin api
+	@$(CARGO) run --quiet --bin api -- seed
 
 openapi: ## Write docs/openapi.json from the code
 	@$(CARGO) run --quiet --bin api -- openapi > docs/openapi.json.new

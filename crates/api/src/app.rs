@@ -19,7 +19,7 @@ use migration::Migrator;
 use service::Services;
 
 use crate::settings::Settings;
-use crate::{handlers, openapi};
+use crate::{handlers, openapi, seed};
 
 /// The schema's migrations, as the platform uses them.
 pub const MIGRATIONS: Migrations = Migrations {
@@ -52,6 +52,15 @@ pub async fn token(settings: &Settings, email: Option<&str>) -> Result<String, S
     startup::migrations(&settings.platform, &database, MIGRATIONS).await?;
     let header = authorization(settings, &database, email).await;
     shutdown::close(&database).await.and(header)
+}
+
+/// Fills the database with rows for development, and returns what to tell the developer. Fails in production.
+pub async fn seed(settings: &Settings) -> Result<String, StartError> {
+    let services = Services::new();
+    identity::seed(settings, MIGRATIONS, async |session, passwords| {
+        seed::rows(&services, session, passwords).await
+    })
+    .await
 }
 
 /// Returns the header `Authorization` for a user, by default the development user, without a login. Fails in production.

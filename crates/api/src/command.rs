@@ -36,6 +36,8 @@ enum Command {
         #[arg(long)]
         email: Option<String>,
     },
+    /// Fill the database with users and rows for development; not in production
+    Seed,
     /// Examine this deployment: exits with 0 (pass), 1 (warnings) or 2 (failures)
     Doctor(berth_doctor::Arguments),
     /// Probe the service on this machine, for a container's health check
@@ -56,6 +58,7 @@ pub fn run() -> ExitCode {
             .map_err(Failure::from)
             .and_then(|text| print(&text)),
         Command::Token { email } => token(&cli.options, email.as_deref()),
+        Command::Seed => seed(&cli.options),
         Command::Doctor(arguments) => examine(&cli.options, arguments),
         Command::Health { probe } => health(&cli.options, probe),
     };
@@ -85,6 +88,11 @@ fn serve(options: &Options) -> Result<ExitCode, Failure> {
 fn token(options: &Options, email: Option<&str>) -> Result<ExitCode, Failure> {
     let (settings, _) = load(options)?;
     print(&(runtime()?.block_on(app::token(&settings, email))? + "\n"))
+}
+
+fn seed(options: &Options) -> Result<ExitCode, Failure> {
+    let (settings, _) = load(options)?;
+    print(&runtime()?.block_on(app::seed(&settings))?)
 }
 
 fn examine(options: &Options, arguments: berth_doctor::Arguments) -> Result<ExitCode, Failure> {

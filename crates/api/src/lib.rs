@@ -9,6 +9,7 @@ pub mod error;
 mod handlers;
 pub mod openapi;
 pub mod sample; // sample
+mod seed;
 pub mod settings;
 
 #[cfg(doctest)]

@@ -190,6 +190,16 @@ on_each_database! {
     }
 }
 
+/// The environment of a service in production.
+pub(crate) fn production(url: &str) -> [(&str, &str); 4] {
+    [
+        ("APP_ENV", "production"),
+        ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
+        ("AUTH_MODE", "local"),
+        ("DATABASE_URL", url),
+    ]
+}
+
 /// Signed with HS256 and another secret.
 const FORGED: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmVkLWJ5LXNvbWVib2R5LWVsc2UtYWx0b2dldGhlci0";
 
@@ -315,13 +325,7 @@ async fn the_command_prints_a_header_that_opens_the_service_and_not_in_productio
         "developer@localhost"
     );
 
-    let production = [
-        ("APP_ENV", "production"),
-        ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
-        ("AUTH_MODE", "local"),
-        ("DATABASE_URL", &*url),
-    ];
-    let (status, said, _) = process(&["token"], &production).ended().await;
+    let (status, said, _) = process(&["token"], &production(&url)).ended().await;
     assert_eq!(status.code(), Some(1));
     assert!(said.contains("users log in"), "{said}");
     let unknown = [("DATABASE_URL", &*url)];

@@ -57,6 +57,7 @@ mod login_load;
 mod me;
 mod openapi;
 mod sample; // sample
+mod seed;
 mod settings;
 mod statuses;
 #[cfg(feature = "otlp")]

@@ -4,6 +4,7 @@ mod access;
 mod ask;
 mod chat_model;
 mod conversations;
+mod factory;
 mod messages;
 mod row_level_security;
 mod settings;

@@ -8,7 +8,7 @@ mod extract;
 mod logins;
 mod middleware;
 
-pub use self::development::{authorization, offer};
+pub use self::development::{authorization, offer, seed};
 pub use self::email::{EmailAddress, EmailToken, ResetPassword};
 pub use self::extract::{CurrentUser, OptionalUser, RequireRole, Role};
 pub use self::logins::{ChangePassword, Login, Logins, RefreshToken, TokenResponse};

@@ -1,5 +1,6 @@
 //! Conversations: create, read, change, delete and list.
 
+use super::factory;
 use crate::server::process;
 use berth_web::testing::{Client, Response};
 use std::panic::Location;
@@ -39,6 +40,16 @@ on_each_database! {
             pages += 1;
         }
         assert_eq!((titles, pages), (vec![json!("five"), json!("four"), json!("three"), json!("two"), json!("one")], 3));
+    }
+
+    async fn a_page_has_20_items_unless_it_is_asked_for_up_to_100(server: Server) {
+        let made = factory::conversations(&server, &["one of many"; 101]).await;
+        for (query, expected) in [("", 20), ("?limit=100", 100)] {
+            let page = server.client().get(&format!("{ALL}{query}")).await.ok();
+            assert_eq!(page["items"].as_array().unwrap().len(), expected);
+            assert_eq!(page["items"][0]["id"], json!(made[100].id), "the newest is first");
+            assert!(page["next"].is_string());
+        }
     }
 
     async fn a_list_is_filtered_and_sorted_page_by_page(server: Server) {

@@ -2,17 +2,18 @@
 
 use std::time::Duration;
 
-use berth_auth::{Account, Mode};
-use berth_database::Session;
+use berth_auth::{Account, Mode, Passwords};
+use berth_database::{Session, SessionOptions};
 
-use crate::StartError;
 use crate::app_state::auth;
 use crate::settings::{Environment, Settings};
+use crate::{Migrations, StartError, shutdown, startup};
 
 /// A working day.
 const LIFETIME: Duration = Duration::from_secs(8 * 3600);
 /// What cannot be set up, in the errors.
 const WHAT: &str = "a token without a login";
+const SEEDS: &str = "the rows for development";
 
 /// Logs the header of the development user, in development where the service issues tokens itself.
 ///
@@ -40,10 +41,7 @@ pub async fn authorization(
     session: &Session,
     account: Result<Account, berth_service::Error>,
 ) -> Result<String, StartError> {
-    if settings.app.environment == Environment::Production {
-        let rule = "users log in where APP_ENV is production";
-        return Err(StartError::service(WHAT)(rule));
-    }
+    refuse_in_production(settings, WHAT, "users log in where APP_ENV is production")?;
     let account = account.map_err(StartError::service(WHAT))?;
     session.commit().await.map_err(StartError::service(WHAT))?;
     let auth = auth(settings)?;
@@ -55,4 +53,46 @@ pub async fn authorization(
         "Authorization: Bearer {}",
         token.map_err(StartError::service(WHAT))?
     ))
+}
+
+/// Makes rows for development in a session of a database, with what hashes passwords, and commits it. Returns what `rows` does.
+///
+/// # Errors
+///
+/// [`StartError::Service`] in production, before the database is opened, where issuers make the tokens, and where `rows` fails;
+/// those of [`startup::database`] and [`startup::migrations`].
+pub async fn seed<E: Into<berth_auth::Error>>(
+    settings: &Settings,
+    migrations: Migrations,
+    rows: impl AsyncFnOnce(&Session, &Passwords) -> Result<String, E>,
+) -> Result<String, StartError> {
+    refuse_in_production(
+        settings,
+        SEEDS,
+        "the database is not filled where APP_ENV is production",
+    )?;
+    let database = startup::database(settings).await?;
+    let seeded = async {
+        startup::migrations(settings, &database, migrations).await?;
+        let session = database.session(SessionOptions::new("seeds"));
+        let auth = auth(settings)?;
+        let local = auth.local().map_err(StartError::service(SEEDS))?;
+        let made = rows(&session, local.passwords()).await.map_err(Into::into);
+        let made = made.map_err(StartError::service(SEEDS))?;
+        session.commit().await.map_err(StartError::service(SEEDS))?;
+        Ok(made)
+    };
+    let seeded = seeded.await;
+    shutdown::close(&database).await.and(seeded)
+}
+
+fn refuse_in_production(
+    settings: &Settings,
+    what: &'static str,
+    rule: &'static str,
+) -> Result<(), StartError> {
+    match settings.app.environment {
+        Environment::Production => Err(StartError::service(what)(rule)),
+        _ => Ok(()),
+    }
 }
