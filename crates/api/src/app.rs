@@ -33,25 +33,32 @@ pub const MIGRATIONS: Migrations = Migrations {
 ///
 /// Anything that keeps it from starting, or from ending with every connection closed.
 pub async fn serve(settings: Settings) -> Result<(), StartError> {
-    let database = startup::database(&settings.platform).await?;
-    let served = serve_on(&database, &settings).await;
-    served.and(shutdown::close(&database).await)
+    let serve = async |database: &Database| {
+        let application = Application::new(&settings, database)?;
+        identity::offer(&settings, authorization(&settings, database, None)).await?;
+        let server = application.bind()?;
+        application.run(server, shutdown::requested()).await
+    };
+    startup::with_database(&settings.platform, MIGRATIONS, serve).await
 }
 
-async fn serve_on(database: &Database, settings: &Settings) -> Result<(), StartError> {
-    startup::migrations(&settings.platform, database, MIGRATIONS).await?;
-    let application = Application::new(settings, database)?;
-    identity::offer(settings, authorization(settings, database, None)).await?;
-    let server = application.bind()?;
-    application.run(server, shutdown::requested()).await
+/// Runs jobs until SIGTERM or Ctrl-C, serves health checks and metrics only, and closes every database connection.
+///
+/// # Errors
+///
+/// As [`serve`].
+pub async fn work(settings: Settings) -> Result<(), StartError> {
+    let work = async |database: &Database| {
+        let server = Application::new(&settings, database)?.bind()?;
+        server.run_worker(shutdown::requested()).await
+    };
+    startup::with_database(&settings.platform, MIGRATIONS, work).await
 }
 
 /// Prepares the database as [`serve`] does, and returns the header `Authorization` for a user. Fails in production.
 pub async fn token(settings: &Settings, email: Option<&str>) -> Result<String, StartError> {
-    let database = startup::database(&settings.platform).await?;
-    startup::migrations(&settings.platform, &database, MIGRATIONS).await?;
-    let header = authorization(settings, &database, email).await;
-    shutdown::close(&database).await.and(header)
+    let token = async |database: &Database| authorization(settings, database, email).await;
+    startup::with_database(&settings.platform, MIGRATIONS, token).await
 }
 
 /// Fills the database with rows for development, and returns what to tell the developer. Fails in production.
@@ -89,11 +96,13 @@ impl Application {
     ///
     /// A service cannot be set up with these settings.
     pub fn new(settings: &Settings, database: &Database) -> Result<Self, StartError> {
-        let services = Services::new();
+        let state = AppState::new(settings.platform.clone(), database, env!("CARGO_PKG_VERSION"))?;
+        let services = Services::new().with_jobs(state.jobs().clone());
         let services = services.with_chat_model(crate::sample::chat_model(&settings.chat_model)?); // sample
         Ok(Self {
-            state: AppState::new(settings.platform.clone(), database, env!("CARGO_PKG_VERSION"))?
-                .with_subjects(Arc::new(services.clone())),
+            state: state
+                .with_subjects(Arc::new(services.clone()))
+                .with_registry(services.registry()),
             services: Data::new(services),
             more_routes: |_| {},
         })

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use berth_doctor::Deployment;
 use berth_settings::{ConfigError, Loaded, Sources};
 use berth_web::command_line::{Failure, Options, print, report, runtime};
-use berth_web::{health_check, telemetry};
+use berth_web::{StartError, health_check, jobs_command, telemetry};
 use clap::{Parser, Subcommand};
 use migration::Migrator;
 
@@ -26,6 +26,11 @@ struct Cli {
 enum Command {
     /// Serve HTTP until SIGTERM or Ctrl-C; the default
     Serve,
+    /// Run jobs and no API until SIGTERM or Ctrl-C
+    Work,
+    /// List, show, retry or discard jobs
+    #[command(subcommand)]
+    Jobs(jobs_command::Arguments),
     /// Print the settings in force and where each comes from
     Config,
     /// Print the API's OpenAPI document
@@ -52,7 +57,9 @@ enum Command {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => serve(&cli.options),
+        Command::Serve => run_until_stopped(&cli.options, app::serve),
+        Command::Work => run_until_stopped(&cli.options, app::work),
+        Command::Jobs(arguments) => jobs(&cli.options, &arguments),
         Command::Config => load(&cli.options).and_then(|(_, loaded)| print(&loaded)),
         Command::Openapi => openapi::text()
             .map_err(Failure::from)
@@ -75,14 +82,22 @@ fn load(options: &Options) -> Result<(Settings, Loaded), Failure> {
     Ok((Settings::read(&mut loaded)?, loaded))
 }
 
-fn serve(options: &Options) -> Result<ExitCode, Failure> {
+fn run_until_stopped(
+    options: &Options,
+    run: impl AsyncFnOnce(Settings) -> Result<(), StartError>,
+) -> Result<ExitCode, Failure> {
     let (settings, loaded) = load(options)?;
     let _telemetry = telemetry::init(&settings.platform, env!("CARGO_PKG_VERSION"))?;
     for warning in loaded.warnings() {
         tracing::warn!("setting: {warning}");
     }
-    runtime()?.block_on(app::serve(settings))?;
+    runtime()?.block_on(run(settings))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn jobs(options: &Options, arguments: &jobs_command::Arguments) -> Result<ExitCode, Failure> {
+    let (settings, _) = load(options)?;
+    print(&runtime()?.block_on(jobs_command::run(&settings.platform, app::MIGRATIONS, arguments))?)
 }
 
 fn token(options: &Options, email: Option<&str>) -> Result<ExitCode, Failure> {

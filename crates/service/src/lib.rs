@@ -13,7 +13,7 @@ pub mod sample; // sample
 mod users;
 
 use berth_database::Session;
-use berth_jobs::Jobs;
+use berth_jobs::{Jobs, Registry};
 
 pub use self::account_mail::{AccountMail, AccountMails};
 pub use self::users::{NewUser, UpdateUser, Users};
@@ -41,6 +41,13 @@ impl Services {
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
+    }
+
+    /// Returns the jobs that a worker can run, and the schedule. A new kind of job is listed here.
+    pub fn registry(&self) -> Registry {
+        let registry = Registry::new();
+        let registry = registry.job::<sample::NameConversation>(self.clone()); // sample
+        registry
     }
 
     /// Returns the clock.

@@ -4,6 +4,7 @@ mod ask;
 mod chat_model;
 mod conversations;
 mod messages;
+mod name_conversation;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ pub use self::chat_model::{
     ChatMessage, ChatModel, ChatModelError, ChatModelSettings, HttpChatModel, OfflineChatModel,
 };
 pub use self::conversations::{ConversationFilter, Conversations, CreateConversation, UpdateConversation};
+pub use self::name_conversation::NameConversation;
 use crate::Services;
 
 impl Services {

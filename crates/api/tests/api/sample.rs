@@ -5,6 +5,7 @@ mod ask;
 mod chat_model;
 mod conversations;
 mod factory;
+mod jobs;
 mod messages;
 mod row_level_security;
 mod settings;

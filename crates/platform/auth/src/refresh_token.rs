@@ -125,6 +125,16 @@ pub async fn revoke_all(session: &Session, user: Uuid) -> Result<(), Error> {
     delete(session, Condition::all().add(Column::UserId.eq(user))).await
 }
 
+/// Deletes all expired tokens, for housekeeping. Returns how many.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn delete_expired(session: &Session, now: DateTime<Utc>) -> Result<u64, Error> {
+    let expired = Entity::delete_many().filter(Column::ExpiresAt.lt(now));
+    Ok(expired.exec(session).await?.rows_affected)
+}
+
 async fn revoke_family(session: &Session, family: Uuid) -> Result<(), Error> {
     delete(session, Condition::all().add(Column::FamilyId.eq(family))).await
 }

@@ -9,6 +9,7 @@ mod execute;
 mod hooks;
 mod in_flight;
 mod inner;
+mod login_role;
 mod notify;
 mod options;
 mod query;

@@ -7,6 +7,7 @@ mod clients;
 mod connect;
 mod finding;
 mod indexes;
+mod jobs;
 mod latency;
 mod limit;
 mod migrations;

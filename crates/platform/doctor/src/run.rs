@@ -7,7 +7,7 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use crate::{
-    Arguments, Finding, Report, advice, budget, clients, connect, indexes, latency, limit, migrations,
+    Arguments, Finding, Report, advice, budget, clients, connect, indexes, jobs, latency, limit, migrations,
     pooler, server, tls,
 };
 
@@ -58,6 +58,7 @@ async fn inside(settings: &Settings, plain: &Settings, mut connection: PgConnect
         latency::round_trip(settings, here).await,
         clients::finding(settings, here).await,
         indexes::finding(here).await,
+        jobs::finding(here).await,
     ];
     for look in looks {
         report.add(look);

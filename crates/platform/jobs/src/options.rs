@@ -106,9 +106,9 @@ impl JobOptions {
 
     /// Makes the job unique: of the jobs with this name and key, one waits or runs at a time.
     #[must_use]
-    pub fn unique(self, key: impl Into<String>, on_conflict: OnConflict) -> Self {
+    pub fn unique(self, key: impl ToString, on_conflict: OnConflict) -> Self {
         Self {
-            unique: Some((key.into(), on_conflict)),
+            unique: Some((key.to_string(), on_conflict)),
             ..self
         }
     }

@@ -1,20 +1,24 @@
 //! The queue: stores jobs in the transaction of the work that makes them.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use berth_database::{Error, Session};
 use berth_service::new_id;
 use futures_util::future::BoxFuture;
-use sea_orm::{ConnectionTrait, DbErr};
+use sea_orm::DbErr;
 use tokio::sync::Notify;
 use tracing::Span;
 use uuid::Uuid;
 
 use crate::options::{JobOptions, OnConflict, RunAt};
 use crate::sql::{Dialect, Parameters};
-use crate::{Job, Tracing};
+use crate::{Depth, Job, Status, Tracing, worker};
+
+/// The channel on which jobs are announced.
+pub(crate) const CHANNEL: &str = "berth_jobs";
 
 /// Stores jobs. Clones are the same queue: they wake the same workers.
 #[derive(Clone)]
@@ -25,6 +29,12 @@ pub struct Jobs {
 struct Shared {
     wake: Notify,
     tracing: Tracing,
+    /// Whether jobs are announced to workers in other processes.
+    announces: AtomicBool,
+    /// The worker of this process.
+    worker: Mutex<Weak<worker::Shared>>,
+    depth: Mutex<Option<Depth>>,
+    depth_asked: Notify,
 }
 
 /// What became of a job that was enqueued.
@@ -45,10 +55,65 @@ impl Jobs {
 
     /// Makes a queue that stores the present trace with each job, and runs jobs within it.
     pub fn with_tracing(tracing: Tracing) -> Self {
-        let wake = Notify::new();
         Self {
-            shared: Arc::new(Shared { wake, tracing }),
+            shared: Arc::new(Shared {
+                wake: Notify::new(),
+                tracing,
+                announces: AtomicBool::new(false),
+                worker: Mutex::default(),
+                depth: Mutex::default(),
+                depth_asked: Notify::new(),
+            }),
         }
+    }
+
+    /// Returns what the worker of this process runs and has done, and the queue as it was counted last.
+    ///
+    /// Slot cost: none. The worker counts the queue afterwards, in the background lane, at most every 15 seconds.
+    pub fn status(&self) -> Status {
+        self.shared.depth_asked.notify_one();
+        let worker = lock(&self.shared.worker).upgrade();
+        Status {
+            running: worker
+                .as_ref()
+                .map(|worker| worker.running.list())
+                .unwrap_or_default(),
+            stats: worker
+                .map(|worker| worker.running.stats.all())
+                .unwrap_or_default(),
+            depth: *lock(&self.shared.depth),
+        }
+    }
+
+    /// Lets the worker of this process take no more jobs: at the signal to stop, while requests under way go on.
+    pub fn stop_taking(&self) {
+        if let Some(worker) = lock(&self.shared.worker).upgrade() {
+            worker.stop_taking();
+        }
+    }
+
+    pub(crate) fn set_worker(&self, worker: &Arc<worker::Shared>) {
+        *lock(&self.shared.worker) = Arc::downgrade(worker);
+    }
+
+    /// Waits until the numbers of the queue are asked for.
+    pub(crate) async fn depth_asked(&self) {
+        self.shared.depth_asked.notified().await;
+    }
+
+    pub(crate) fn set_depth(&self, depth: Depth) {
+        *lock(&self.shared.depth) = Some(depth);
+    }
+
+    /// Announces jobs to workers in other processes, too, where their setting `jobs.listen` is on: by a notification in
+    /// the statement that stores the job. PostgreSQL commits transactions with notifications one after the other.
+    pub fn announce(&self) {
+        self.shared.announces.store(true, Ordering::Relaxed);
+    }
+
+    /// Wakes the worker of this process.
+    pub(crate) fn wake(&self) {
+        self.shared.wake.notify_one();
     }
 
     /// Waits until a job is enqueued in this process, unless one was since the last time.
@@ -99,9 +164,13 @@ impl Jobs {
 
     pub(crate) async fn insert(&self, session: &Session, new: NewJob) -> Result<Enqueued, Error> {
         let now = matches!(new.options.run_at, RunAt::Now);
-        let (sql, parameters) = new.insert(Dialect::of(session), (self.shared.tracing.present)());
+        let (mut sql, parameters) = new.insert(Dialect::of(session), (self.shared.tracing.present)());
+        if now && Dialect::of(session).is_postgres() && self.shared.announces.load(Ordering::Relaxed) {
+            sql.push_str(&format!(", pg_notify('{CHANNEL}', '')::text"));
+        }
         let statement = Dialect::of(session).statement(sql, parameters.0);
-        let Some(row) = session.query_one_raw(statement).await? else {
+        // A user's role may not write the table.
+        let Some(row) = session.query_one_as_login_role(statement).await? else {
             return Ok(Enqueued::Existing);
         };
         if now {
@@ -122,6 +191,10 @@ impl fmt::Debug for Jobs {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Jobs").finish_non_exhaustive()
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A row to be stored.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use berth_settings::{between, require, seconds};
+use berth_settings::{between, seconds};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,8 @@ pub struct Settings {
     #[serde(with = "seconds")]
     #[garde(custom(seconds::between(0.05, 3600.0)))]
     pub poll_interval: Duration,
+    /// Whether jobs are announced to workers in other processes.
+    pub listen: bool,
     /// Time after which the job of a worker that crashed is taken up again.
     #[serde(with = "seconds")]
     #[garde(custom(seconds::between(1.0, 3600.0)))]
@@ -30,7 +32,7 @@ pub struct Settings {
     pub retry_min: Duration,
     /// Longest pause between two attempts.
     #[serde(with = "seconds")]
-    #[garde(custom(seconds::between(0.01, 604_800.0)), custom(at_least(self.retry_min)))]
+    #[garde(custom(seconds::between(0.01, 604_800.0)))]
     pub retry_max: Duration,
     /// Time for running jobs after SIGTERM.
     #[serde(with = "seconds")]
@@ -48,6 +50,7 @@ impl Default for Settings {
             workers: 4,
             queues: Vec::new(),
             poll_interval: Duration::from_secs(5),
+            listen: false,
             claim_timeout: Duration::from_secs(30),
             retry_min: Duration::from_secs(5),
             retry_max: Duration::from_secs(3600),
@@ -57,6 +60,10 @@ impl Default for Settings {
     }
 }
 
-fn at_least(min: Duration) -> impl FnOnce(&Duration, &()) -> garde::Result {
-    move |max, ()| require(*max >= min, "must be at least jobs.retry_min")
+impl Settings {
+    /// Returns a key that contradicts another, with the rule that it breaks.
+    pub fn contradiction(&self) -> Option<(&'static str, &'static str)> {
+        let rule = "must be at least jobs.retry_min";
+        (self.retry_max < self.retry_min).then_some(("jobs.retry_max", rule))
+    }
 }

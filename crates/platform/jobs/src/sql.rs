@@ -37,6 +37,14 @@ impl Dialect {
         }
     }
 
+    /// The seconds since a time.
+    pub(crate) fn seconds_since(self, time: &str) -> String {
+        match self.0 {
+            DbBackend::Postgres => format!("extract(epoch FROM now() - {time})::double precision"),
+            _ => format!("(julianday('now') - julianday({time})) * 86400.0"),
+        }
+    }
+
     pub(crate) fn statement(self, sql: String, values: impl IntoIterator<Item = Value>) -> Statement {
         Statement::from_sql_and_values(self.0, sql, values)
     }

@@ -17,7 +17,7 @@ pub struct Work {
     pub(crate) deadline: Instant,
     pub(crate) database: Database,
     pub(crate) session: OnceLock<Session>,
-    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) stopping: watch::Receiver<Option<Instant>>,
 }
 
 impl Work {
@@ -66,7 +66,7 @@ impl Work {
     /// some seconds later, as `jobs.shutdown_timeout` says, and runs again elsewhere without counting an attempt.
     pub async fn stopping(&self) {
         let mut stopping = self.stopping.clone();
-        if stopping.wait_for(|stopping| *stopping).await.is_err() {
+        if stopping.wait_for(Option::is_some).await.is_err() {
             std::future::pending().await
         }
     }

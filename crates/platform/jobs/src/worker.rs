@@ -10,12 +10,13 @@
 
 mod finish;
 mod heartbeat;
+mod listen;
 mod run;
 mod running;
 mod take;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use berth_database::Database;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -26,7 +27,7 @@ pub use self::running::RunningJob;
 use crate::claims::{self, Claim};
 use crate::registry::Registry;
 use crate::stats::JobStats;
-use crate::{Jobs, Settings, schedule};
+use crate::{Jobs, Settings, schedule, status};
 
 /// The time that an attempt gets to end once it is cancelled.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
@@ -37,7 +38,6 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 #[must_use]
 pub struct Worker {
     shared: Arc<Shared>,
-    stopping: watch::Sender<bool>,
     /// Ends by itself once the worker stops.
     taking: JoinSet<()>,
     tasks: JoinSet<()>,
@@ -53,7 +53,8 @@ pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) running: Running,
     pub(crate) places: Arc<Semaphore>,
-    pub(crate) stopping: watch::Receiver<bool>,
+    /// When the worker was told to stop.
+    pub(crate) stopping: watch::Sender<Option<Instant>>,
     /// Jobs whose work has ended well and that have to be marked as done.
     pub(crate) done: mpsc::UnboundedSender<Claim>,
 }
@@ -64,7 +65,6 @@ impl Worker {
     ///
     /// Slot cost: see the settings; everything it does waits behind requests and leaves them a slot.
     pub fn start(database: &Database, jobs: &Jobs, registry: Registry, settings: Settings) -> Self {
-        let (stopping, watching) = watch::channel(false);
         let (done, ended) = mpsc::unbounded_channel();
         let schedules = registry.schedules.clone();
         let shared = Arc::new(Shared {
@@ -75,19 +75,24 @@ impl Worker {
             places: Arc::new(Semaphore::new(settings.workers)),
             settings,
             running: Running::default(),
-            stopping: watching,
+            stopping: watch::Sender::new(None),
             done,
         });
+        jobs.set_worker(&shared);
         let (mut taking, mut tasks) = (JoinSet::new(), JoinSet::new());
         if shared.settings.workers > 0 {
             tasks.spawn(schedule::run(shared.database.clone(), jobs.clone(), schedules));
             tasks.spawn(heartbeat::run(shared.clone()));
             tasks.spawn(finish::run(shared.clone(), ended));
+            if shared.settings.listen {
+                jobs.announce();
+                tasks.spawn(listen::run(shared.clone()));
+            }
+            tasks.spawn(status::watch(shared.clone()));
             taking.spawn(take::run(shared.clone()));
         }
         Self {
             shared,
-            stopping,
             taking,
             tasks,
         }
@@ -95,14 +100,19 @@ impl Worker {
 
     /// Takes no more jobs, and announces to those that run that the worker stops.
     pub fn stop_taking(&self) {
-        self.stopping.send_replace(true);
+        self.shared.stop_taking();
     }
 
     /// Takes no more jobs, waits for those that run, and releases the claims of those that still run after
     /// `jobs.shutdown_timeout`, without counting their attempts.
     pub async fn stop(mut self) {
         self.stop_taking();
-        let limit = self.shared.settings.shutdown_timeout;
+        let since = (*self.shared.stopping.borrow()).unwrap_or_else(Instant::now);
+        let limit = self
+            .shared
+            .settings
+            .shutdown_timeout
+            .saturating_sub(since.elapsed());
         if tokio::time::timeout(limit, self.drained()).await.is_err() {
             let cancelled = self.shared.running.cancel_all();
             tracing::warn!(
@@ -150,8 +160,16 @@ impl Shared {
         }
     }
 
+    pub(crate) fn stop_taking(&self) {
+        self.stopping.send_if_modified(|stopping| {
+            let is_first = stopping.is_none();
+            stopping.get_or_insert_with(Instant::now);
+            is_first
+        });
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
-        *self.stopping.borrow()
+        self.stopping.borrow().is_some()
     }
 }
 

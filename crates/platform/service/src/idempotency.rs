@@ -145,6 +145,16 @@ pub async fn claim(session: &Session, request: &KeyedRequest) -> Result<KeyState
     Ok(found.unwrap_or(KeyState::Running(request.claimed_until)))
 }
 
+/// Deletes all keys whose time is over, for housekeeping. Returns how many.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn delete_expired(session: &Session, now: DateTime<Utc>) -> Result<u64, Error> {
+    let expired = Entity::delete_many().filter(Column::ExpiresAt.lt(now));
+    Ok(expired.exec(session).await?.rows_affected)
+}
+
 /// What became of the key, unless it may be claimed.
 async fn find(session: &Session, request: &KeyedRequest) -> Result<Option<KeyState>, Error> {
     let found = Entity::find_by_id(&request.key).one(session).await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use actix_web::web::{Data, PayloadConfig, ServiceConfig};
 use berth_auth::{Application, Auth, Subjects};
 use berth_database::{Database, StatusHandle};
+use berth_jobs::{Jobs, Registry};
 
 use crate::client_address::TrustedProxies;
 use crate::identity::Identities;
@@ -12,6 +13,7 @@ use crate::middleware::{RateLimits, RequestLimits, SecurityHeaders, Sessions};
 use crate::observability::{ConnectedClients, Metrics, Monitor, Readiness};
 use crate::settings::{Debug, Environment, Settings};
 use crate::startup::StartError;
+use crate::telemetry;
 
 /// What the handlers and the middleware of one process share; [`provide`](Self::provide) gives it to an app.
 ///
@@ -34,6 +36,9 @@ pub struct AppState {
     pub(crate) metrics: Data<Metrics>,
     clients: Data<ConnectedClients>,
     debug: Data<Debug>,
+    pub(crate) jobs: Data<Jobs>,
+    /// What the worker of this process can run; none where it has none.
+    pub(crate) registry: Option<Registry>,
 }
 
 /// The name and version of the service.
@@ -65,6 +70,10 @@ impl AppState {
         let status = database.status_handle();
         let auth = auth(&settings)?;
         let request_timeout = settings.server.request_timeout;
+        let jobs = Jobs::with_tracing(telemetry::of_jobs());
+        if settings.jobs.listen {
+            jobs.announce();
+        }
         Ok(Self {
             info: Data::new(AppInfo {
                 name: settings.app.name.clone(),
@@ -84,10 +93,16 @@ impl AppState {
             identities: Data::new(Identities::new(auth, database.clone(), request_timeout)),
             readiness: Data::new(Readiness::new(database.clone())),
             monitor: Data::new(Monitor::new(settings.monitor.clone())),
-            metrics: Data::new(Metrics::new(settings.metrics.enabled, status.clone())),
+            metrics: Data::new(Metrics::new(
+                settings.metrics.enabled,
+                status.clone(),
+                jobs.clone(),
+            )),
             clients: Data::new(ConnectedClients::new(database.clone())),
             debug: Data::new(settings.debug.clone()),
             pool: Data::new(status),
+            jobs: Data::new(jobs),
+            registry: None,
             database: database.clone(),
             settings: Arc::new(settings),
         })
@@ -100,6 +115,20 @@ impl AppState {
         identities.set_subjects(subjects);
         self.identities = Data::new(identities);
         self
+    }
+
+    /// Returns the queue, for the services that enqueue jobs.
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// Sets which jobs this process can run, and its schedule. The platform adds its housekeeping.
+    #[must_use]
+    pub fn with_registry(self, registry: Registry) -> Self {
+        Self {
+            registry: Some(registry),
+            ..self
+        }
     }
 
     /// Gives each worker's app what the platform's handlers and middleware ask for.
@@ -118,7 +147,8 @@ impl AppState {
             .app_data(self.monitor.clone())
             .app_data(self.metrics.clone())
             .app_data(self.clients.clone())
-            .app_data(self.debug.clone());
+            .app_data(self.debug.clone())
+            .app_data(self.jobs.clone());
     }
 
     /// Whether `/metrics` is served beside the other routes.

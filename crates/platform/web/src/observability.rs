@@ -8,6 +8,7 @@ mod alerts;
 mod background_tasks;
 mod clients;
 mod history;
+mod job_metrics;
 mod metrics;
 mod monitor;
 mod pending_migrations;

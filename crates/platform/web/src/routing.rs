@@ -129,17 +129,9 @@ where
 /// The whole table: what every service answers, and the service's own routes below a prefix. Every other address is
 /// answered with 404, and a method that an address does not take with 405.
 pub fn table(table: &mut ServiceConfig, state: &AppState, prefix: &str, own: &[Routes]) {
-    if state.serves_metrics() {
-        table.configure(metrics);
-    }
+    operations(table, state);
     table
         .service(resource("/").route(get(home)))
-        .service(resource("/health").route(get(health::health)))
-        .service(resource("/health/live").route(get(health::live)))
-        .service(resource("/health/ready").route(get(health::ready)))
-        .service(resource("/health/db-pool").route(get(health::pool)))
-        .service(resource("/debug/db-pool").route(get(debug::pool)))
-        .service(resource("/debug/runbook").route(get(runbook::runbook)))
         .service(resource(["/verify-email", "/reset-password"]).route(get(email_link)))
         .service(resource("/problems/{name}").route(get(problem_type)))
         .service(scope(prefix).configure(|api| own.iter().for_each(|routes| routes.configure(api))))
@@ -147,6 +139,20 @@ pub fn table(table: &mut ServiceConfig, state: &AppState, prefix: &str, own: &[R
         .service(resource("/docs").route(get(docs)))
         .service(resource("/docs/{file:.*}").route(get(openapi::page)))
         .default_service(web::to(not_found));
+}
+
+/// What operators ask of every process: health, the pool, and metrics where they have no port of their own.
+pub(crate) fn operations(table: &mut ServiceConfig, state: &AppState) {
+    if state.serves_metrics() {
+        table.configure(metrics);
+    }
+    table
+        .service(resource("/health").route(get(health::health)))
+        .service(resource("/health/live").route(get(health::live)))
+        .service(resource("/health/ready").route(get(health::ready)))
+        .service(resource("/health/db-pool").route(get(health::pool)))
+        .service(resource("/debug/db-pool").route(get(debug::pool)))
+        .service(resource("/debug/runbook").route(get(runbook::runbook)));
 }
 
 /// `GET /metrics`: beside the other routes, or the whole table of the metrics' own port.

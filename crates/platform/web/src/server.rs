@@ -7,13 +7,15 @@ use std::num::NonZero;
 
 use actix_http::{Request, Response};
 use actix_service::IntoServiceFactory;
-use actix_web::HttpServer;
 use actix_web::body::MessageBody;
 use actix_web::dev::{AppConfig, Service, ServiceFactory};
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer};
 
 use crate::AppState;
 use crate::observability::BackgroundTasks;
 use crate::startup::{Migrations, StartError};
+use crate::{middleware, routing, telemetry};
 
 /// A server whose port is taken: connections are accepted, and answered once it runs.
 #[derive(Debug)]
@@ -82,6 +84,53 @@ impl Server {
         S::Service: 'static,
         B: MessageBody + 'static,
     {
+        let address = self.address;
+        tracing::info!("listening on http://{address}, docs at http://{address}/docs/");
+        self.run_app(app, stop).await
+    }
+
+    /// Runs jobs until `stop`, and serves health checks, metrics and the pool page only.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError::Serve`]: the server failed. [`StartError::Service`]: `jobs.workers` is 0.
+    pub async fn run_worker(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), StartError> {
+        if self.state.settings.jobs.workers == 0 {
+            return Err(StartError::service("the worker")("jobs.workers is 0"));
+        }
+        tracing::info!(
+            "listening on http://{}, for health checks and metrics",
+            self.address
+        );
+        let state = self.state.clone();
+        let app = move || {
+            App::new()
+                .configure(|app| state.provide(app))
+                .configure(|table| routing::operations(table, &state))
+                .wrap(from_fn(middleware::error_response))
+                .wrap(from_fn(middleware::access_log))
+                .wrap(from_fn(middleware::request_metrics))
+                .wrap(telemetry::request_span())
+        };
+        self.run_app(app, stop).await
+    }
+
+    async fn run_app<F, I, S, B>(
+        self,
+        app: F,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), StartError>
+    where
+        F: Fn() -> I + Send + Clone + 'static,
+        I: IntoServiceFactory<S, Request>,
+        S: ServiceFactory<Request, Config = AppConfig> + 'static,
+        S::Error: Into<actix_web::Error> + 'static,
+        S::InitError: Debug,
+        S::Response: Into<Response<B>> + 'static,
+        <S::Service as Service<Request>>::Future: 'static,
+        S::Service: 'static,
+        B: MessageBody + 'static,
+    {
         let Self {
             state,
             migrations,
@@ -92,8 +141,7 @@ impl Server {
         for warning in state.settings.production_warnings() {
             tracing::warn!("in production: {}: {}", warning.says, warning.change);
         }
-        tracing::info!("listening on http://{address}, docs at http://{address}/docs/");
-        let _tasks = BackgroundTasks::start(&state, migrations, metrics)
+        let tasks = BackgroundTasks::start(&state, migrations, metrics)
             .await
             .map_err(StartError::Serve)?;
         let settings = state.settings.server.clone();
@@ -113,7 +161,9 @@ impl Server {
             .listen(listener)
             .map(HttpServer::run)
             .map_err(|source| StartError::Listen { address, source })?;
-        server.await.map_err(StartError::Serve)
+        let served = server.await.map_err(StartError::Serve);
+        tasks.stop().await;
+        served
     }
 }
 
@@ -121,6 +171,7 @@ impl Server {
 async fn announce(state: AppState, stop: impl Future<Output = ()>) {
     stop.await;
     state.readiness.stop();
+    state.jobs.stop_taking();
     tokio::time::sleep(state.settings.server.drain_delay).await;
 }
 

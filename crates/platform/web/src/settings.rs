@@ -43,6 +43,8 @@ pub struct Settings {
     pub mail: berth_mail::Settings,
     /// `[database]`
     pub database: berth_database::Settings,
+    /// `[jobs]`
+    pub jobs: berth_jobs::Settings,
     /// `[log]`
     pub log: Log,
     /// `[health]`
@@ -181,6 +183,7 @@ impl Settings {
             auth: loaded.section("auth")?,
             mail: loaded.section("mail")?,
             database: loaded.section("database")?,
+            jobs: loaded.section("jobs")?,
             log: loaded.section("log")?,
             health: loaded.section("health")?,
             monitor: loaded.section("monitor")?,
@@ -197,7 +200,8 @@ impl Settings {
             let rule = "needs PostgreSQL: SQLite has neither roles nor policies";
             return Err(loaded.violation("auth.row_level_security", rule));
         }
-        match settings.auth.contradiction().or(settings.mail.contradiction()) {
+        let contradiction = settings.auth.contradiction().or(settings.mail.contradiction());
+        match contradiction.or(settings.jobs.contradiction()) {
             Some((key, rule)) => Err(loaded.violation(key, rule)),
             None => Ok(settings),
         }

@@ -9,6 +9,7 @@ use berth_database::{Database, Session, SessionOptions};
 use futures_util::future::BoxFuture;
 
 use crate::settings::{Migrate, Settings};
+use crate::shutdown;
 
 /// Time between two lines of the log while the start waits for the database.
 const REPORT_WAITING: Duration = Duration::from_secs(3);
@@ -119,6 +120,25 @@ async fn report_waiting(database: &Database, settings: &Settings) -> Infallible 
             "waiting for the database for {waited} s of at most {limit}: {reason}; `api doctor` examines it"
         );
     }
+}
+
+/// Connects, brings the schema in order, does some work, and closes every database connection.
+///
+/// # Errors
+///
+/// The work's own, and those of [`database`], [`migrations`] and [`shutdown::close`].
+pub async fn with_database<T>(
+    settings: &Settings,
+    schema: Migrations,
+    work: impl AsyncFnOnce(&Database) -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    let database = database(settings).await?;
+    let worked = match migrations(settings, &database, schema).await {
+        Ok(()) => work(&database).await,
+        Err(error) => Err(error),
+    };
+    let closed = shutdown::close(&database).await;
+    worked.and_then(|value| closed.map(|()| value))
 }
 
 /// Applies pending migrations, or warns of them, as `startup.migrate` says.

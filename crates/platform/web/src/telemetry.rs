@@ -19,7 +19,7 @@ use tracing_subscriber::{Registry, fmt};
 #[cfg(feature = "otlp")]
 use self::otlp::Exporter;
 pub(crate) use self::trace_context::TraceContext;
-pub use self::trace_context::outgoing;
+pub use self::trace_context::{of_jobs, outgoing};
 use crate::request_id::RequestId;
 use crate::route_pattern::RoutePattern;
 use crate::settings::{Log, LogFormat, Settings};

@@ -9,6 +9,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use super::name_conversation::{NameConversation, UNNAMED};
 use super::{ChatMessage, Conversations};
 use crate::Error;
 
@@ -32,7 +33,8 @@ pub struct QuestionAndAnswer {
 }
 
 impl Conversations<'_> {
-    /// Stores a question, waits for the chat model, and stores its answer.
+    /// Stores a question, waits for the chat model, and stores its answer. A conversation without a name gets one by a
+    /// job, [`NameConversation`].
     ///
     /// Commits the session in the middle, with everything the caller did in it before. The question is then stored
     /// whatever follows, and no connection is held while the chat model works, which may take minutes.
@@ -53,8 +55,13 @@ impl Conversations<'_> {
         new: WriteMessage,
     ) -> Result<QuestionAndAnswer, Error> {
         let new = new.validated()?;
-        self.of(owner).find(conversation).await?;
+        let found = self.of(owner).find(conversation).await?;
         let question = self.store(conversation, Role::User, new.body).await?;
+        if found.title == UNNAMED {
+            // In the same transaction: the job exists exactly if the question is stored.
+            let job = NameConversation { conversation };
+            self.services.jobs.enqueue(self.session, job).await?;
+        }
         let history = self.history(conversation).await?;
         self.session.commit().await?;
 
@@ -103,7 +110,7 @@ impl Conversations<'_> {
     }
 
     /// Returns the last messages, oldest first.
-    async fn history(&self, conversation: Uuid) -> Result<Vec<ChatMessage>, Error> {
+    pub(super) async fn history(&self, conversation: Uuid) -> Result<Vec<ChatMessage>, Error> {
         let last = message::Entity::find()
             .filter(message::Column::ConversationId.eq(conversation))
             .order_by_desc(message::Column::Id)

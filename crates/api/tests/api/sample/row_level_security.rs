@@ -237,3 +237,18 @@ async fn a_read_of_a_user_takes_three_round_trips_of_a_connection_and_one_of_the
     }
     site.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_whose_role_may_not_write_jobs_enqueues_one_all_the_same() {
+    let mut site = Site::start().await;
+    let user = site.user("enqueues@example.com").await;
+    let conversation = user.conversation("New conversation").await;
+    let question = json!({ "body": "Hello?" });
+    let _ = user
+        .post(&format!("{conversation}/messages"), question)
+        .await
+        .created();
+    site.run("DO $$ BEGIN ASSERT (SELECT count(*) FROM jobs WHERE name = 'name_conversation') = 1; END $$")
+        .await;
+    site.end().await;
+}

@@ -176,7 +176,7 @@ fn sqlite_mode(options: TransactionOptions, read_only: bool) -> SqliteTransactio
 
 /// A role's name as an identifier, where the server takes it for what it says: it reads `none` as no role
 /// at all, quoted or not, and cuts long names, perhaps to another role's.
-fn quoted_role(role: &str) -> Result<String, Error> {
+pub(super) fn quoted_role(role: &str) -> Result<String, Error> {
     if role.is_empty() || role == "none" || role.contains('\0') || role.len() > LONGEST_NAME {
         return Err(Error::RoleRefused(None));
     }

@@ -78,6 +78,10 @@ impl SessionInner {
         }
     }
 
+    pub(super) fn is_postgres(&self) -> bool {
+        self.backend() == DbBackend::Postgres
+    }
+
     pub(super) fn usage(&self) -> Usage {
         self.activity.activity().usage
     }

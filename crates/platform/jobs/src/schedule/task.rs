@@ -48,12 +48,12 @@ async fn look(
         *is_known = true;
     }
     let mut pause = LONGEST_PAUSE;
-    let (now, last_ones) = last_occurrences(database).await?;
+    let last_ones = last_occurrences(database).await?;
     for scheduled in schedules {
         let name = scheduled.schedule.name;
         let last = last_ones.iter().find(|row| row.name == name);
         // The row was deleted.
-        let Some(mut last) = last.map(|row| row.last_at) else {
+        let Some((mut last, now)) = last.map(|row| (row.last_at, row.now)) else {
             *is_known = false;
             return Ok(Duration::ZERO);
         };
@@ -131,8 +131,8 @@ struct LastOccurrence {
     now: DateTime<Utc>,
 }
 
-/// Returns the database's time, and the last occurrence of each schedule.
-async fn last_occurrences(database: &Database) -> Result<(DateTime<Utc>, Vec<LastOccurrence>), Error> {
+/// Returns the last occurrence of each schedule, and the database's time.
+async fn last_occurrences(database: &Database) -> Result<Vec<LastOccurrence>, Error> {
     let options = SessionOptions::new("job schedule")
         .background()
         .autocommit_reads();
@@ -147,9 +147,7 @@ async fn last_occurrences(database: &Database) -> Result<(DateTime<Utc>, Vec<Las
         .iter()
         .map(|row| LastOccurrence::from_query_result(row, ""))
         .collect();
-    let rows = rows?;
-    let now = rows.first().map_or_else(Utc::now, |row| row.now);
-    Ok((now, rows))
+    Ok(rows?)
 }
 
 fn session(database: &Database) -> Session {

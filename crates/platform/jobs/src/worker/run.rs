@@ -65,7 +65,7 @@ impl Attempt {
             deadline: Instant::now() + timeout,
             database: shared.database.clone(),
             session: OnceLock::new(),
-            stopping: shared.stopping.clone(),
+            stopping: shared.stopping.subscribe(),
         };
         Self {
             claim: job.claim(),

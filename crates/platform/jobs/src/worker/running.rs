@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
@@ -29,7 +28,7 @@ struct Entry {
 }
 
 /// An attempt that runs at the moment.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct RunningJob {
     /// The job's id.
     pub id: Uuid,

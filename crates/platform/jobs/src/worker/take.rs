@@ -17,11 +17,11 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn run(shared: Arc<Shared>) {
     let names = shared.registry.names();
     let mut pause = SHORTEST_PAUSE;
-    let mut stopping = shared.stopping.clone();
+    let mut stopping = shared.stopping.subscribe();
     loop {
         let places = tokio::select! {
             places = free_places(&shared) => places,
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            _ = stopping.wait_for(Option::is_some) => return,
         };
         let asked = places.len();
         // Not cancelled by the stop: what a statement claims that nothing reads would wait until the claim expires.
@@ -44,7 +44,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         tokio::select! {
             () = shared.jobs.woken() => pause = SHORTEST_PAUSE,
             () = tokio::time::sleep(pause) => {}
-            _ = stopping.wait_for(|stopping| *stopping) => return,
+            _ = stopping.wait_for(Option::is_some) => return,
         }
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Fixture {
     pub(crate) settings: Settings,
     pub(crate) jobs: Jobs,
     _folder: Option<TempDir>,
-    _server: Option<TestDatabase>,
+    server: Option<TestDatabase>,
 }
 
 /// Settings with which failures and crashes show soon.
@@ -59,11 +59,16 @@ impl Fixture {
             settings,
             jobs: Jobs::new(),
             _folder: folder,
-            _server: server,
+            server,
         };
         let notes = "CREATE TABLE notes (id text NOT NULL, note text NOT NULL)";
         fixture.execute(notes).await;
         fixture
+    }
+
+    /// The database on PostgreSQL.
+    pub(crate) fn server(&self) -> &TestDatabase {
+        self.server.as_ref().expect("the fixture is on PostgreSQL")
     }
 
     /// A pool of another instance on the same database.

@@ -6,7 +6,9 @@
     reason = "a test fails by panicking, its own functions too"
 )]
 
+mod cost;
 mod enqueue;
+mod faults;
 mod fixture;
 mod schedule;
 mod worker;

@@ -59,7 +59,7 @@ async fn several_instances_make_each_occurrence_once(fixture: Fixture) {
     }
 }
 
-fn seconds(key: &str) -> i64 {
+pub(crate) fn seconds(key: &str) -> i64 {
     let time = key.rsplit_once(' ').unwrap().1;
     time.parse::<chrono::DateTime<chrono::Utc>>().unwrap().timestamp()
 }

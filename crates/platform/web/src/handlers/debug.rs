@@ -7,6 +7,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use berth_database::{DatabaseClient, Holder, HolderState, StatusHandle};
+use berth_jobs::{Depth, Jobs, Status};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 
@@ -40,6 +41,7 @@ struct DebugResponse {
     /// What the pooler or server answered to the last connection attempt that was refused or failed.
     last_failed_attempt: Option<FailedAttemptStatus>,
     holders: Vec<HolderStatus>,
+    jobs: JobsStatus,
     /// The age from which a lease counts as long.
     leak_detection_threshold_ms: u64,
     /// The clients of the database, by name, from the last time the server was asked.
@@ -49,6 +51,22 @@ struct DebugResponse {
     sample: Sample,
     #[serde(skip_serializing_if = "Option::is_none")]
     history: Option<Vec<Sample>>,
+}
+
+#[derive(Debug, Serialize)]
+struct JobsStatus {
+    /// The attempts that run in this process.
+    running: Vec<RunningJobStatus>,
+    /// The queue, as this process counted it last.
+    queue: Option<Depth>,
+}
+
+#[derive(Debug, Serialize)]
+struct RunningJobStatus {
+    id: uuid::Uuid,
+    name: &'static str,
+    attempt: u16,
+    age_ms: u64,
 }
 
 #[derive(Debug, Serialize)]
@@ -84,6 +102,7 @@ pub async fn pool(
     status: web::Data<StatusHandle>,
     monitor: web::Data<Monitor>,
     clients: web::Data<ConnectedClients>,
+    jobs: web::Data<Jobs>,
 ) -> Result<HttpResponse, Error> {
     if let Some(challenge) = challenge(&request, &app, &settings)? {
         return Ok(challenge);
@@ -110,6 +129,7 @@ pub async fn pool(
                 age_ms: whole_millis(failed.ago),
             }),
         holders: holders.into_iter().map(HolderStatus::from).collect(),
+        jobs: jobs.status().into(),
         leak_detection_threshold_ms: whole_millis(monitor.settings().leak_detection_threshold),
         clients: listed,
         clients_age_ms: age.map(whole_millis),
@@ -165,6 +185,21 @@ fn page() -> HttpResponse {
         .insert_header((CACHE_CONTROL, "no-store"))
         .insert_header((CONTENT_SECURITY_POLICY, POLICY))
         .body(PAGE)
+}
+
+impl From<Status> for JobsStatus {
+    fn from(status: Status) -> Self {
+        let running = status.running.into_iter().map(|job| RunningJobStatus {
+            id: job.id,
+            name: job.name,
+            attempt: job.attempt,
+            age_ms: whole_millis(job.running_for),
+        });
+        Self {
+            running: running.collect(),
+            queue: status.depth,
+        }
+    }
 }
 
 impl From<Holder> for HolderStatus {

@@ -1,21 +1,23 @@
-//! Background tasks: the monitor, the check for pending migrations, metrics on a separate port.
+//! Background tasks: the monitor, the check for pending migrations, metrics on a separate port, the worker.
 
 use std::io;
 use std::net::TcpListener;
 
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
+use berth_jobs::Worker;
 use tokio::task::JoinSet;
 
 use super::pending_migrations;
 use crate::startup::Migrations;
-use crate::{AppState, routing};
+use crate::{AppState, housekeeping, routing};
 
 /// The tasks that run beside the server; dropped, they end.
 #[derive(Debug)]
 pub(crate) struct BackgroundTasks {
     _tasks: JoinSet<()>,
     metrics: Option<ServerHandle>,
+    worker: Option<Worker>,
 }
 
 impl BackgroundTasks {
@@ -57,8 +59,30 @@ impl BackgroundTasks {
         Ok(Self {
             _tasks: tasks,
             metrics,
+            worker: worker(state),
         })
     }
+
+    /// Waits for the jobs that run, up to `jobs.shutdown_timeout` after the signal to stop.
+    pub(crate) async fn stop(mut self) {
+        if let Some(worker) = self.worker.take() {
+            worker.stop().await;
+        }
+    }
+}
+
+/// Starts the worker, on the main runtime, where the process has jobs and places for them.
+fn worker(state: &AppState) -> Option<Worker> {
+    let settings = &state.settings.jobs;
+    let registry = state.registry.clone().filter(|_| settings.workers > 0)?;
+    let registry = housekeeping::register(&state.settings, registry);
+    tracing::info!(jobs.workers = settings.workers, "running jobs");
+    Some(Worker::start(
+        &state.database,
+        state.jobs(),
+        registry,
+        settings.clone(),
+    ))
 }
 
 fn serve_metrics(

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use actix_web::http::{Method, StatusCode};
 use berth_database::StatusHandle;
+use berth_jobs::Jobs;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use super::job_metrics::JobMetrics;
 use super::pool_metrics::PoolMetrics;
 
 /// The OpenMetrics text format, in which `prometheus-client` writes.
@@ -51,7 +53,7 @@ pub(crate) struct RequestTimer<'m> {
 }
 
 impl Metrics {
-    pub(crate) fn new(enabled: bool, pool: StatusHandle) -> Self {
+    pub(crate) fn new(enabled: bool, pool: StatusHandle, jobs: Jobs) -> Self {
         let requests = Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);
         let active = Gauge::default();
         let mut registry = Registry::default();
@@ -66,6 +68,7 @@ impl Metrics {
             active.clone(),
         );
         registry.register_collector(Box::new(PoolMetrics::new(pool)));
+        registry.register_collector(Box::new(JobMetrics::new(jobs)));
         Self {
             enabled,
             registry: Arc::new(registry),

@@ -208,10 +208,10 @@ fn trouble(families: &mut Families<'_>, status: &Status) -> Result<(), Error> {
 }
 
 /// The families of metrics that are being written.
-struct Families<'e>(DescriptorEncoder<'e>);
+pub(super) struct Families<'e>(pub(super) DescriptorEncoder<'e>);
 
 impl Families<'_> {
-    fn family<'s>(
+    pub(super) fn family<'s>(
         &'s mut self,
         name: &'s str,
         help: &str,
@@ -220,14 +220,33 @@ impl Families<'_> {
         self.0.encode_descriptor(name, help, None, kind)
     }
 
-    fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
+    pub(super) fn gauge(&mut self, name: &str, help: &str, value: f64) -> Result<(), Error> {
         ConstGauge::new(value).encode(self.family(name, help, MetricType::Gauge)?)
     }
 
-    fn gauges(&mut self, name: &str, help: &str, label: &str, values: &[(&str, usize)]) -> Result<(), Error> {
+    pub(super) fn gauges(
+        &mut self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: &[(&str, usize)],
+    ) -> Result<(), Error> {
         let mut family = self.family(name, help, MetricType::Gauge)?;
         for (value, number) in values {
             ConstGauge::new(*number as f64).encode(family.encode_family(&[(label, *value)])?)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn labelled_counters<const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: &[([(&str, &str); N], u64)],
+    ) -> Result<(), Error> {
+        let mut family = self.family(name, help, MetricType::Counter)?;
+        for (labels, number) in values {
+            ConstCounter::new(*number).encode(family.encode_family(labels)?)?;
         }
         Ok(())
     }
@@ -241,7 +260,7 @@ impl Families<'_> {
     }
 }
 
-fn histogram(mut encoder: MetricEncoder<'_>, timings: &Histogram) -> Result<(), Error> {
+pub(super) fn histogram(mut encoder: MetricEncoder<'_>, timings: &Histogram) -> Result<(), Error> {
     let bounds = BOUNDS_MICROS
         .iter()
         .map(|bound| *bound as f64 / 1e6)

@@ -6,6 +6,7 @@
 use std::future::Future;
 
 use actix_web::http::header::HeaderMap;
+use berth_jobs::Tracing;
 
 /// The headers of <https://www.w3.org/TR/trace-context/>.
 const HEADERS: [&str; 2] = ["traceparent", "tracestate"];
@@ -28,6 +29,11 @@ impl TraceContext {
             .collect();
         let (name, value) = found.first()?;
         (name == HEADERS[0] && is_traceparent(value)).then_some(Self(found))
+    }
+
+    /// Reads the text of a `traceparent` that was stored.
+    fn stored(text: &str) -> Option<Self> {
+        is_traceparent(text).then(|| Self(vec![(HEADERS[0].to_owned(), text.to_owned())]))
     }
 
     /// The trace's id, for logs.
@@ -56,6 +62,25 @@ pub fn outgoing() -> Vec<(String, String)> {
     }
     let caller = CURRENT.try_with(Clone::clone).ok().flatten();
     caller.map_or_else(Vec::new, |context| context.0)
+}
+
+/// Stores the trace of the request that enqueues a job with it, and runs the job within that trace.
+pub fn of_jobs() -> Tracing {
+    Tracing {
+        present: || {
+            let mut headers = outgoing().into_iter();
+            headers.find_map(|(name, value)| (name == HEADERS[0]).then_some(value))
+        },
+        scope: |span, traceparent, running| {
+            let trace = traceparent.and_then(TraceContext::stored);
+            if let Some(trace) = &trace {
+                span.record("trace_id", trace.trace_id());
+                #[cfg(feature = "otlp")]
+                super::otlp::continue_trace(span, trace);
+            }
+            Box::pin(TraceContext::scope(trace, running))
+        },
+    }
 }
 
 /// Two, 32, 16 and two lower-case hexadecimal digits, and neither id is zero.
