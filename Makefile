@@ -1,7 +1,7 @@
 # `make` prints this menu from the comments behind the targets.
 
 .DEFAULT_GOAL := help
-.PHONY: help init run dev test check verify migrate seed openapi config bench clean
+.PHONY: help init entities run dev test check verify migrate seed openapi config bench clean
 .PHONY: client remove-example upgrade manifest
 CARGO ?= cargo
 # With `--bin` cargo selects the features that all members need, with `--package` those that one needs: with `--bin` the
@@ -40,6 +40,12 @@ verify: test check ## Run test and check, and the slow tests
 	$(TESTKIT_RUN) $(CARGO) test --workspace -- --ignored </dev/null
 	.ci/remove-example
 	.ci/init
+	$(TESTKIT_RUN) .ci/entities
+
+entities: ## Write entities and services for tables of DATABASE_URL: make entities TABLES="orders auth.users"
+	@echo "Compiling the tool, if needed; the first time takes a minute."
+	@$(CARGO) run --quiet --bin berth-tool --features berth-tool/entities -- entities $(TABLES)
+	@test -z "$(TABLES)" || { $(CARGO) update --quiet --workspace && $(CARGO) fmt --all; }
 
 migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migrate ARGS=status
 	@$(CARGO) build --bin migration

@@ -15,6 +15,21 @@ pub(crate) enum Error {
     Named(String),
     #[error("commit or stash first, or allow it with DIRTY=yes where the example stays. Not committed:{}", list(.0))]
     Uncommitted(Vec<String>),
+    #[cfg(feature = "entities")]
+    #[error("set DATABASE_URL to a PostgreSQL database, in the environment or in .env")]
+    NoDatabase,
+    #[cfg(feature = "entities")]
+    #[error("the database cannot be read: {0}")]
+    Database(String),
+    #[cfg(feature = "entities")]
+    #[error("there is no table {table}; there are:{}", list(.others))]
+    NoSuchTable { table: String, others: Vec<String> },
+    #[cfg(feature = "entities")]
+    #[error("the table {0} has no primary key, which an entity needs")]
+    NoPrimaryKey(String),
+    #[cfg(feature = "entities")]
+    #[error("SeaORM's generator: {0}")]
+    Generator(String),
     #[error("{0} failed; `git restore . && git clean -fd` brings everything back")]
     Command(String),
     #[error("cannot get {tag} from {from}: {reason}")]

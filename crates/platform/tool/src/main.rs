@@ -6,6 +6,8 @@
 )]
 
 mod changelog;
+#[cfg(feature = "entities")]
+mod entities;
 mod error;
 mod git;
 mod init;
@@ -43,6 +45,12 @@ enum Command {
         /// Begin although changes are not committed
         #[arg(long)]
         allow_uncommitted: bool,
+    },
+    /// Write entities and services for tables that DATABASE_URL has already; without tables, list them
+    #[cfg(feature = "entities")]
+    Entities {
+        /// As `customers`, or `auth.users` for a table of another schema, which is only read
+        tables: Vec<String>,
     },
     /// Replace crates/platform by that of another version
     Upgrade {
@@ -90,6 +98,8 @@ fn run(command: Command) -> Result<(), Error> {
                 Uncommitted::Refuse
             },
         ),
+        #[cfg(feature = "entities")]
+        Command::Entities { tables } => entities::entities(&here, &tables),
         Command::Upgrade { from, to } => upgrade::upgrade(&here, &from, &to),
         Command::Manifest { check: true } => {
             let (kept, found) = (Manifest::read(&here)?, Manifest::of_files(&here)?);

@@ -41,7 +41,8 @@ async fn the_page_shows_the_pool_under_load() {
     for part in [
         &format!("<title>{SHARE}/{SHARE} in use, "),
         "callers wait for a connection",
-        "docs/troubleshooting.md#waiting",
+        "<a href=\"runbook#waiting\">docs/troubleshooting.md#waiting</a>",
+        "postgres://",
         "GET /slow",
         "SELECT pg_sleep(0.3)",
         "Running a statement",

@@ -77,6 +77,8 @@ async fn waiting_callers_are_reported_with_a_remedy() {
     let site = Site::start().await;
     assert_eq!(site.json("/health/db-pool").await["warning"], Value::Null);
     let _load = site.saturate(20).await;
+    // Waits of milliseconds are no warning.
+    berth_testkit::eventually(async || site.json("/health/db-pool").await["warning"] != Value::Null).await;
     let warning = site.json("/health/db-pool").await["warning"].take();
     assert_eq!(warning["cause"], "waiting");
     assert_eq!(warning["see"], "docs/troubleshooting.md#waiting");
