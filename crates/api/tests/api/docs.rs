@@ -32,8 +32,9 @@ fn every_link_and_anchor_exists() {
 fn every_make_target_and_every_package_that_is_named_exists() {
     let makefile = fs::read_to_string(root().join("Makefile")).unwrap();
     let mut named = 0;
-    for page in pages() {
-        for code in code(&fs::read_to_string(&page).unwrap()) {
+    // A changelog names what existed before, too.
+    for page in pages().iter().filter(|page| !page.ends_with("CHANGELOG.md")) {
+        for code in code(&fs::read_to_string(page).unwrap()) {
             let mut words = code.split_whitespace().skip_while(|word| word.contains('='));
             let first = words.next();
             let target = words.next().filter(|word| !word.contains('=') && *word != "#");
