@@ -38,6 +38,7 @@ verify: test check ## Run test and check, and the slow tests
 	.ci/contract
 	$(TESTKIT_RUN) .ci/sea-orm-suite/run
 	$(TESTKIT_RUN) $(CARGO) test --workspace -- --ignored </dev/null
+	.ci/tutorial
 	.ci/remove-example
 	.ci/init
 	$(TESTKIT_RUN) .ci/entities
