@@ -18,7 +18,7 @@ init: ## Name the service: make init NAME=shop; EXAMPLE=no removes the example t
 		$(if $(filter yes,$(DIRTY)),--allow-uncommitted)
 
 run: ## Serve on http://127.0.0.1:8080 (SQLite in data/ unless DATABASE_URL is set)
-	@echo "Compiling what has changed; the first time that is everything, and takes some minutes."
+	@echo "Compiling. The first build takes a few minutes."
 	@$(CARGO) run --bin api
 
 dev: ## Serve, and restart after each change (with watchexec, bacon, cargo-watch or entr)

@@ -1,4 +1,4 @@
-//! The service put together: from settings to a server that runs until it is stopped.
+//! Composition root: from settings to a server that runs until it is stopped.
 
 use std::future::Future;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The service's binary. Everything it does is in the library beside it, so that tests can do it too.
+//! The binary. All code is in the library, so that tests can use it.
 
 use std::process::ExitCode;
 

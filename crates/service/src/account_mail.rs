@@ -1,4 +1,4 @@
-//! The mails of an account: to verify an address, and to reset a password. Their words are in `templates`.
+//! The mails of an account: to verify an address, and to reset a password. Their texts are in `templates`.
 
 use askama::Template;
 use berth_auth::{Auth, Purpose};

@@ -1,4 +1,4 @@
-//! Access tokens of this service: JWTs (RFC 7519) signed with HS256, and the check that all tokens go through.
+//! Access tokens of this service: JWTs (RFC 7519) signed with HS256, and the verification of all tokens.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Everything about identity that one process shares.
+//! `Auth`: verifies tokens, and holds what identity needs in one process.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What a token says about the user who sends it.
+//! The claims of a token.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The cryptography of tokens, by ring, which the tree has for TLS already.
+//! Signatures of tokens, computed by ring, which TLS already requires.
 
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};

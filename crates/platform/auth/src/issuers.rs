@@ -1,4 +1,4 @@
-//! Tokens of OIDC issuers, which sign with keys that they publish.
+//! Tokens of OIDC issuers, verified with the keys that the issuers publish.
 //!
 //! The keys are read in the background and when a token names one that is not known, but not more often than every
 //! [`PAUSE`]: tokens with invented keys cause no traffic. What was read stays in use while an issuer is away.

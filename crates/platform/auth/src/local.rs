@@ -1,4 +1,4 @@
-//! Accounts with a password, which this service keeps itself.
+//! Local accounts: registration, login, refresh and logout with passwords stored by this service.
 
 mod email;
 

@@ -1,4 +1,4 @@
-//! The users of issuers: a row for each, made at the first sight.
+//! Users of identity providers: the first request of a subject creates its row.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How connections are opened, and what a failed attempt means.
+//! Opening connections, and classifying failed attempts.
 
 pub(crate) mod address;
 pub mod connect_error;

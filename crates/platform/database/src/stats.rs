@@ -1,4 +1,4 @@
-//! What the pool counts and times.
+//! Counters, histograms and activity of the pool.
 
 pub(crate) mod activity;
 pub(crate) mod counters;

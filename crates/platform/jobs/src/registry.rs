@@ -1,4 +1,4 @@
-//! The registry: which jobs a worker can run, with what they need, and when it makes them by itself.
+//! The registry: the jobs that a worker can run, their state, and their schedules.
 
 use std::collections::BTreeMap;
 use std::fmt;

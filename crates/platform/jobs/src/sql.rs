@@ -1,4 +1,4 @@
-//! The parts in which the SQL of PostgreSQL and SQLite differ, above all the clock.
+//! SQL that differs between PostgreSQL and SQLite.
 //!
 //! Every time that is compared comes from the database's clock: instances whose clocks differ agree on what is ready and
 //! whose claim has expired.

@@ -1,4 +1,4 @@
-//! How the trace of a request goes on in the jobs that it enqueues.
+//! Continues the trace of a request in the jobs that it enqueues.
 
 use futures_util::future::BoxFuture;
 use tracing::Span;

@@ -1,4 +1,4 @@
-//! What a job gets from its worker.
+//! `Work`: what a worker passes to a job.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The worker: takes jobs that are ready, runs them, and reports what came of them.
+//! The worker: takes jobs that are ready, runs them, and records the result.
 //!
 //! It holds no connection while a job runs, other than the job's own. Four tasks share its state:
 //!

@@ -1,4 +1,4 @@
-//! The ways that a mail can take.
+//! Transports: SMTP, files, or the log.
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The scheduler's types: what it is asked, what it decides, and why.
+//! Types of the scheduler: configuration, requests, actions and reasons.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Keys of new rows.
+//! Ids of new rows.
 
 use uuid::Uuid;
 

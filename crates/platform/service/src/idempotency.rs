@@ -1,4 +1,4 @@
-//! Requests that may be sent again: each key is claimed once, and its answer is stored with the work.
+//! Idempotency keys: each is claimed once, and its response is stored in the transaction of the work.
 
 mod migration;
 

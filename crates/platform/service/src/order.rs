@@ -1,4 +1,4 @@
-//! Lists in another order than that of their keys.
+//! Pages of lists that are not ordered by key.
 
 use berth_database::Session;
 use chrono::{DateTime, Utc};

@@ -1,4 +1,4 @@
-//! Changes that are made only to the version of a row that the caller has seen.
+//! Optimistic locking: a change applies only to the version that the caller has seen.
 
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{ColumnTrait, Condition};

@@ -1,4 +1,4 @@
-//! Values that are never shown.
+//! Secrets: values that are masked wherever they are printed.
 
 use std::fmt;
 

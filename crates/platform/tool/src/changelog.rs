@@ -1,4 +1,4 @@
-//! The part of a changelog that is new.
+//! Extracts the changelog between two versions.
 
 use semver::Version;
 

@@ -1,4 +1,4 @@
-//! What can keep the tool from its work.
+//! Errors of the tool.
 
 use std::fmt::Write;
 

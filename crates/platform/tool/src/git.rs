@@ -1,4 +1,4 @@
-//! The few things that the tool asks of git.
+//! Runs git.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

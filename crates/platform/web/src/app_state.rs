@@ -1,4 +1,4 @@
-//! What the handlers and the middleware of one process share.
+//! Application state shared by handlers and middleware.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Where a request comes from.
+//! The address of a request's client.
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -1,4 +1,4 @@
-//! The options of the command line that every service has, and how a command ends.
+//! Command-line options that every service has, and exit codes.
 
 use std::error::Error;
 use std::fmt::Display;

@@ -1,4 +1,4 @@
-//! What handlers may take as parameters.
+//! Extractors: the parameters of handlers.
 
 mod client_address;
 mod header_parameter;

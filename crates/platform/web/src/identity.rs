@@ -1,4 +1,4 @@
-//! Who sends a request: the extractors for handlers, and the middleware that verifies the token.
+//! Identity over HTTP: the middleware that verifies tokens, and the extractors for handlers.
 //!
 //! A token is verified once a request and without any statement, so that an authenticated read costs one.
 

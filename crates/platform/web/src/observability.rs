@@ -1,4 +1,4 @@
-//! What operators see of the process: readiness, the pool, metrics and warnings.
+//! Observability: readiness, pool status, metrics and warnings.
 //!
 //! Everything here reads one [`berth_database::Status`] at a time, which uses no slot and never waits, so all of it
 //! answers while every connection is in use.

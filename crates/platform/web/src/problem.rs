@@ -1,4 +1,4 @@
-//! The form of every error answer: RFC 9457, `application/problem+json`.
+//! The body of every error response: RFC 9457, `application/problem+json`.
 
 mod types;
 

@@ -1,4 +1,4 @@
-//! Answers that many handlers give.
+//! Responses shared by handlers: lists, created resources, streams.
 
 mod versioned;
 

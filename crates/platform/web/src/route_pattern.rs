@@ -1,4 +1,4 @@
-//! The pattern of a request's route: what it is counted, logged and shown under, since paths hold keys of rows.
+//! The pattern of a request's route, used in logs and metrics instead of the path, which contains ids.
 
 use std::sync::Arc;
 

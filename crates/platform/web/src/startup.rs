@@ -1,4 +1,4 @@
-//! What has to be in order before the server listens: the database and its schema.
+//! Startup: connects to the database and checks its schema before the server listens.
 
 use std::convert::Infallible;
 use std::error::Error;

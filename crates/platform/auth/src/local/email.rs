@@ -1,4 +1,4 @@
-//! What a user does with a link from a mail.
+//! Verifies an address and resets a password with the token of a mail.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! The one place where connections are opened and set up.
+//! Connector: opens and sets up every connection of the pool.
 
 #![allow(clippy::disallowed_methods, reason = "here they are counted")]
 

@@ -1,4 +1,4 @@
-//! Logs in: the one place that makes connections to PostgreSQL, with their address, TLS and password.
+//! Login: connects to PostgreSQL with address, TLS and password. No other file does.
 
 #![allow(clippy::disallowed_methods, reason = "here connections are counted")]
 

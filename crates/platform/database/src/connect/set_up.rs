@@ -1,4 +1,4 @@
-//! The statement that sets a new connection up, and the one that brings it back to that state.
+//! The statement that sets up a new connection, and the one that resets it after use.
 //!
 //! Not every server takes every setting: `client_connection_check_interval` is refused on Windows and by PostgreSQL 14 on
 //! macOS, and `pg_stat_activity` may be hidden. Such a server gets the settings that are required, and the choice is

@@ -1,4 +1,4 @@
-//! Acquire: how a caller waits for a connection.
+//! Acquire: how a caller waits for a connection and receives it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,7 @@ impl Pool {
                 mut lease,
                 validation,
             } = self.acquire_any(activity, lane, deadline, begun).await?;
-            if validation == Validation::Skipped || lease.check(deadline).await {
+            if validation == Validation::Skipped || lease.validate(deadline).await {
                 activity.waited(begun.elapsed());
                 return Ok(lease);
             }

@@ -1,4 +1,4 @@
-//! Connects and closes, as tasks of the pool.
+//! Tasks of the pool that open and close connections.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

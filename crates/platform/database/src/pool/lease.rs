@@ -1,4 +1,4 @@
-//! Lease: a pooled connection in the hands of one session, and its release.
+//! Lease: a pooled connection while one session uses it: validation before use, and release afterwards.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -116,7 +116,7 @@ impl Lease {
     }
 
     /// Validates a connection that was idle for long; drops it as dead if it does not answer.
-    pub(crate) async fn check(&mut self, deadline: Instant) -> bool {
+    pub(crate) async fn validate(&mut self, deadline: Instant) -> bool {
         let limit = deadline.min(Instant::now() + CHECK_LIMIT);
         let Some(connection) = self.begin() else {
             return false;

@@ -1,4 +1,5 @@
-//! Backends whose client left in the middle of a statement: each keeps its slot until it is gone.
+//! Orphaned backends: when a client disconnects in the middle of a statement, the slot stays occupied until its
+//! backend has ended.
 //!
 //! A dropped connection closes its socket at once, but the server goes on with the statement until it notices. Were the
 //! slot free meanwhile, callers that leave would multiply backends beyond the share. So the slot stays occupied, and the

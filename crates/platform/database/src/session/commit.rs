@@ -1,4 +1,4 @@
-//! How a session's transaction ends: committed, rolled back, or with an unknown outcome.
+//! Commit and rollback: how a session's transaction ends, and the timeout of a COMMIT.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,7 +21,7 @@ use crate::stats::counters::Event;
 use crate::stats::statement_stats::StatementLabel;
 
 /// COMMIT gets at least this long, whatever is left of the deadline: cut short, its outcome would be unknown.
-const LEAST_COMMIT: Duration = Duration::from_secs(5);
+const MIN_COMMIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl SessionInner {
     pub(super) async fn commit(&self) -> Result<(), Error> {
@@ -64,7 +64,9 @@ impl SessionInner {
         let left = self
             .deadline
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        let limit = left.unwrap_or(self.pool.settings.pool_timeout).max(LEAST_COMMIT);
+        let limit = left
+            .unwrap_or(self.pool.settings.pool_timeout)
+            .max(MIN_COMMIT_TIMEOUT);
         let committing = commit(self.pool.clone(), lease, self.activity.clone(), limit, hooks);
         let committing = committing.instrument(tracing::debug_span!("db.commit"));
         // A task, so that a caller that leaves cannot cut it short.

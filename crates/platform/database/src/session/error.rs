@@ -1,4 +1,4 @@
-//! What the error of a statement means for its connection and for another attempt.
+//! Classifies the error of a statement: whether its connection is usable, and whether a retry is safe.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The one place where statements run: time limit, in-flight guard, meaning of errors, and sending again.
+//! Executes every statement: timeout, in-flight guard, classification of errors, retry.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! The lease in a session's hands, and what happens to it when a statement does not finish.
+//! In-flight guard: what happens to a lease when a statement does not finish.
 
 use sea_orm::IsolationLevel;
 use tokio::task::AbortHandle;

@@ -1,4 +1,4 @@
-//! Notifications that leave with a session's commit.
+//! NOTIFY: notifications that are sent when a session commits.
 
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 

@@ -1,4 +1,4 @@
-//! What a session is for, and what travels with its transactions.
+//! Options of a session: label, deadline, priority, isolation, role.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Which handle of a session may run statements, known before a statement waits for its turn.
+//! Tracks which handle of a session may run statements: the session or a nested transaction.
 
 use std::sync::{Arc, PoisonError};
 

@@ -1,4 +1,4 @@
-//! Rows one by one, over a session's own connection.
+//! Streams of rows over a session's own connection.
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! Errors in other words than the server's: translated texts, and errors in place of statements.
+//! Replaces error texts, and returns errors instead of executing statements.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

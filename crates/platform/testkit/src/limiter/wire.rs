@@ -1,4 +1,4 @@
-//! The little of PostgreSQL's protocol that the limiter speaks itself.
+//! The part of PostgreSQL's wire protocol that the limiter implements.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Headers of requests, as the description of the API names them.
+//! Request headers in the OpenAPI document.
 
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};

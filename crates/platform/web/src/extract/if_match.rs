@@ -1,4 +1,4 @@
-//! The version of a resource that a change is for.
+//! Extractors for `If-Match` and `If-None-Match`.
 
 use std::future::{Ready, ready};
 

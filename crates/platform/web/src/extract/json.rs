@@ -1,4 +1,4 @@
-//! The body as JSON.
+//! Extractor for a JSON body.
 
 use std::io::ErrorKind;
 

@@ -1,4 +1,4 @@
-//! The variable parts of the path.
+//! Extractor for path parameters.
 
 use std::future::{Ready, ready};
 

@@ -1,4 +1,4 @@
-//! The query string.
+//! Extractor for the query string.
 
 use std::future::{Ready, ready};
 

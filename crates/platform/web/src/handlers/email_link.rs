@@ -1,4 +1,4 @@
-//! The page that links from mails open, for services without pages of their own.
+//! The page to which links in mails lead, for services without a front end.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY};
 use actix_web::{HttpResponse, web};

@@ -1,4 +1,4 @@
-//! The runbook, which the alerts and the pool page refer to, as a page of the service itself.
+//! Serves the runbook, `docs/troubleshooting.md`, to which alerts and the pool page link.
 
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY};
 use actix_web::{HttpRequest, HttpResponse, web};

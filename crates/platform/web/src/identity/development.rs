@@ -1,4 +1,4 @@
-//! A way in that needs no reading, on a developer's machine.
+//! The development token: a login for a developer's machine.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! One line in the log for each answer.
+//! Access log: one line for each response.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};

@@ -1,4 +1,4 @@
-//! `Idempotency-Key`: a request that is sent again gets the answer of the first, and its work is done once.
+//! `Idempotency-Key`: a retried request gets the response of the first and is processed once.
 
 use std::time::Duration;
 

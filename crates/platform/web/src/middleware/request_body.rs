@@ -1,4 +1,4 @@
-//! The body of a request: how long it may take, and what becomes of what no handler reads.
+//! The body of a request: its timeout, and discarding what no handler reads.
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};

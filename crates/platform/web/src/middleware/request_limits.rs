@@ -1,4 +1,4 @@
-//! Refuses what is too much before anything of the request is read: requests at once, and the size and form of each.
+//! Rejects requests above the limits before their body is read: concurrent requests, and the size and form of each.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the log says about one request.
+//! The log line of a request.
 
 use std::time::Instant;
 
@@ -37,16 +37,16 @@ impl RequestLog {
         self.answered = true;
         let (code, ms) = (status.as_u16(), self.milliseconds());
         if self.routine {
-            tracing::debug!(status = code, duration_ms = ms, error, "request answered");
+            tracing::debug!(status = code, duration_ms = ms, error, "request completed");
         } else if status == StatusCode::SERVICE_UNAVAILABLE {
-            tracing::warn!(status = code, duration_ms = ms, error, "request not served");
+            tracing::warn!(status = code, duration_ms = ms, error, "request rejected");
         } else if status.is_server_error() {
             tracing::error!(status = code, duration_ms = ms, error, "request failed");
         } else if status.is_client_error() {
             let path = self.unrouted.as_deref();
-            tracing::info!(status = code, duration_ms = ms, path, error, "request answered");
+            tracing::info!(status = code, duration_ms = ms, path, error, "request completed");
         } else {
-            tracing::info!(target: ACCESS, status = code, duration_ms = ms, "request answered");
+            tracing::info!(target: ACCESS, status = code, duration_ms = ms, "request completed");
         }
     }
 

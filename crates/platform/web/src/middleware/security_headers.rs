@@ -1,4 +1,4 @@
-//! Headers that tell browsers what an answer may be used for.
+//! Security headers of every response.
 
 use actix_web::http::header::{
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, REFERRER_POLICY,

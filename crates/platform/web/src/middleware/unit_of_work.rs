@@ -1,4 +1,4 @@
-//! Gives each request one session and ends it before the answer leaves.
+//! Unit of work: gives each request one session, and commits or rolls back before the response leaves.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;

@@ -1,4 +1,4 @@
-//! Whether the process should receive requests.
+//! Readiness: whether the process should receive requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! What a request cost in the database, as the header `Server-Timing`.
+//! The `Server-Timing` header: what a request cost in the database.
 
 use actix_web::http::header::{HeaderName, HeaderValue};
 use berth_database::Usage;

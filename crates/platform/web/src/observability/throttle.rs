@@ -1,4 +1,4 @@
-//! Limits how often a warning is logged.
+//! Throttle: limits how often a warning is logged.
 
 use std::collections::HashMap;
 use std::time::Duration;

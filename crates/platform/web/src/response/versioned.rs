@@ -1,4 +1,4 @@
-//! Answers that carry the version of what they show.
+//! Responses with an `ETag`.
 
 use actix_web::http::header::{
     CACHE_CONTROL, ETAG, EntityTag, Header, HeaderValue, IfNoneMatch, LOCATION, VARY,

@@ -1,4 +1,4 @@
-//! The caller's trace: passed on to the services that this one calls.
+//! Trace context: propagates the caller's trace to the services that this one calls.
 //!
 //! Where spans are exported (feature `otlp`), the present span is the parent in what is sent. Otherwise the caller's
 //! headers are passed on as they came, so that the trace does not break here.

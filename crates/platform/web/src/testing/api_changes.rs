@@ -1,4 +1,4 @@
-//! What a new description of an API breaks for the clients of an older one.
+//! Detects changes of an OpenAPI document that break existing clients.
 
 use std::collections::BTreeSet;
 

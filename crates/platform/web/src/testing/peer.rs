@@ -1,4 +1,4 @@
-//! A server that the service calls: records the requests, and always answers the same.
+//! A server that the service calls: records requests and returns a fixed response.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

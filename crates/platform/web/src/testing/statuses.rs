@@ -1,4 +1,4 @@
-//! The statuses that a description of an API promises, and those that a running service answers with.
+//! Compares the statuses in an OpenAPI document with those that a running service returns.
 //!
 //! [`Statuses::provoke`] sends what follows from the description alone: a valid request to each operation, and for each
 //! status of the platform a request that is answered with it. A service's test adds the answers that only it can cause,

@@ -1,4 +1,4 @@
-//! Where a test's server keeps its data.
+//! The database of a test's server.
 
 use berth_settings::{BuiltIn, Sources};
 use berth_testkit::{Cluster, TestDatabase};

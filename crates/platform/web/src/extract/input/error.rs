@@ -1,4 +1,4 @@
-//! What does not fit, and where it is.
+//! Errors of deserialization with the path of the field.
 
 use std::fmt::{self, Display, Write};
 

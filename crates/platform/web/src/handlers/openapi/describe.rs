@@ -1,4 +1,4 @@
-//! What follows for every operation from its form: its id, the headers it takes, and the problems it is answered with.
+//! Completes the OpenAPI document: ids, headers and error responses that follow from an operation's form.
 
 use utoipa::OpenApi as _;
 use utoipa::openapi::header::HeaderBuilder;
