@@ -103,7 +103,7 @@ async fn a_server_without_a_pooler_passes_everything() {
 }
 
 #[tokio::test]
-async fn session_mode_is_told_from_no_pooler_whatever_the_port() {
+async fn session_mode_is_distinguished_from_no_pooler_on_any_port() {
     let database = migrated().await;
     let pgbouncer = PgBouncer::start(Cluster::shared().await, PgBouncerOptions::default()).await;
     let report = report(&pgbouncer.url(&database), &[]).await;
@@ -234,7 +234,7 @@ async fn refusals_that_were_waited_out_are_reported_in_the_poolers_words() {
 }
 
 #[tokio::test]
-async fn each_way_of_not_getting_in_has_its_own_advice() {
+async fn each_connection_failure_has_its_own_advice() {
     let database = migrated().await;
     let password = database.url().replace(database.password(), "wrong");
     let name = database.url().replace(database.name(), "nowhere");

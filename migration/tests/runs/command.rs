@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use crate::fixture::folder;
 
 #[test]
-fn up_applies_status_tells_and_a_second_up_has_nothing_to_do() {
+fn up_applies_status_reports_and_a_second_up_has_nothing_to_do() {
     let folder = folder();
     let before = migration(&folder, &[]).args(["status"]).output().unwrap();
     let all = String::from_utf8_lossy(&before.stdout).lines().count();

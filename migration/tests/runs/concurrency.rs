@@ -63,7 +63,7 @@ async fn a_run_that_waits_for_another_holds_no_connection_between_its_looks() {
     assert_eq!(
         database.count_backends("wait_event_type = 'Lock'").await,
         0,
-        "nobody queues inside the server"
+        "no run queues inside the server"
     );
 
     other.execute("select pg_advisory_unlock_all()").await.unwrap();

@@ -56,7 +56,7 @@ async fn goes_up_down_and_up_again(settings: &Settings) {
 }
 
 #[tokio::test]
-async fn status_tells_what_is_applied_and_changes_nothing() {
+async fn status_lists_what_is_applied_and_changes_nothing() {
     let (_database, settings) = postgres().await;
     assert!(
         status(Migrator, &settings)

@@ -109,7 +109,7 @@ async fn create(
 
 /// Reads one conversation
 ///
-/// Anybody reads a public one, without a token too.
+/// Public conversations are readable without a token.
 #[utoipa::path(get, path = "/conversations/{conversation_id}",
     security((), ("bearer" = [])), params(IfNoneMatch),
     responses((status = 200, body = Conversation)))]

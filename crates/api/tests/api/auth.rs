@@ -119,7 +119,7 @@ on_each_database! {
         let _ = anyone.post("/api/v1/auth/login", credentials("ada@example.com", "another password")).await.ok();
     }
 
-    async fn answers_do_not_tell_whether_an_account_exists(server: Server) {
+    async fn responses_do_not_reveal_whether_an_account_exists(server: Server) {
         let (client, _) = sign_up(&server, "ada@example.com").await;
         let anyone = client.anonymous();
         let mut answers = Vec::new();

@@ -114,7 +114,7 @@ on_each_database! {
         assert_eq!(verified, None, "the address is verified already");
     }
 
-    async fn an_answer_and_its_cost_do_not_tell_whether_the_account_exists(server: Server) {
+    async fn a_response_and_its_cost_do_not_reveal_whether_the_account_exists(server: Server) {
         let (client, _) = sign_up(&server, ADA).await;
         let client = client.anonymous();
         for address in ["/api/v1/auth/forgot", "/api/v1/auth/verify/request"] {

@@ -72,7 +72,7 @@ async fn a_request_that_never_ends_does_not_keep_it_from_ending() {
 }
 
 #[tokio::test]
-async fn production_leaves_out_requests_that_went_well_unless_it_is_told_not_to() {
+async fn production_does_not_log_successful_requests_unless_configured() {
     let production = [
         ANY_PORT,
         ("APP_ENV", "production"),

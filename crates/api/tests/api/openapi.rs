@@ -18,7 +18,7 @@ fn the_committed_document_is_current() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn everything_described_is_there() {
+async fn everything_described_exists() {
     let server = start(Store::sqlite()).await;
     let document = server.client().get("/api/openapi.json").await.ok();
     assert_eq!(document["openapi"], "3.1.0");
@@ -144,7 +144,7 @@ async fn every_file_of_the_page_comes_from_here() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_root_tells_where_things_are() {
+async fn the_root_lists_the_addresses_of_the_service() {
     let server = start(Store::sqlite()).await;
     let home = server.client().get("/").await.ok();
     for key in ["docs", "openapi"] {

@@ -16,7 +16,7 @@ fn nothing_set_means_sqlite_in_development() {
 }
 
 #[test]
-fn later_places_win_and_each_value_tells_its_place() {
+fn later_places_win_and_each_value_reports_its_place() {
     let folder = folder_with(
         "development.toml",
         "[server]\nport = 1\nbody_limit = 2000\nworkers = 1\n",

@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// What an issuer publishes: anybody knows it.
+    /// A key that an issuer publishes.
     const PUBLIC: &[u8] = b"the bytes of a public key";
 
     fn keys() -> [(AlgorithmFamily, DecodingKey); 4] {

@@ -162,7 +162,7 @@ fn long_enough(secret: &Option<Secret>, (): &()) -> garde::Result {
     )
 }
 
-/// Whoever can change the answer of an issuer can sign tokens, so that its keys travel over TLS.
+/// A party that can change the response of an issuer can sign tokens, so its keys are fetched over TLS.
 fn issuer_urls(urls: &Option<String>, (): &()) -> garde::Result {
     let mut urls = urls.iter().flat_map(|urls| urls.split(','));
     require(

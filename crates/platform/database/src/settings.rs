@@ -360,7 +360,7 @@ fn pool_size_within_limit(settings: &Settings) -> impl FnOnce(&u32, &()) -> gard
 
 fn sum_within_limit(settings: &Settings) -> impl FnOnce(&u32, &()) -> garde::Result {
     let connections = settings.pool_size.saturating_add(settings.max_overflow);
-    // A pool_size that is too large by itself has an error of its own.
+    // A pool_size that is too large on its own has a separate error.
     let usable = settings.usable().filter(|usable| settings.pool_size <= *usable);
     move |_, ()| {
         require(

@@ -38,7 +38,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(1);
 #[must_use]
 pub struct Worker {
     shared: Arc<Shared>,
-    /// Ends by itself once the worker stops.
+    /// Ends when the worker stops.
     taking: JoinSet<()>,
     tasks: JoinSet<()>,
 }

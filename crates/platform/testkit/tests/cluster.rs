@@ -28,7 +28,7 @@ async fn each_database_is_new_and_dropped_with_its_value() {
     drop(one);
     assert!(
         connection.execute("select 1").await.is_err(),
-        "the drop ends whoever is connected"
+        "the drop disconnects every client"
     );
     let left = format!("select from pg_database where datname = '{name}'");
     let mut admin = cluster.admin().await;

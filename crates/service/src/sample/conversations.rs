@@ -69,7 +69,7 @@ impl<'a> Conversations<'a> {
         self.of(owner).insert(new.validated()?).await
     }
 
-    /// Finds a conversation that is public or the reader's own. Anybody reads public ones, without being a user too.
+    /// Finds a conversation that is public or the reader's own. Public ones need no user.
     ///
     /// # Errors
     ///

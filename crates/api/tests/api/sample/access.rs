@@ -25,7 +25,7 @@ on_each_database! {
         assert_eq!(ada.get(&place).await.ok()["title"], "private");
     }
 
-    async fn a_public_conversation_is_read_by_anybody_and_changed_by_its_owner(server: Server) {
+    async fn a_public_conversation_is_read_by_anyone_and_changed_by_its_owner(server: Server) {
         let (ada, _) = sign_up(&server, "ada@example.com").await;
         let (ben, _) = sign_up(&server, "ben@example.com").await;
         let (_, place) = ada.post(ALL, json!({ "title": "public", "is_public": true })).await.created();

@@ -11,7 +11,7 @@ use crate::email_token::{self, Purpose};
 use crate::{Error, password, refresh_token};
 
 impl Local {
-    /// Counts a mail that somebody asks for, whether the account exists or not: as many mails are allowed as failed logins.
+    /// Counts a requested mail, whether the account exists or not: as many mails are allowed as failed logins.
     ///
     /// # Errors
     ///

@@ -127,8 +127,8 @@ impl SqliteHooks {
         self.interrupted.store(true, Ordering::Relaxed);
     }
 
-    /// Returns whether a transaction was rolled back since the last call, by whomever: SQLite does that by itself for
-    /// `ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)`, a full disk and some I/O errors.
+    /// Returns whether a transaction was rolled back since the last call, for any reason: SQLite rolls back on its
+    /// own for `ON CONFLICT ROLLBACK`, `RAISE(ROLLBACK)`, a full disk and some I/O errors.
     pub(crate) fn take_rolled_back(&self) -> bool {
         self.rolled_back.swap(false, Ordering::Relaxed)
     }
@@ -149,7 +149,7 @@ impl SqliteHooks {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Backend {
     pub(crate) pid: i32,
-    /// Whether it notices by itself that its client has left.
+    /// Whether the server detects that its client has disconnected.
     pub(crate) hang_up_check: bool,
 }
 
@@ -231,7 +231,7 @@ impl Connector {
     /// Connects and sets the connection up; `logged_in` is called when authentication has passed.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the socket; the server notices by itself.
+    /// Dropping the future closes the socket, which the server detects.
     pub(crate) async fn open(&self, logged_in: impl FnOnce() + Send) -> Result<Opened, SqlxError> {
         match &self.target {
             Target::Postgres(server) => {

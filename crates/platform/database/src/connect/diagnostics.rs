@@ -48,7 +48,7 @@ pub enum Tls {
 /// answer in time, a pooler's pool is full, and the class says so.
 ///
 /// # Cancel safety
-/// Dropping the future drops the socket; the server notices by itself.
+/// Dropping the future closes the socket, which the server detects.
 pub async fn open(settings: &Settings) -> Result<PgConnection, ConnectFailure> {
     let instance_name = InstanceName::new(settings);
     let connector = Connector::new(settings, instance_name.as_ref()).map_err(ConnectFailure::from)?;
@@ -67,7 +67,7 @@ pub async fn open(settings: &Settings) -> Result<PgConnection, ConnectFailure> {
 /// [`ConnectFailure`] after one attempt.
 ///
 /// # Cancel safety
-/// Dropping the future drops the socket; the server notices by itself.
+/// Dropping the future closes the socket, which the server detects.
 pub async fn connect(settings: &Settings) -> Result<PgConnection, ConnectFailure> {
     let login = Login::new(settings)?;
     match tokio::time::timeout(settings.connect_timeout, login.connect()).await {

@@ -36,7 +36,7 @@ impl ListenerConnection {
     /// Connects and sets the connection up.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the socket; the server notices by itself.
+    /// Dropping the future closes the socket, which the server detects.
     pub(super) async fn open(login: &Login, set_up: &SetUp, mode: PoolerMode) -> Result<Self, SqlxError> {
         let (pool, relay) = login.connect_for_listener().await?;
         let mut listener = PgListener::connect_with(&pool).await?;

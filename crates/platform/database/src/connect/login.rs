@@ -55,7 +55,7 @@ impl Login {
     /// Opens one connection, without any set-up.
     ///
     /// # Cancel safety
-    /// Dropping the future drops the socket; the server notices by itself.
+    /// Dropping the future closes the socket, which the server detects.
     pub(crate) async fn connect(&self) -> Result<(PgConnection, Relay), SqlxError> {
         let plain = |options| async move { PgConnection::connect_with(&options).await }.boxed();
         self.connect_as(Route::Fastest, &plain).await
@@ -69,7 +69,7 @@ impl Login {
         let within = self.connect_timeout;
         let pooled = move |options| async move { pool_of_one(within).connect_with(options).await }.boxed();
         match self.connect_as(Route::Fastest, &pooled).await {
-            // The pool retries some failures by itself, and does not say which.
+            // sqlx's pool retries some failures and does not report which.
             Err(SqlxError::PoolTimedOut) => Err(match tokio::time::timeout(within, self.connect()).await {
                 Ok(Err(error)) => error,
                 Ok(Ok(_)) | Err(_) => SqlxError::PoolTimedOut,

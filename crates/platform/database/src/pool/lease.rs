@@ -104,7 +104,7 @@ impl Lease {
         self.pooled.as_ref().is_some_and(|pooled| pooled.leases > 1)
     }
 
-    /// Whether SQLite has rolled the transaction back by itself since the last call.
+    /// Whether SQLite has rolled back the transaction on its own since the last call.
     pub(crate) fn take_rolled_back(&self) -> bool {
         self.pooled
             .as_ref()

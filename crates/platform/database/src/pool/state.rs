@@ -123,7 +123,7 @@ impl State {
         Duration::from_secs_f64(seconds.clamp(1.0, 30.0).ceil())
     }
 
-    /// Notes why the last attempt failed, unless that was a refusal, which passes by itself.
+    /// Records why the last attempt failed, unless it was refused, which is temporary.
     pub(super) fn note_failure(&mut self, error: ConnectError) -> ConnectErrorKind {
         if !error.is_full() {
             self.last_connect_error = Some(error.reason);

@@ -142,7 +142,7 @@ fn routine(error: &dyn sqlx::error::DatabaseError) -> Option<&str> {
 /// What was lost with a connection, as far as it decides about sending the statement again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Sent {
-    /// BEGIN with its settings, which does nothing by itself.
+    /// BEGIN with its settings, which changes nothing.
     Begin,
     /// A plain read outside a transaction.
     PlainRead,

@@ -118,7 +118,7 @@ impl SessionInner {
     /// The longest that a session without a deadline waits for an answer, so that a connection that was dropped on the
     /// way does not hold its slot for ever.
     ///
-    /// The server ends each statement by itself before that; behind a transaction pooler BEGIN also waits for a server
+    /// The server cancels each statement before that; behind a transaction pooler BEGIN also waits for a server
     /// connection. None where the server's limit is off or may have been changed, and for raw code.
     fn longest_answer(&self, state: &mut TransactionState, sql: &str) -> Option<Duration> {
         let each = self.pool.settings.statement_timeout;

@@ -1,4 +1,4 @@
-//! Nested transactions as savepoints, each a level that can fail by itself.
+//! Nested transactions as savepoints, each a level that can fail independently.
 
 use sea_orm::{AccessMode, DbBackend, DbErr, TransactionOptions};
 

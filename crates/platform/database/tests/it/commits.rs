@@ -122,7 +122,7 @@ async fn a_commit_whose_answer_is_lost_is_reported_as_unknown() {
     assert_eq!(
         fixture.notes().await,
         1,
-        "this time it was stored, which nobody could know"
+        "this time it was stored, which the client could not know"
     );
     fixture.assert_whole().await;
 }

@@ -96,7 +96,7 @@ async fn a_session_that_does_something_else_loses_its_slot_at_the_deadline_and_k
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_deadline_that_passes_before_begin_is_sent_gives_the_connection_back() {
+async fn a_deadline_that_passes_before_begin_is_sent_releases_the_connection() {
     let pool = test_pool(1).await;
     let opened = pool.database.status().counters.opened;
     let held = pool.session("holds");

@@ -140,7 +140,7 @@ async fn a_session_that_ends_during_a_statement_of_its_clone_releases_its_slot()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_commit_given_up_while_a_clones_statement_runs_is_a_rollback_though_the_clone_lives() {
+async fn a_commit_cancelled_while_a_clones_statement_runs_is_a_rollback_though_the_clone_lives() {
     let fixture = test_pool(1).await;
     let session = fixture.session("leaves");
     let clone = session.clone();

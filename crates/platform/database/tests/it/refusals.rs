@@ -179,7 +179,7 @@ async fn transient_errors_of_a_pooler_fail_no_request() {
         ("53100", "could not extend file: No space left on device"),
         ("53200", "out of memory"),
         ("53400", "configuration limit exceeded: connection rate"),
-        ("ZZ999", "a text that nobody has listed"),
+        ("ZZ999", "a text that is not on the list"),
     ] {
         let server = Cluster::shared().await.database().await;
         let limiter = Limiter::start(&server, LimiterOptions::limit(3));

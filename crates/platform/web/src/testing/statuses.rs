@@ -137,7 +137,7 @@ impl Statuses {
 
     async fn usual(&mut self, server: &TestServer, client: &Client, callers: &Callers) {
         let ordinary = client.clone().with_authorization(Some(&callers.ordinary));
-        // Before there is anybody who could log in.
+        // Before a user exists who could log in.
         self.each(|operation, places| requests::unauthenticated(operation, client, places))
             .await;
         self.succeed(client).await;

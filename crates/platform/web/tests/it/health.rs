@@ -15,7 +15,7 @@ async fn a_stop_makes_the_process_unready_and_leaves_it_live() {
     eventually(async || site.get("/health/ready").await.status() == StatusCode::SERVICE_UNAVAILABLE).await;
     let told: serde_json::Value = site.get("/health/ready").await.json().await.unwrap();
     assert_eq!(told["reason"], "shutting_down");
-    // Whoever has not noticed yet is served all the same.
+    // Clients that have not noticed yet are still served.
     assert_eq!(site.get("/health/live").await.status(), StatusCode::OK);
     assert_eq!(site.get("/read").await.status(), StatusCode::OK);
 }

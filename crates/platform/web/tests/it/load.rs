@@ -33,7 +33,7 @@ async fn under_saturation_every_route_answers_at_once() {
     let told = site.json("/health/db-pool").await;
     assert!(
         told["waiting"].as_u64() > Some(20),
-        "nobody waited any more: {told}"
+        "no caller was waiting any more: {told}"
     );
 }
 

@@ -76,7 +76,7 @@ on_each_store! {
         assert_eq!(stored(&server).await, 0);
     }
 
-    async fn a_client_that_leaves_rolls_back_and_gives_the_connection_back(store: Store) {
+    async fn a_client_that_leaves_rolls_back_and_releases_the_connection(store: Store) {
         let server = start(store, |_| {}).await;
         let request = server.client().request(Method::POST, "/forever").send();
         let client = tokio::spawn(request);
