@@ -61,7 +61,7 @@ pub async fn token(settings: &Settings, email: Option<&str>) -> Result<String, S
     startup::with_database(&settings.platform, MIGRATIONS, token).await
 }
 
-/// Fills the database with rows for development, and returns what to tell the developer. Fails in production.
+/// Fills the database with rows for development, and returns a summary for the developer. Fails in production.
 pub async fn seed(settings: &Settings) -> Result<String, StartError> {
     let services = Services::new();
     identity::seed(settings, MIGRATIONS, async |session, passwords| {

@@ -10,7 +10,7 @@ const USERS: [(&str, &str); 2] = [
     ("grace@example.com", "Grace Hopper"),
 ];
 
-/// Makes the rows, and returns what to tell the developer. Each password is hashed while no connection is held.
+/// Creates the rows, and returns a summary for the developer. Each password is hashed while no connection is held.
 pub(crate) async fn rows(
     services: &Services,
     session: &Session,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Services;
 
-/// Sends a mail to an address, if there is something to send: the caller of the API cannot tell whether the account exists.
+/// Sends a mail to an address if an account has it. The response does not reveal whether one does.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct AccountMail {
     pub(crate) purpose: Purpose,

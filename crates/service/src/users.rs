@@ -66,8 +66,9 @@ impl<'a> Users<'a> {
         page.read(newest_first, self.session, |row| row.id).await
     }
 
-    /// Makes a user with a password, unless the address is taken: the caller cannot tell. A mail verifies the address. Returns the address as it is
-    /// stored. The password is hashed before a connection is leased.
+    /// Creates a user with a password unless the address is taken, which the result does not reveal. A mail
+    /// verifies the address. Returns the address as it is stored. The password is hashed before a connection is
+    /// leased.
     ///
     /// # Errors
     ///
@@ -91,7 +92,7 @@ impl<'a> Users<'a> {
         Ok(email)
     }
 
-    /// Sends a mail to the address once the session commits, unless no account has it: the caller cannot tell.
+    /// Sends a mail to the address once the session commits, if an account has it, which the result does not reveal.
     ///
     /// # Errors
     ///

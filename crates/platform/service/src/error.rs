@@ -22,7 +22,7 @@ pub enum Error {
     /// A service that this one depends on failed.
     #[error("{detail}")]
     Upstream {
-        /// What failed and what was stored all the same, for the client.
+        /// What failed and what was stored nevertheless, for the client.
         detail: Cow<'static, str>,
         /// The cause, for the log.
         source: Box<dyn std::error::Error + Send + Sync>,

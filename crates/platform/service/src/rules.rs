@@ -12,7 +12,7 @@ pub fn no_nul(text: &str, _: &()) -> garde::Result {
     }
 }
 
-/// Accepts what looks like an e-mail address. Whether it exists, only a message to it can tell.
+/// Accepts text that looks like an e-mail address. Only a message to it can show that it exists.
 ///
 /// # Errors
 ///

@@ -41,12 +41,12 @@ enum Delivery {
     On,
 }
 
-/// What a subscriber is told.
+/// What a subscription reports.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Notice {
     /// A notification with its payload. It may arrive twice.
     Notification(Arc<str>),
-    /// From now on notifications arrive. Earlier ones may have been missed: read what they would have told.
+    /// From now on notifications arrive. Earlier ones may have been missed: read the current state.
     Resynchronise,
     /// Notifications do not arrive until the next [`Notice::Resynchronise`]: poll meanwhile.
     Unavailable,

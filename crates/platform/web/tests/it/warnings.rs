@@ -117,7 +117,10 @@ async fn refusals_and_the_queue_behind_them_are_reported() {
 }
 
 /// Clients that are none of ours, each in a place of the limiter's.
-#[expect(clippy::disallowed_methods, reason = "they act as clients that are not counted")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "they act as clients that are not counted"
+)]
 async fn connections(site: &Site, count: usize) -> Vec<sqlx::PgConnection> {
     use sqlx::Connection;
     let mut open = Vec::new();
