@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use berth_database::{Outcome, SessionOptions};
 use berth_jobs::{Job, JobError, Registry, Work, Worker};
-use berth_testkit::eventually;
 use sea_orm::ConnectionTrait;
 use serde::{Deserialize, Serialize};
 
-use crate::fixture::{Fixture, quick};
+use crate::fixture::{Fixture, eventually, quick};
 
 #[derive(Debug, Deserialize, Serialize)]
 struct Empty {}

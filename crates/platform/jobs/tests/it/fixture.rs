@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use berth_database::{Database, Instances, Outcome, Session, SessionOptions, Settings};
 use berth_jobs::{Job, JobOptions, Jobs, Registry, Worker};
-use berth_testkit::{Cluster, TestDatabase, eventually};
+use berth_testkit::{Cluster, TestDatabase, eventually_within};
 use sea_orm::{ConnectionTrait, Statement};
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 use tempfile::TempDir;
@@ -126,6 +126,11 @@ pub(crate) fn settings(url: &str, share: u32) -> Settings {
         instances: Instances::Fixed(1),
         ..Settings::for_url(url).unwrap()
     }
+}
+
+/// Waits for a condition, longer than other tests do: jobs wait for connections behind everything else.
+pub(crate) async fn eventually(condition: impl AsyncFnMut() -> bool) {
+    eventually_within(Duration::from_secs(60), condition).await;
 }
 
 /// Runs the same test on both kinds of database.

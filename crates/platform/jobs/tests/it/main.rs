@@ -10,5 +10,6 @@ mod cost;
 mod enqueue;
 mod faults;
 mod fixture;
+mod modes;
 mod schedule;
 mod worker;

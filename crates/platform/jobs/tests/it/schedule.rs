@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use berth_jobs::{Job, JobError, JobOptions, Jobs, Missed, Registry, Schedule, Work, Worker};
-use berth_testkit::eventually;
 use serde::{Deserialize, Serialize};
 
-use crate::fixture::{Fixture, quick};
+use crate::fixture::{Fixture, eventually, quick};
 use crate::on_both_databases;
 
 on_both_databases!(
