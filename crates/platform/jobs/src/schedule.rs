@@ -129,7 +129,7 @@ enum Due {
 pub(crate) struct Scheduled {
     schedule: Schedule,
     job: &'static str,
-    payload: Result<String, String>,
+    payload: String,
     options: JobOptions,
 }
 
@@ -138,7 +138,8 @@ impl Scheduled {
         Self {
             schedule,
             job: J::NAME,
-            payload: serde_json::to_string(job).map_err(|error| error.to_string()),
+            // One that cannot be written cannot be read: its job fails, and says so.
+            payload: serde_json::to_string(job).unwrap_or_default(),
             options: job.options(),
         }
     }

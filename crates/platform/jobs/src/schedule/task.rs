@@ -7,7 +7,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 
 use super::{Due, Scheduled};
-use crate::options::{JobOptions, OnConflict};
+use crate::options::OnConflict;
 use crate::queue::{Jobs, NewJob};
 use crate::sql::{Dialect, Parameters};
 
@@ -53,13 +53,11 @@ async fn look(
         let name = scheduled.schedule.name;
         let last = last_ones.iter().find(|row| row.name == name);
         // The row was deleted.
-        let Some((mut last, now)) = last.map(|row| (row.last_at, row.now)) else {
+        let Some((last, now)) = last.map(|row| (row.last_at, row.now)) else {
             *is_known = false;
             return Ok(Duration::ZERO);
         };
-        while let Some(due) = scheduled.schedule.due(last, now) {
-            last = make(database, jobs, scheduled, due).await?;
-        }
+        let last = make_due(database, jobs, scheduled, (last, now)).await?;
         if let Some(next) = scheduled.schedule.next(last) {
             pause = pause.min((next - now).to_std().unwrap_or_default());
         }
@@ -68,42 +66,47 @@ async fn look(
     Ok(pause + Duration::from_millis(2))
 }
 
+/// Makes the occurrences of one schedule that are due, in one transaction. Returns the time of the last one.
+async fn make_due(
+    database: &Database,
+    jobs: &Jobs,
+    scheduled: &Scheduled,
+    (mut last, now): (DateTime<Utc>, DateTime<Utc>),
+) -> Result<DateTime<Utc>, Error> {
+    let session = session(database);
+    while let Some(due) = scheduled.schedule.due(last, now) {
+        last = make(&session, jobs, scheduled, due).await?;
+    }
+    session.end(Outcome::Commit).await?;
+    Ok(last)
+}
+
 /// Moves a schedule forward, and stores the job with it. Does nothing where another instance was first. Returns the time
 /// of the occurrence.
 async fn make(
-    database: &Database,
+    session: &Session,
     jobs: &Jobs,
     scheduled: &Scheduled,
     due: Due,
 ) -> Result<DateTime<Utc>, Error> {
     let (Due::Run(at) | Due::Skip(at)) = due;
     let name = scheduled.schedule.name;
-    let session = session(database);
     let sql = "UPDATE job_schedules SET last_at = $1 WHERE name = $2 AND last_at < $1";
-    let statement = Dialect::of(&session).statement(sql.to_owned(), [at.into(), name.into()]);
+    let statement = Dialect::of(session).statement(sql.to_owned(), [at.into(), name.into()]);
     let is_first = session.execute_raw(statement).await?.rows_affected() == 1;
     match (due, is_first) {
         (Due::Run(_), true) => {
-            let Ok(payload) = scheduled.payload.clone() else {
-                tracing::error!(schedule = name, "the scheduled job cannot be stored");
-                session.end(Outcome::Rollback).await?;
-                return Ok(at);
-            };
             let key = format!("{name} {}", at.to_rfc3339_opts(SecondsFormat::Secs, true));
             let new = NewJob {
                 name: scheduled.job,
-                payload,
-                options: JobOptions {
-                    unique: Some((key, OnConflict::Keep)),
-                    ..scheduled.options.clone()
-                },
+                payload: scheduled.payload.clone(),
+                options: scheduled.options.clone().unique(key, OnConflict::Keep),
             };
-            jobs.insert(&session, new).await?;
+            jobs.insert(session, new).await?;
         }
         (Due::Skip(_), true) => tracing::warn!(schedule = name, at = %at, "missed occurrences were left out"),
         (_, false) => {}
     }
-    session.end(Outcome::Commit).await?;
     Ok(at)
 }
 

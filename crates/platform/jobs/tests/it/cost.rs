@@ -43,7 +43,9 @@ async fn a_look_reads_few_rows_beside_a_million_done_jobs() {
 
 async fn looks_read_few_rows(done: usize) {
     let fixture = Fixture::postgres(2).await;
-    fixture.execute(&fill(done, "done", "NULL")).await;
+    for _ in 0..done / 20_000 {
+        fixture.execute(&fill(20_000, "done", "NULL")).await;
+    }
     fixture
         .execute(&fill(10_000, "waiting", "now() + interval '1 hour'"))
         .await;
