@@ -17,22 +17,21 @@ pub(crate) async fn rows(
     passwords: &Passwords,
 ) -> Result<String, Error> {
     let users = services.users(session);
-    let mut owners = vec![users.development_account(None).await?.id];
     for (email, name) in USERS {
-        session.commit().await?;
         let (address, name) = (email.into(), name.into());
         let new = NewUser { email: address, name };
         users.register(passwords, new, PASSWORD).await?;
         if let Some(account) = users.by_email(email).await? {
-            users
-                .set_email_verified(account.id, email, services.clock().now())
-                .await?;
-            owners.push(account.id);
+            let now = services.clock().now();
+            users.set_email_verified(account.id, email, now).await?;
+            crate::sample::seed(services, session, account.id).await?; // sample
         }
+        session.commit().await?;
     }
-    for owner in owners {
-        crate::sample::seed(services, session, owner).await?; // sample
-    }
+    // sample begins
+    let developer = users.development_account(None).await?;
+    crate::sample::seed(services, session, developer.id).await?;
+    // sample ends
     let [ada, grace] = USERS.map(|(email, _)| email);
     Ok(format!(
         "Users: {ada} and {grace}, with the password {PASSWORD:?}"
