@@ -102,6 +102,7 @@ impl Application {
         Ok(Self {
             state: state
                 .with_subjects(Arc::new(services.clone()))
+                .with_account_mails(Arc::new(services.clone()))
                 .with_registry(services.registry()),
             services: Data::new(services),
             more_routes: |_| {},

@@ -8,14 +8,13 @@
 
 #![warn(missing_docs)]
 
-mod account_mail;
+mod account_mails;
 pub mod sample; // sample
 mod users;
 
 use berth_database::Session;
 use berth_jobs::{Jobs, Registry};
 
-pub use self::account_mail::{AccountMail, AccountMails};
 pub use self::users::{NewUser, UpdateUser, Users};
 pub use berth_service::{Clock, Direction, Error, ExpectedVersion, FieldError, Order, Page, PageRequest};
 
@@ -59,11 +58,6 @@ impl Services {
     pub fn with_jobs(mut self, jobs: Jobs) -> Self {
         self.jobs = jobs;
         self
-    }
-
-    /// Returns the queue.
-    pub fn jobs(&self) -> &Jobs {
-        &self.jobs
     }
 
     /// Returns the service for users, which works in this session.

@@ -1,6 +1,6 @@
 //! The users, who own rows of other tables.
 
-use berth_auth::{Account, Accounts, Identity, Passwords, Purpose, SubjectError, Subjects};
+use berth_auth::{Account, Accounts, Identity, Passwords, SubjectError, Subjects};
 use berth_auth::{email_token, refresh_token};
 use berth_database::Session;
 use berth_service::rules::email_address;
@@ -11,7 +11,7 @@ use sea_orm::sea_query::OnConflict;
 use sea_orm::{ActiveModelTrait, ActiveValue::Set, EntityTrait, IntoActiveModel, QueryFilter};
 use uuid::Uuid;
 
-use crate::{AccountMail, Error, Page, PageRequest, Services};
+use crate::{Error, Page, PageRequest, Services};
 
 /// The e-mail address of the development user.
 const DEVELOPER: &str = "developer@localhost";
@@ -66,9 +66,8 @@ impl<'a> Users<'a> {
         page.read(newest_first, self.session, |row| row.id).await
     }
 
-    /// Creates a user with a password unless the address is taken, which the result does not reveal. A mail
-    /// verifies the address. Returns the address as it is stored. The password is hashed before a connection is
-    /// leased.
+    /// Creates a user with a password unless the address is taken, which the result does not reveal. Returns the
+    /// address as it is stored. The password is hashed before a connection is leased.
     ///
     /// # Errors
     ///
@@ -88,19 +87,7 @@ impl<'a> Users<'a> {
             ..self.new_row(new_id(), new.name.into())
         };
         self.insert(user).await?;
-        self.send_mail(Purpose::VerifyEmail, email.clone()).await?;
         Ok(email)
-    }
-
-    /// Sends a mail to the address once the session commits, if an account has it, which the result does not reveal.
-    ///
-    /// # Errors
-    ///
-    /// The database's.
-    pub async fn send_mail(&self, purpose: Purpose, email: String) -> Result<(), Error> {
-        let mail = AccountMail { purpose, email };
-        self.services.jobs().enqueue(self.session, mail).await?;
-        Ok(())
     }
 
     /// Changes the name of a user.

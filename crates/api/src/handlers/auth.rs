@@ -63,11 +63,11 @@ async fn register(
     services: web::Data<Services>,
     Json(new): Json<Register>,
 ) -> ApiResult<HttpResponse> {
-    logins.count_mail(&new.email)?;
     let (email, name) = (new.email.into(), new.name.into());
     let (users, passwords) = (services.users(logins.session()), logins.local()?.passwords());
     let user = NewUser { email, name };
     let email = users.register(passwords, user, &new.password).await?;
+    logins.mail_to(Purpose::VerifyEmail, email.clone()).await?;
     Ok(created("/api/v1/me", &Registered { email }))
 }
 
@@ -136,14 +136,8 @@ async fn password(
 /// The answer is the same where there is no such account, or its address is verified already.
 #[utoipa::path(post, path = "/auth/verify/request", security(()), request_body = EmailAddress,
     responses((status = 202, description = "An e-mail is sent, if there is an account")))]
-async fn request_verification(
-    logins: Logins,
-    services: web::Data<Services>,
-    Json(address): Json<EmailAddress>,
-) -> ApiResult<HttpResponse> {
-    let (users, email) = (services.users(logins.session()), logins.recipient(address)?);
-    users.send_mail(Purpose::VerifyEmail, email).await?;
-    Ok(HttpResponse::Accepted().finish())
+async fn request_verification(logins: Logins, Json(address): Json<EmailAddress>) -> ApiResult<HttpResponse> {
+    logins.mail(Purpose::VerifyEmail, address).await
 }
 
 /// Verifies an e-mail address with the token of an e-mail to it
@@ -154,10 +148,8 @@ async fn verify(
     services: web::Data<Services>,
     Json(token): Json<EmailToken>,
 ) -> ApiResult<HttpResponse> {
-    logins
-        .verify_email(&services.users(logins.session()), token)
-        .await?;
-    Ok(HttpResponse::NoContent().finish())
+    let users = services.users(logins.session());
+    logins.verify_email(&users, token).await
 }
 
 /// Sends an e-mail with a link that resets the password
@@ -165,14 +157,8 @@ async fn verify(
 /// The answer is the same where there is no such account.
 #[utoipa::path(post, path = "/auth/forgot", security(()), request_body = EmailAddress,
     responses((status = 202, description = "An e-mail is sent, if there is an account")))]
-async fn forgot(
-    logins: Logins,
-    services: web::Data<Services>,
-    Json(address): Json<EmailAddress>,
-) -> ApiResult<HttpResponse> {
-    let (users, email) = (services.users(logins.session()), logins.recipient(address)?);
-    users.send_mail(Purpose::ResetPassword, email).await?;
-    Ok(HttpResponse::Accepted().finish())
+async fn forgot(logins: Logins, Json(address): Json<EmailAddress>) -> ApiResult<HttpResponse> {
+    logins.mail(Purpose::ResetPassword, address).await
 }
 
 /// Sets a new password with the token of an e-mail
@@ -185,8 +171,6 @@ async fn reset(
     services: web::Data<Services>,
     Json(reset): Json<ResetPassword>,
 ) -> ApiResult<HttpResponse> {
-    logins
-        .reset_password(&services.users(logins.session()), reset)
-        .await?;
-    Ok(HttpResponse::NoContent().finish())
+    let users = services.users(logins.session());
+    logins.reset_password(&users, reset).await
 }

@@ -1,6 +1,6 @@
 //! Logins, tokens and roles.
 
-use berth_auth::Purpose;
+use berth_auth::{Accounts, Purpose};
 use berth_settings::Secret;
 use berth_web::testing::{Client, Store, TestServer};
 use chrono::{DateTime, Utc};
@@ -54,7 +54,8 @@ pub(crate) async fn email_token_of(
     let mail = (purpose, "ada@example.com", mail);
     let users = services.users(&session);
     let local = auth.local().unwrap();
-    let token = local.email_token(&session, &users, mail, now).await.unwrap();
+    let account = users.by_email("ada@example.com").await.unwrap().unwrap();
+    let token = local.email_token(&session, &account, mail, now).await.unwrap();
     session.end(berth_database::Outcome::Commit).await.unwrap();
     token
 }

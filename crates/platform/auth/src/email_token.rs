@@ -152,6 +152,16 @@ pub async fn revoke_all(session: &Session, user: Uuid) -> Result<(), Error> {
     Ok(())
 }
 
+/// Deletes the tokens whose time is over, and returns how many.
+///
+/// # Errors
+///
+/// The database's.
+pub async fn delete_expired(session: &Session, now: DateTime<Utc>) -> Result<u64, Error> {
+    let expired = Entity::delete_many().filter(Column::ExpiresAt.lt(now));
+    Ok(expired.exec(session).await?.rows_affected)
+}
+
 fn valid(token: &str, purpose: Purpose, now: DateTime<Utc>) -> Condition {
     Condition::all()
         .add(Column::TokenHash.eq(hash(token)))

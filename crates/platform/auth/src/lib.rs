@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 pub mod access_token;
+mod account_mails;
 mod attempts;
 mod auth;
 mod claims;
@@ -17,6 +18,7 @@ pub mod refresh_token;
 mod settings;
 mod subjects;
 
+pub use self::account_mails::{AccountMails, Letter};
 pub use self::attempts::{Attempt, Attempts};
 pub use self::auth::Auth;
 pub use self::claims::{Claims, Identity};

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use actix_web::web::{Data, PayloadConfig, ServiceConfig};
-use berth_auth::{Application, Auth, Subjects};
+use berth_auth::{AccountMails, Application, Auth, Subjects};
 use berth_database::{Database, StatusHandle};
 use berth_jobs::{Jobs, Registry};
+use berth_mail::Mailer;
 
 use crate::client_address::TrustedProxies;
-use crate::identity::Identities;
+use crate::identity::{AccountMailer, Identities};
 use crate::middleware::{RateLimits, RequestLimits, SecurityHeaders, Sessions};
 use crate::observability::{ConnectedClients, Metrics, Monitor, Readiness};
 use crate::settings::{Debug, Environment, Settings};
@@ -37,6 +38,8 @@ pub struct AppState {
     clients: Data<ConnectedClients>,
     debug: Data<Debug>,
     pub(crate) jobs: Data<Jobs>,
+    pub(crate) mailer: Mailer,
+    pub(crate) account_mailer: Option<AccountMailer>,
     /// What the worker of this process can run; none where it has none.
     pub(crate) registry: Option<Registry>,
 }
@@ -65,7 +68,7 @@ impl AppState {
     ///
     /// # Errors
     ///
-    /// [`StartError::Service`]: identity cannot be set up with these settings.
+    /// [`StartError::Service`]: identity or mail cannot be set up with these settings.
     pub fn new(settings: Settings, database: &Database, version: &'static str) -> Result<Self, StartError> {
         let status = database.status_handle();
         let auth = auth(&settings)?;
@@ -101,6 +104,8 @@ impl AppState {
             clients: Data::new(ConnectedClients::new(database.clone())),
             debug: Data::new(settings.debug.clone()),
             pool: Data::new(status),
+            mailer: Mailer::new(&settings.mail, jobs.clone()).map_err(StartError::service("mail"))?,
+            account_mailer: None,
             jobs: Data::new(jobs),
             registry: None,
             database: database.clone(),
@@ -115,6 +120,26 @@ impl AppState {
         identities.set_subjects(subjects);
         self.identities = Data::new(identities);
         self
+    }
+
+    /// Sets what writes the mails of accounts, where the service keeps the passwords.
+    #[must_use]
+    pub fn with_account_mails(self, mails: Arc<dyn AccountMails>) -> Self {
+        let account_mailer = AccountMailer {
+            auth: self.identities.auth().clone(),
+            mails,
+            mailer: self.mailer.clone(),
+            public_url: self.settings.public_url(),
+        };
+        Self {
+            account_mailer: Some(account_mailer),
+            ..self
+        }
+    }
+
+    /// Returns what sends mails, for services.
+    pub fn mailer(&self) -> &Mailer {
+        &self.mailer
     }
 
     /// Returns the queue, for the services that enqueue jobs.

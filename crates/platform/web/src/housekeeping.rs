@@ -11,6 +11,9 @@ pub(crate) fn register(settings: &Settings, registry: Registry) -> Registry {
         .with("refresh tokens", |session| {
             Box::pin(async move { Ok(berth_auth::refresh_token::delete_expired(session, Utc::now()).await?) })
         })
+        .with("e-mail tokens", |session| {
+            Box::pin(async move { Ok(berth_auth::email_token::delete_expired(session, Utc::now()).await?) })
+        })
         .with("idempotency keys", |session| {
             Box::pin(
                 async move { Ok(berth_service::idempotency::delete_expired(session, Utc::now()).await?) },

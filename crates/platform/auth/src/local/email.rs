@@ -6,7 +6,7 @@ use berth_database::Session;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Accounts, Local};
+use super::{Account, Accounts, Local};
 use crate::email_token::{self, Purpose};
 use crate::{Error, password, refresh_token};
 
@@ -24,8 +24,8 @@ impl Local {
     /// Makes the token for the link of a mail. The same `mail` gives the same token, so that a mail can be sent twice. It
     /// invalidates the tokens of earlier mails for the purpose.
     ///
-    /// Returns none where there is nothing to send: no account has the address, it is verified already, or the token was
-    /// used or replaced meanwhile.
+    /// Returns none where there is nothing to send: the address is verified already, or the token was used or replaced
+    /// meanwhile.
     ///
     /// # Errors
     ///
@@ -33,13 +33,10 @@ impl Local {
     pub async fn email_token(
         &self,
         session: &Session,
-        accounts: &impl Accounts,
+        account: &Account,
         (purpose, email, mail): (Purpose, &str, Uuid),
         now: DateTime<Utc>,
     ) -> Result<Option<String>, Error> {
-        let Some(account) = accounts.by_email(email).await? else {
-            return Ok(None);
-        };
         let lifetime = match purpose {
             Purpose::VerifyEmail if account.email_verified_at.is_some() => return Ok(None),
             Purpose::VerifyEmail => self.verify_lifetime,

@@ -1,12 +1,13 @@
 //! Links from mails over HTTP: to verify an address, and to reset a password.
 
-use berth_auth::Accounts;
+use actix_web::HttpResponse;
+use berth_auth::{Accounts, Purpose};
 use berth_service::rules::email_address;
 use berth_service::{Clock, Error as ServiceError};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::Logins;
+use super::{AccountMail, Logins};
 use crate::Error;
 
 /// The e-mail address of an account, whether it exists or not.
@@ -34,49 +35,65 @@ pub struct ResetPassword {
 }
 
 impl Logins {
-    /// Counts a mail that a request sends to an address.
+    /// Sends a mail with a link to an address once the session commits, and answers with 202, whether an account has the
+    /// address or not: the request does not look for it.
     ///
     /// # Errors
     ///
-    /// 404 where issuers make the tokens, and 429 where too many mails were asked for the account or from the client.
-    pub fn count_mail(&self, email: &str) -> Result<(), Error> {
-        Ok(self.local()?.count_mail(email, self.client())?)
-    }
-
-    /// Returns the address that a mail was asked for, in lower case, and counts the mail.
-    ///
-    /// # Errors
-    ///
-    /// 422 for what is not an address; as [`count_mail`](Self::count_mail).
-    pub fn recipient(&self, address: EmailAddress) -> Result<String, Error> {
+    /// 422 for what is not an address; as [`mail_to`](Self::mail_to).
+    pub async fn mail(&self, purpose: Purpose, address: EmailAddress) -> Result<HttpResponse, Error> {
         let email = address.email.trim().to_lowercase();
         email_address(&email, &()).map_err(|rule| ServiceError::invalid("email", rule.to_string()))?;
-        self.count_mail(&email)?;
-        Ok(email)
+        self.mail_to(purpose, email).await?;
+        Ok(HttpResponse::Accepted().finish())
     }
 
-    /// Marks the address of a user as verified.
+    /// Sends a mail with a link to an address, in lower case, once the session commits, if an account has it then.
+    ///
+    /// Slot cost: one statement of the session.
+    ///
+    /// # Errors
+    ///
+    /// 404 where issuers make the tokens, and 429 where too many mails were asked for the address or from the client.
+    pub async fn mail_to(&self, purpose: Purpose, email: String) -> Result<(), Error> {
+        self.local()?.count_mail(&email, self.client())?;
+        let mail = AccountMail { purpose, email };
+        self.jobs().enqueue(self.session(), mail).await?;
+        Ok(())
+    }
+
+    /// Marks the address of a user as verified, and answers with 204.
     ///
     /// # Errors
     ///
     /// 422 for a token that is not valid.
-    pub async fn verify_email(&self, accounts: &impl Accounts, given: EmailToken) -> Result<(), Error> {
+    pub async fn verify_email(
+        &self,
+        accounts: &impl Accounts,
+        given: EmailToken,
+    ) -> Result<HttpResponse, Error> {
         let now = Clock::system().now();
         let local = self.local()?;
         let verified = local.verify_email(self.session(), accounts, &given.token, now);
-        Ok(verified.await?)
+        verified.await?;
+        Ok(HttpResponse::NoContent().finish())
     }
 
-    /// Sets a new password, and ends all logins of the user. No connection is held while the password is hashed.
+    /// Sets a new password, ends all logins of the user, and answers with 204. No connection is held while the password is hashed.
     ///
     /// # Errors
     ///
     /// 422 for a token that is not valid and for a password that is too short, and 503.
-    pub async fn reset_password(&self, accounts: &impl Accounts, reset: ResetPassword) -> Result<(), Error> {
+    pub async fn reset_password(
+        &self,
+        accounts: &impl Accounts,
+        reset: ResetPassword,
+    ) -> Result<HttpResponse, Error> {
         let now = Clock::system().now();
         let given = (&*reset.token, &*reset.new_password);
         let changed = self.local()?.reset_password(self.session(), accounts, given, now);
-        Ok(changed.await?)
+        changed.await?;
+        Ok(HttpResponse::NoContent().finish())
     }
 }
 

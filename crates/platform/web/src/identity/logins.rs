@@ -8,6 +8,7 @@ use actix_web::dev::Payload;
 use actix_web::http::header::CACHE_CONTROL;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder, web};
 use berth_auth::{Accounts, Credentials, Local, Tokens, refresh_token};
+use berth_jobs::Jobs;
 use berth_service::Clock;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -63,6 +64,7 @@ pub struct Logins {
     session: ServiceSession,
     identities: web::Data<Identities>,
     address: ClientAddress,
+    jobs: web::Data<Jobs>,
 }
 
 impl Logins {
@@ -74,6 +76,11 @@ impl Logins {
     /// The client's address, where it is known.
     pub(super) fn client(&self) -> Option<IpAddr> {
         self.address.0
+    }
+
+    /// The queue.
+    pub(super) fn jobs(&self) -> &Jobs {
+        &self.jobs
     }
 
     /// Hashes passwords and makes tokens.
@@ -158,11 +165,13 @@ impl FromRequest for Logins {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let session = ServiceSession::from_request(request, payload).into_inner();
         let identities = request.app_data::<web::Data<Identities>>().cloned();
+        let jobs = request.app_data::<web::Data<Jobs>>().cloned();
         ready(session.and_then(|session| {
             Ok(Self {
                 session,
                 identities: identities.ok_or(Error::NoRoute)?,
                 address: ClientAddress::of(request),
+                jobs: jobs.ok_or(Error::NoRoute)?,
             })
         }))
     }

@@ -6,9 +6,11 @@ use std::net::TcpListener;
 use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpServer};
 use berth_jobs::Worker;
+use berth_mail::SendMail;
 use tokio::task::JoinSet;
 
 use super::pending_migrations;
+use crate::identity::AccountMail;
 use crate::startup::Migrations;
 use crate::{AppState, housekeeping, routing};
 
@@ -75,7 +77,11 @@ impl BackgroundTasks {
 fn worker(state: &AppState) -> Option<Worker> {
     let settings = &state.settings.jobs;
     let registry = state.registry.clone().filter(|_| settings.workers > 0)?;
-    let registry = housekeeping::register(&state.settings, registry);
+    let registry = housekeeping::register(&state.settings, registry).job::<SendMail>(state.mailer.clone());
+    let registry = match &state.account_mailer {
+        Some(mailer) => registry.job::<AccountMail>(mailer.clone()),
+        None => registry,
+    };
     tracing::info!(jobs.workers = settings.workers, "running jobs");
     Some(Worker::start(
         &state.database,
