@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use berth_auth::{Account, Mode, Passwords};
-use berth_database::{Session, SessionOptions};
+use berth_database::{Database, Session, SessionOptions};
 
 use crate::app_state::auth;
 use crate::settings::{Environment, Settings};
-use crate::{Migrations, StartError, shutdown, startup};
+use crate::{Migrations, StartError, startup};
 
 /// A working day.
 const LIFETIME: Duration = Duration::from_secs(8 * 3600);
@@ -60,7 +60,7 @@ pub async fn authorization(
 /// # Errors
 ///
 /// [`StartError::Service`] in production, before the database is opened, where issuers make the tokens, and where `rows` fails;
-/// those of [`startup::database`] and [`startup::migrations`].
+/// those of [`startup::with_database`].
 pub async fn seed<E: Into<berth_auth::Error>>(
     settings: &Settings,
     migrations: Migrations,
@@ -71,9 +71,7 @@ pub async fn seed<E: Into<berth_auth::Error>>(
         SEEDS,
         "the database is not filled where APP_ENV is production",
     )?;
-    let database = startup::database(settings).await?;
-    let seeded = async {
-        startup::migrations(settings, &database, migrations).await?;
+    let fill = async |database: &Database| {
         let session = database.session(SessionOptions::new("seeds"));
         let auth = auth(settings)?;
         let local = auth.local().map_err(StartError::service(SEEDS))?;
@@ -82,8 +80,7 @@ pub async fn seed<E: Into<berth_auth::Error>>(
         session.commit().await.map_err(StartError::service(SEEDS))?;
         Ok(made)
     };
-    let seeded = seeded.await;
-    shutdown::close(&database).await.and(seeded)
+    startup::with_database(settings, migrations, fill).await
 }
 
 fn refuse_in_production(
