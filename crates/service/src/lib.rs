@@ -44,9 +44,9 @@ impl Services {
 
     /// Returns the jobs that a worker can run, and the schedule. A new kind of job is listed here.
     pub fn registry(&self) -> Registry {
-        let registry = Registry::new();
-        let registry = registry.job::<sample::NameConversation>(self.clone()); // sample
-        registry
+        Registry::merged([
+            sample::jobs(self), // sample
+        ])
     }
 
     /// Returns the clock.

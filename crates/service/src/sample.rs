@@ -9,6 +9,7 @@ mod name_conversation;
 use std::sync::Arc;
 
 use berth_database::Session;
+use berth_jobs::Registry;
 
 pub use self::ask::{QuestionAndAnswer, WriteMessage};
 pub use self::chat_model::{
@@ -17,6 +18,11 @@ pub use self::chat_model::{
 pub use self::conversations::{ConversationFilter, Conversations, CreateConversation, UpdateConversation};
 pub use self::name_conversation::NameConversation;
 use crate::Services;
+
+/// The jobs of the example.
+pub(crate) fn jobs(services: &Services) -> Registry {
+    Registry::new().job::<NameConversation>(services.clone())
+}
 
 impl Services {
     /// Answers questions with this chat model.

@@ -38,12 +38,14 @@ impl Registry {
         self
     }
 
-    /// Adds the jobs and the schedule of another registry.
-    #[must_use]
-    pub fn merge(mut self, other: Self) -> Self {
-        self.handlers.extend(other.handlers);
-        self.schedules.extend(other.schedules);
-        self
+    /// Puts several registries together: those of the parts of a service.
+    pub fn merged(parts: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::new();
+        for part in parts {
+            all.handlers.extend(part.handlers);
+            all.schedules.extend(part.schedules);
+        }
+        all
     }
 
     pub(crate) fn names(&self) -> Vec<&'static str> {
