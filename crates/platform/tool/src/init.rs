@@ -22,6 +22,7 @@ const KEPT: &[&str] = &[
     PLATFORM,
     "bench/",
     ".ci/init",
+    ".ci/tutorial",
     ".ci/sea-orm-suite/",
     "LICENSE",
     "Cargo.lock",

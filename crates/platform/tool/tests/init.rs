@@ -51,6 +51,7 @@ fn nothing_but_the_platform_and_its_documentation_is_called_berth_afterwards() {
         "crates/platform/",
         "bench/",
         ".ci/init",
+        ".ci/tutorial",
         ".ci/sea-orm-suite/",
         "LICENSE",
         "Cargo.lock",
