@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .PHONY: help init entities run dev test check verify migrate seed openapi config bench clean
-.PHONY: client remove-example upgrade manifest
+.PHONY: client remove-example upgrade manifest table column
 CARGO ?= cargo
 # With `--bin` cargo selects the features that all members need, with `--package` those that one needs: with `--bin` the
 # commands share what is compiled.
@@ -42,6 +42,7 @@ verify: test check ## Run test and check, and the slow tests
 	.ci/remove-example
 	.ci/init
 	$(TESTKIT_RUN) .ci/entities
+	.ci/generate
 
 entities: ## Write entities and services for tables of DATABASE_URL: make entities TABLES="orders auth.users"
 	@echo "Compiling the tool, if needed; the first time takes a minute."
@@ -55,6 +56,14 @@ migrate: ## Apply pending migrations to DATABASE_URL; other commands: make migra
 seed: ## Fill the database with users and rows for development; a second run adds nothing
 	@$(CARGO) build --bin api
 	@$(CARGO) run --quiet --bin api -- seed
+
+table: ## Add a table: make table NAME=invoice FIELDS="number:string:unique total:decimal"; UNDO=invoice takes it back
+	@$(CARGO) run --quiet --bin berth-tool -- table $(or $(UNDO),$(NAME)) $(if $(UNDO),--undo,--fields "$(FIELDS)") \
+		$(if $(PLURAL),--plural $(PLURAL)) $(if $(DRY_RUN),--dry-run)
+
+column: ## Add a column: make column TABLE=invoice FIELD="note:text?"
+	@$(CARGO) run --quiet --bin berth-tool -- column "$(TABLE)" "$(FIELD)" \
+		$(if $(PLURAL),--plural $(PLURAL)) $(if $(DRY_RUN),--dry-run)
 
 openapi: ## Write docs/openapi.json from the code
 	@$(CARGO) run --quiet --bin api -- openapi > docs/openapi.json.new

@@ -5,8 +5,8 @@ use berth_web::extract::{IfMatch, IfNoneMatch, Json, Patch, Path, Query, Session
 use berth_web::identity::{CurrentUser, OptionalUser};
 use berth_web::response::{Listing, Versioned, location};
 use berth_web::routing::Routes;
+use berth_web::value::{DateTime, Utc};
 use berth_web::{output, routes};
-use chrono::{DateTime, Utc};
 use entity::sample::conversation;
 use serde::Deserialize;
 use service::sample::{ConversationFilter, CreateConversation, UpdateConversation};
@@ -73,22 +73,22 @@ async fn list(
     services: web::Data<Services>,
     user: CurrentUser,
     request: HttpRequest,
-    Query(ListConversations {
-        limit,
-        cursor,
-        is_public,
-        sort,
-    }): Query<ListConversations>,
+    Query(query): Query<ListConversations>,
 ) -> ApiResult<web::Json<Listing<Conversation>>> {
-    let by_change = sort.map(|sort| match sort {
+    let by_change = query.sort.map(|sort| match sort {
         Sort::UpdatedAt => Direction::Ascending,
         Sort::LastUpdated => Direction::Descending,
     });
-    let filter = ConversationFilter { is_public, by_change };
+    let filter = ConversationFilter {
+        is_public: query.is_public,
+        by_change,
+    };
+    let page = PageRequest {
+        limit: query.limit,
+        cursor: query.cursor,
+    };
     let conversations = services.conversations(&session);
-    let page = conversations
-        .list(user.id(), filter, PageRequest { limit, cursor })
-        .await?;
+    let page = conversations.list(user.id(), filter, page).await?;
     Ok(web::Json(Listing::new(page, &request)))
 }
 

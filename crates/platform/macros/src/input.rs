@@ -5,7 +5,7 @@ use quote::{ToTokens, quote};
 use syn::parse::{Parse, ParseStream};
 use syn::{Attribute, Field, Ident, ItemStruct, Path, Token};
 
-use crate::rules::{Kind, Rules};
+use crate::rules::{Kind, Rules, is_own};
 
 /// `conversation, change = UpdateConversation`.
 pub(crate) struct Arguments {
@@ -62,33 +62,25 @@ impl<'f> Input<'f> {
 
     fn new_field(&self) -> TokenStream {
         let Field { vis, ident, ty, .. } = self.field;
-        let kept = self
-            .field
-            .attrs
-            .iter()
-            .filter(|one| !one.path().is_ident("garde"));
+        let kept = self.field.attrs.iter().filter(|one| !is_own(one));
         let garde = self.rules.garde(usize::from(self.kind.is_optional));
-        // A text without white space around it is described as a text.
-        let text = match self.kind.is_optional {
-            true => quote!(value_type = Option<String>),
-            false => quote!(value_type = String),
-        };
-        let text = [text];
-        let schema = self
-            .rules
-            .schema(if self.kind.is_trimmed() { &text } else { &[] });
+        let described = self.kind.described().map(|value| match self.kind.is_optional {
+            true => quote!(value_type = Option<#value>),
+            false => quote!(value_type = #value),
+        });
+        let schema = self.rules.schema(described.as_slice());
         quote!(#(#kept)* #garde #schema #vis #ident: #ty)
     }
 
     fn changed_field(&self) -> TokenStream {
         let Field { vis, ident, ty, .. } = self.field;
         let kept = self.field.attrs.iter().filter(|one| !is_default(one));
-        let kept = kept.filter(|one| !one.path().is_ident("garde"));
+        let kept = kept.filter(|one| !is_own(one));
         let garde = self.rules.garde(1 + usize::from(self.kind.is_optional));
-        let value = match self.kind.is_trimmed() {
-            true => quote!(String),
-            false => self.kind.value.to_token_stream(),
-        };
+        let value = self
+            .kind
+            .described()
+            .unwrap_or_else(|| self.kind.value.to_token_stream());
         let described = quote!(value_type = Option<#value>);
         if self.kind.is_optional {
             let schema = self.rules.schema(&[described]);

@@ -17,7 +17,8 @@ use syn::parse_macro_input;
 /// PostgreSQL cannot store.
 ///
 /// A field's rules are garde's: `length`, `range`, `pattern`, `email`, `url`, and `custom` with a rule of `berth_service`.
-/// The document shows them. Rules of a field that is an `Option` are about its value.
+/// The document shows them. Rules of a field that is an `Option` are about its value. `#[references("/customers")]` says
+/// in which list, below the API's prefix, the row is whose id the field has.
 ///
 /// The type for changes has the same fields, each absent or present; one that is an `Option` already may also be null.
 #[proc_macro_attribute]

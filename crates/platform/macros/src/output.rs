@@ -2,7 +2,9 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Expr, Field, ItemStruct, Path};
+use syn::{Expr, Field, ItemStruct, Path, parse_quote};
+
+use crate::rules::Kind;
 
 pub(crate) fn expand(row: &Path, item: &ItemStruct) -> syn::Result<TokenStream> {
     let mut item = item.clone();
@@ -10,11 +12,18 @@ pub(crate) fn expand(row: &Path, item: &ItemStruct) -> syn::Result<TokenStream> 
     let mut fields = Vec::new();
     for field in &mut item.fields {
         let value = take_value(field)?;
-        let field = &field.ident;
-        fields.push(match value {
-            Some(value) => quote!(#field: #value),
-            None => quote!(#field: row.#field),
+        let kind = Kind::of(&field.ty);
+        let described = kind.described().map(|value| match kind.is_optional {
+            true => parse_quote!(#[schema(value_type = Option<#value>)]),
+            false => parse_quote!(#[schema(value_type = #value)]),
         });
+        let name = &field.ident;
+        fields.push(match (value, kind.is_optional) {
+            (Some(value), _) => quote!(#name: #value),
+            (None, false) => quote!(#name: row.#name.into()),
+            (None, true) => quote!(#name: row.#name.map(::core::convert::Into::into)),
+        });
+        field.attrs.extend(described);
     }
     Ok(quote! {
         #[derive(Debug, ::serde::Serialize, ::utoipa::ToSchema)]

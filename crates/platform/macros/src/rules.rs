@@ -9,6 +9,11 @@ use syn::{Attribute, Expr, ExprLit, GenericArgument, Lit, Meta, PathArguments, T
 const NO_NUL: &str = r"^[^\x00]*$";
 const NOT_BLANK: &str = r"^[^\x00]*[^\s\x00][^\x00]*$";
 
+/// Whether an attribute of a field is for `input` alone.
+pub(crate) fn is_own(attribute: &Attribute) -> bool {
+    attribute.path().is_ident("garde") || attribute.path().is_ident("references")
+}
+
 /// What a field accepts.
 pub(crate) struct Rules {
     /// As garde writes them; none is written as `skip`.
@@ -41,8 +46,17 @@ impl<'t> Kind<'t> {
         is_named(self.value, "String") || self.is_trimmed()
     }
 
-    pub(crate) fn is_trimmed(&self) -> bool {
+    fn is_trimmed(&self) -> bool {
         is_named(self.value, "Trimmed")
+    }
+
+    /// The type that the document shows in place of one that utoipa does not know.
+    pub(crate) fn described(&self) -> Option<TokenStream> {
+        let as_text = ["Trimmed", "Decimal", "Base64"];
+        as_text
+            .iter()
+            .any(|name| is_named(self.value, name))
+            .then(|| quote!(String))
     }
 
     fn is_list(&self) -> bool {
@@ -69,6 +83,20 @@ impl Rules {
                 rules.describe(&rule, kind);
                 rules.garde.push(quote!(#rule));
             }
+        }
+        if let Some(list) = attributes.iter().find(|one| one.path().is_ident("references")) {
+            let list: syn::LitStr = list.parse_args()?;
+            rules
+                .schema
+                .push(quote!(extensions(("x-references" = json!(#list)))));
+        }
+        if is_named(kind.value, "Decimal") {
+            rules
+                .schema
+                .push(quote!(pattern = r"^-?\d+(\.\d+)?$", example = "1"));
+        }
+        if is_named(kind.value, "Base64") {
+            rules.schema.push(quote!(format = Byte, example = "YmVydGg="));
         }
         if kind.is_text() {
             rules.garde.push(quote!(custom(::berth_service::rules::no_nul)));

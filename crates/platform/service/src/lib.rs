@@ -12,6 +12,7 @@ mod page;
 pub mod rules;
 mod trimmed;
 mod validated;
+pub mod value;
 mod version;
 
 pub use self::clock::Clock;

@@ -107,6 +107,19 @@ where
         found.ok_or(Error::NotFound)
     }
 
+    /// Checks that a field of the input has the id of one of the owner's rows; a field without a value has nothing to check.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the field.
+    pub async fn check(&self, field: &str, id: impl Into<Option<Uuid>>) -> Result<(), Error> {
+        let Some(id) = id.into() else { return Ok(()) };
+        self.find(id).await.map(drop).map_err(|error| match error {
+            Error::NotFound => Error::invalid(field, "must be the id of something that is yours"),
+            other => other,
+        })
+    }
+
     /// Changes one of the owner's rows, in one statement, and raises its version.
     ///
     /// # Errors

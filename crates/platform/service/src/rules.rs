@@ -1,4 +1,6 @@
-//! Rules for text that garde lacks, for use as `#[garde(custom(no_nul))]`.
+//! Rules that garde lacks, for use as `#[garde(custom(no_nul))]`.
+
+use sea_orm::prelude::Decimal;
 
 /// Refuses text with a NUL character, which PostgreSQL cannot store.
 ///
@@ -25,6 +27,26 @@ pub fn email_address(text: &str, _: &()) -> garde::Result {
     match is_clean && has_parts {
         true => Ok(()),
         false => Err(garde::Error::new("must be an e-mail address")),
+    }
+}
+
+/// Returns a rule for decimal numbers: at most `precision` digits, of which `scale` are behind the point, as the column has.
+///
+/// For use as `#[garde(custom(decimal(12, 2)))]`. PostgreSQL would round what has more digits behind the point.
+pub fn decimal(precision: u32, scale: u32) -> impl Fn(&Decimal, &()) -> garde::Result {
+    move |number, _| {
+        let number = number.normalize();
+        let limit = 10_i128.checked_pow(precision - scale);
+        let fits = number.scale() <= scale
+            && limit
+                .is_none_or(|limit| i128::try_from(number.trunc().abs()).is_ok_and(|whole| whole < limit));
+        match fits {
+            true => Ok(()),
+            false => Err(garde::Error::new(format!(
+                "must have at most {} digits before the point and {scale} behind it",
+                precision - scale
+            ))),
+        }
     }
 }
 

@@ -71,10 +71,44 @@ pub(crate) enum Error {
     },
     #[error("{file} has no [{table}]")]
     NoTable { file: String, table: &'static str },
+    #[error("the name {name:?} {rule}")]
+    Unusable { name: String, rule: String },
+    #[error("the field {field:?}: {rule}")]
+    Field { field: String, rule: String },
+    #[error("{table}: {rule}")]
+    Table { table: String, rule: String },
+    #[error(
+        "{file} does not have the form that the generator knows; change it by hand as docs/tables.md says"
+    )]
+    Form { file: String },
+    #[error("{file}: {source}")]
+    File { file: String, source: std::io::Error },
+    #[error("a template is wrong: {0}")]
+    Template(#[from] minijinja::Error),
+    #[error("{command} failed, so nothing was changed:\n{reason}")]
+    Failed { command: &'static str, reason: String },
     #[error("git {command}: {reason}")]
     Git { command: String, reason: String },
     #[error(transparent)]
     Io(#[from] std::io::Error),
+}
+
+impl Error {
+    /// A name that cannot be used.
+    pub(crate) fn name(name: &str, rule: &str) -> Self {
+        Self::Unusable {
+            name: name.to_owned(),
+            rule: rule.to_owned(),
+        }
+    }
+
+    /// A table that the command cannot work with.
+    pub(crate) fn table(table: &str, rule: impl Into<String>) -> Self {
+        Self::Table {
+            table: table.to_owned(),
+            rule: rule.into(),
+        }
+    }
 }
 
 fn list(lines: &[String]) -> String {

@@ -13,6 +13,7 @@ mod git;
 mod init;
 mod manifest;
 mod settings;
+mod table;
 mod upgrade;
 mod workspace;
 
@@ -59,6 +60,36 @@ enum Command {
         /// Tag of the version
         to: String,
     },
+    /// Add a table: migration, entity, service, handlers and tests
+    Table {
+        /// Name of a row, such as `invoice`
+        name: String,
+        /// Fields as `name:type`, separated by spaces; docs/tables.md lists the types
+        #[arg(long, required_unless_present = "undo")]
+        fields: Option<String>,
+        /// Name of the table, where it is not the English plural
+        #[arg(long)]
+        plural: Option<String>,
+        /// Take back a table that is not committed
+        #[arg(long, conflicts_with = "fields")]
+        undo: bool,
+        /// Only print what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Add a column to a table that was made by `table`
+    Column {
+        /// Name of a row, such as `invoice`
+        table: String,
+        /// Field as `name:type?`
+        field: String,
+        /// Name of the table, where it is not the English plural
+        #[arg(long)]
+        plural: Option<String>,
+        /// Only print what would be done
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Write crates/platform/MANIFEST from the files that git tracks
     Manifest {
         /// Only compare, and fail where it is out of date
@@ -101,6 +132,25 @@ fn run(command: Command) -> Result<(), Error> {
         #[cfg(feature = "entities")]
         Command::Entities { tables } => entities::entities(&here, &tables),
         Command::Upgrade { from, to } => upgrade::upgrade(&here, &from, &to),
+        Command::Table {
+            name,
+            fields,
+            plural,
+            undo,
+            dry_run,
+        } => {
+            let (plural, run) = (plural.as_deref(), table::Run::of(dry_run));
+            match undo {
+                true => table::undo(&here, &name, plural, run),
+                false => table::add(&here, &name, plural, &fields.unwrap_or_default(), run),
+            }
+        }
+        Command::Column {
+            table,
+            field,
+            plural,
+            dry_run,
+        } => table::add_column(&here, &table, plural.as_deref(), &field, table::Run::of(dry_run)),
         Command::Manifest { check: true } => {
             let (kept, found) = (Manifest::read(&here)?, Manifest::of_files(&here)?);
             let differing = kept.differing(&found);

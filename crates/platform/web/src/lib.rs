@@ -28,6 +28,7 @@ pub mod testing;
 
 pub use app_state::AppState;
 pub use berth_macros::{output, routes};
+pub use berth_service::value;
 pub use error::Error;
 pub use problem::Problem;
 pub use server::Server;

@@ -47,7 +47,7 @@ pub struct CreateConversation {
 }
 
 /// Which conversations a list has, and in which order.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ConversationFilter {
     /// Only those that are public, or only those that are not.
     pub is_public: Option<bool>,
@@ -102,8 +102,12 @@ impl<'a> Conversations<'a> {
         filter: ConversationFilter,
         page: PageRequest,
     ) -> Result<Page<conversation::Model>, Error> {
-        let public = filter.is_public.map(|is| conversation::Column::IsPublic.eq(is));
-        let own = self.of(owner).rows().filter(Condition::all().add_option(public));
+        let conditions = Condition::all().add_option(
+            filter
+                .is_public
+                .map(|value| conversation::Column::IsPublic.eq(value)),
+        );
+        let own = self.of(owner).rows().filter(conditions);
         let order = Order {
             column: filter.by_change.map(|_| conversation::Column::UpdatedAt),
             direction: filter.by_change.unwrap_or(Direction::Descending),

@@ -82,6 +82,12 @@ impl Statuses {
         }
     }
 
+    /// Lets requests refer to something that no operation makes, by its list: `know("/api/v1/users", id)`.
+    pub fn know(&mut self, list: &str, id: &str) {
+        self.places
+            .insert(format!("{list}/{{id}}"), format!("{list}/{id}"));
+    }
+
     /// Sends a request and notes the status of its answer under an operation, as in `POST /api/v1/auth/login`.
     pub async fn send(&mut self, operation: &str, request: RequestBuilder) -> Response {
         let response = Response::to(request).await;
@@ -166,6 +172,7 @@ impl Statuses {
         request: impl Fn(&Operation, &BTreeMap<String, String>) -> Option<RequestBuilder>,
     ) {
         for operation in self.operations.clone() {
+            let operation = operation.referring(&self.places);
             if let Some(request) = request(&operation, &self.places) {
                 self.answer(&operation, request).await;
             }
@@ -199,6 +206,7 @@ impl Statuses {
             for operation in self.operations.clone() {
                 let is_due = !operation.deletes() && !self.has_succeeded(&operation);
                 if is_due && operation.is_reachable(&self.places) {
+                    let operation = operation.referring(&self.places);
                     let request = requests::valid(&operation, client, &self.places);
                     self.answer(&operation, request).await;
                 }
@@ -226,10 +234,23 @@ impl Statuses {
     async fn delete(&mut self, client: &Client) {
         let mut deleting: Vec<_> = self.operations.clone();
         deleting.retain(|operation| operation.deletes() && operation.is_reachable(&self.places));
-        deleting.sort_by_key(|operation| std::cmp::Reverse(operation.path.matches('/').count()));
-        for operation in deleting {
-            let request = requests::valid(&operation, client, &self.places);
-            self.answer(&operation, request).await;
+        let depth = |operation: &Operation| operation.path.matches('/').count();
+        deleting.sort_by_key(|operation| std::cmp::Reverse(depth(operation)));
+        for mut equal in deleting
+            .chunk_by(|one, other| depth(one) == depth(other))
+            .map(<[_]>::to_vec)
+        {
+            // What others refer to goes after them.
+            let mut before = usize::MAX;
+            while equal.len() < before {
+                before = equal.len();
+                for operation in std::mem::take(&mut equal) {
+                    let request = requests::valid(&operation, client, &self.places);
+                    if self.answer(&operation, request).await == StatusCode::CONFLICT {
+                        equal.push(operation);
+                    }
+                }
+            }
         }
     }
 

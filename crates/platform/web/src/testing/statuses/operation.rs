@@ -14,6 +14,8 @@ pub(super) struct Operation {
     /// As in `/things/{thing_id}`.
     pub(super) path: String,
     pub(super) body: Option<Value>,
+    /// Fields of the body that have the id of something, and the address of the list that it is in.
+    references: Vec<(String, String)>,
     statuses: Vec<u16>,
     parameters: Vec<Parameter>,
 }
@@ -55,9 +57,26 @@ impl Operation {
                 .expect("the document has HTTP methods"),
             path: path.to_owned(),
             body: body.map(|body| sample::of(document, &body["schema"])),
+            references: body.map_or_else(Vec::new, |body| sample::references(document, &body["schema"])),
             statuses: statuses.filter_map(|(status, _)| status.parse().ok()).collect(),
             parameters: parameters.collect(),
         }
+    }
+
+    /// With the ids of what was made in the fields of the body that refer to it.
+    pub(super) fn referring(&self, places: &BTreeMap<String, String>) -> Self {
+        let mut referring = self.clone();
+        for (field, list) in &self.references {
+            let made = places.iter().find(|(path, _)| {
+                path.rsplit_once("/{")
+                    .is_some_and(|(of_list, _)| of_list.ends_with(list))
+            });
+            let id = made.and_then(|(_, place)| place.rsplit('/').next());
+            if let (Some(body), Some(id)) = (&mut referring.body, id) {
+                body[field] = id.into();
+            }
+        }
+        referring
     }
 
     /// As in `GET /things`.

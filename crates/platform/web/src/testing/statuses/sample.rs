@@ -40,6 +40,22 @@ pub(super) fn of(document: &Value, schema: &Value) -> Value {
     }
 }
 
+/// The fields of an object that refer to something else, with the address of its list: `x-references`.
+pub(super) fn references(document: &Value, schema: &Value) -> Vec<(String, String)> {
+    let place = schema["$ref"]
+        .as_str()
+        .unwrap_or_default()
+        .trim_start_matches('#');
+    let properties = document
+        .pointer(place)
+        .and_then(|schema| schema["properties"].as_object());
+    let referring = properties.into_iter().flatten().filter_map(|(name, schema)| {
+        let list = schema["x-references"].as_str()?;
+        Some((name.clone(), list.to_owned()))
+    });
+    referring.collect()
+}
+
 fn kind(schema: &Value) -> &str {
     let of_many = schema["type"].as_array().into_iter().flatten();
     let mut kinds = of_many.chain([&schema["type"]]).filter_map(Value::as_str);
