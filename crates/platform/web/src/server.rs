@@ -84,6 +84,7 @@ impl Server {
         S::Service: 'static,
         B: MessageBody + 'static,
     {
+        self.warn();
         let address = self.address;
         tracing::info!("listening on http://{address}, docs at http://{address}/docs/");
         self.run_app(app, stop).await
@@ -98,6 +99,7 @@ impl Server {
         if self.state.settings.jobs.workers == 0 {
             return Err(StartError::service("the worker")("jobs.workers is 0"));
         }
+        self.warn();
         tracing::info!(
             "listening on http://{}, for health checks and metrics",
             self.address
@@ -113,6 +115,13 @@ impl Server {
                 .wrap(telemetry::request_span())
         };
         self.run_app(app, stop).await
+    }
+
+    /// Logs what to reconsider in production, above the line that says that the service listens.
+    fn warn(&self) {
+        for warning in self.state.settings.production_warnings() {
+            tracing::warn!("in production: {}: {}", warning.says, warning.change);
+        }
     }
 
     async fn run_app<F, I, S, B>(
@@ -138,9 +147,6 @@ impl Server {
             listener,
             metrics,
         } = self;
-        for warning in state.settings.production_warnings() {
-            tracing::warn!("in production: {}: {}", warning.says, warning.change);
-        }
         let tasks = BackgroundTasks::start(&state, migrations, metrics)
             .await
             .map_err(StartError::Serve)?;
