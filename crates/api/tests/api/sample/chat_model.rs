@@ -50,6 +50,11 @@ impl ChatModel {
         *self.asked.lock().await = stream;
     }
 
+    /// Waits until another question has arrived, and forgets it.
+    pub(crate) async fn asked_again(&self) {
+        self.questions.lock().await.recv().await;
+    }
+
     pub(crate) async fn answer(&self, text: &str) {
         let body = json!({ "choices": [{ "message": { "role": "assistant", "content": text } }] });
         self.respond("200 OK", &body).await;

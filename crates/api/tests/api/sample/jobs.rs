@@ -57,6 +57,16 @@ on_each_store! {
 
 /// Starts the binary on a database whose schema is there, with settings under which a crash shows soon.
 fn run(command: &str, store: &Store, model: &ChatModel, workers: &str) -> Process {
+    run_with(command, store, model, workers, &[])
+}
+
+fn run_with(
+    command: &str,
+    store: &Store,
+    model: &ChatModel,
+    workers: &str,
+    more: &[(&str, &str)],
+) -> Process {
     let (database, model) = (store.url(), model.url().to_owned());
     let environment = [
         ANY_PORT,
@@ -68,7 +78,7 @@ fn run(command: &str, store: &Store, model: &ChatModel, workers: &str) -> Proces
         ("APP__JOBS__POLL_INTERVAL", "0.2"),
         ("APP__JOBS__SHUTDOWN_TIMEOUT", "0.2"),
     ];
-    process(&[command], &environment)
+    process(&[command], &[&environment, more].concat())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,6 +115,50 @@ async fn the_job_of_a_process_that_was_killed_is_taken_up_by_another() {
     eventually(async || title(&client, &conversation).await == "A greeting").await;
     last.signal("TERM").await;
     assert!(last.ended().await.0.success());
+}
+
+/// Where Debian and Ubuntu install libfaketime, by the machine's architecture.
+const FAKETIME: [&str; 2] = ["x86_64", "aarch64"];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs libfaketime"]
+async fn a_worker_whose_clock_is_a_minute_ahead_takes_no_job_that_runs_elsewhere() {
+    let library = |machine| format!("/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1");
+    let library = FAKETIME
+        .map(library)
+        .into_iter()
+        .find(|path| std::path::Path::new(path).exists());
+    let Some(library) = library else {
+        println!("skipped: libfaketime is not installed");
+        return;
+    };
+    let ahead = [
+        ("LD_PRELOAD", &*library),
+        ("FAKETIME", "+60s"),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+    ];
+    let clocks: [&[(&str, &str)]; 2] = [&[], &ahead];
+    for (first, second) in [(0, 1), (1, 0)] {
+        let (store, model) = (postgres().await, ChatModel::start().await);
+        let mut api = run("serve", &store, &model, "0");
+        let client = api.listening().await;
+        let conversation = client.conversation(UNNAMED).await;
+        let (asking, messages) = (client.clone(), format!("{conversation}/messages"));
+        let asking = tokio::spawn(async move { asking.post(&messages, json!({ "body": "Hello?" })).await });
+        model.asked().await;
+        model.answer("Hello.").await;
+        let _ = asking.await.unwrap().created();
+        let mut runs = run_with("work", &store, &model, "1", clocks[first]);
+        let _ = runs.listening().await;
+        model.asked().await;
+        let mut looks = run_with("work", &store, &model, "1", clocks[second]);
+        let _ = looks.listening().await;
+        // Longer than a claim lasts: it is extended meanwhile.
+        let again = tokio::time::timeout(Duration::from_secs(5), model.asked_again()).await;
+        assert!(again.is_err(), "the job runs once at a time");
+        model.answer("In time").await;
+        eventually(async || title(&client, &conversation).await == "In time").await;
+    }
 }
 
 const DEAD: &str = "INSERT INTO jobs (id, name, queue, priority, payload, state, attempt, max_attempts, timeout_ms, \
