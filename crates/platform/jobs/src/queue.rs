@@ -18,7 +18,7 @@ use crate::sql::{Dialect, Parameters};
 use crate::{Depth, Job, Status, Tracing, worker};
 
 /// The channel on which jobs are announced.
-pub(crate) const CHANNEL: &str = "berth_jobs";
+pub(crate) const CHANNEL: &str = "job_queue";
 
 /// Stores jobs. Clones are the same queue: they wake the same workers.
 #[derive(Clone)]

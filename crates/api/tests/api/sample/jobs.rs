@@ -39,8 +39,8 @@ on_each_store! {
             let is_idle = page["jobs"]["running"].as_array().unwrap().is_empty();
             let metrics = client.get("/metrics").await.text;
             is_idle
-                && metrics.contains("berth_jobs{state=\"dead\"} 0")
-                && metrics.contains("berth_job_attempts_total{job=\"name_conversation\",outcome=\"done\"} 1")
+                && metrics.contains("job_queue_jobs{state=\"dead\"} 0")
+                && metrics.contains("job_attempts_total{job=\"name_conversation\",outcome=\"done\"} 1")
         })
         .await;
     }

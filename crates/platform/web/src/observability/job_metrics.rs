@@ -35,7 +35,7 @@ impl Collector for JobMetrics {
 fn queue(families: &mut Families<'_>, depth: &Depth) -> Result<(), Error> {
     let count = |count: i64| usize::try_from(count).unwrap_or_default();
     families.gauges(
-        "berth_jobs",
+        "job_queue_jobs",
         "Jobs in the queue, by state, in all instances together; `scheduled` ones wait for their time",
         "state",
         &[
@@ -46,7 +46,7 @@ fn queue(families: &mut Families<'_>, depth: &Depth) -> Result<(), Error> {
         ],
     )?;
     families.gauge(
-        "berth_jobs_oldest_ready_seconds",
+        "job_queue_oldest_ready_seconds",
         "Time for which the oldest ready job has been ready",
         depth.oldest_ready_seconds,
     )
@@ -54,7 +54,7 @@ fn queue(families: &mut Families<'_>, depth: &Depth) -> Result<(), Error> {
 
 fn attempts(families: &mut Families<'_>, all: &[(&'static str, JobStats)]) -> Result<(), Error> {
     let mut family = families.family(
-        "berth_job_duration_seconds",
+        "job_duration_seconds",
         "Time that an attempt ran, whatever came of it, by job",
         MetricType::Histogram,
     )?;
@@ -72,9 +72,5 @@ fn attempts(families: &mut Families<'_>, all: &[(&'static str, JobStats)]) -> Re
             .map(|(outcome, count)| ([("job", *name), ("outcome", outcome)], count))
         })
         .collect();
-    families.labelled_counters(
-        "berth_job_attempts",
-        "Attempts that ended, by job and outcome",
-        &counts,
-    )
+    families.labelled_counters("job_attempts", "Attempts that ended, by job and outcome", &counts)
 }
