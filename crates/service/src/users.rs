@@ -4,7 +4,7 @@ use berth_auth::{Account, Accounts, Identity, Passwords, SubjectError, Subjects}
 use berth_auth::{email_token, refresh_token};
 use berth_database::Session;
 use berth_service::rules::email_address;
-use berth_service::{Trimmed, Validated, input, new_id};
+use berth_service::{Trimmed, Validated, input, new_id, normalized_email};
 use chrono::{DateTime, Utc};
 use entity::user;
 use sea_orm::sea_query::OnConflict;
@@ -79,7 +79,7 @@ impl<'a> Users<'a> {
         password: &str,
     ) -> Result<String, berth_auth::Error> {
         let new = new.validated()?;
-        let email = new.email.to_lowercase();
+        let email = normalized_email(&new.email);
         let hash = passwords.hash_new("password", password).await?;
         let user = user::ActiveModel {
             email: Set(Some(email.clone())),
@@ -162,7 +162,7 @@ impl<'a> Users<'a> {
 
 impl Accounts for Users<'_> {
     async fn by_email(&self, email: &str) -> Result<Option<Account>, Error> {
-        let found = user::Entity::find().filter(user::COLUMN.email.eq(email.to_lowercase()));
+        let found = user::Entity::find().filter(user::COLUMN.email.eq(normalized_email(email)));
         Ok(found.one(self.session).await?.map(account))
     }
 

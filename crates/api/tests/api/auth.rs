@@ -138,9 +138,17 @@ on_each_database! {
         let _ = anyone.post("/api/v1/auth/login", credentials("ada@example.com", PASSWORD)).await.ok();
     }
 
+    async fn an_address_is_one_account_however_it_is_typed(server: Server) {
+        let (client, _) = sign_up(&server, "A\u{308}da@EX\u{c4}MPLE.com").await;
+        let me = client.get("/api/v1/me").await.ok();
+        assert_eq!(me["email"], "\u{e4}da@xn--exmple-cua.com");
+        let other_form = credentials(" \u{c4}da@xn--exmple-cua.com", PASSWORD);
+        let _ = client.anonymous().post("/api/v1/auth/login", other_form).await.ok();
+    }
+
     async fn invalid_fields_of_a_new_user_are_named(server: Server) {
         let client = server.client().anonymous();
-        for (field, value) in [("email", ""), ("email", "ada"), ("email", "a da@example.com"), ("password", "short"), ("name", " ")] {
+        for (field, value) in [("email", ""), ("email", "ada"), ("email", "a da@example.com"), ("email", "<ada@example.com>"), ("password", "short"), ("name", " ")] {
             let mut new = json!({ "email": "ada@example.com", "password": PASSWORD, "name": "Ada" });
             new[field] = json!(value);
             let refused = client.post("/api/v1/auth/register", new).await;
@@ -177,6 +185,9 @@ on_each_database! {
         // Other schemes, and a scheme in another case.
         let basic = client.request(Method::GET, "/api/v1/me").header("authorization", "Basic YTpi");
         assert_eq!(basic.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
+        // Two headers, of which the first is valid.
+        let two = server.client().request(Method::GET, "/api/v1/me").header("authorization", "Bearer another");
+        assert_eq!(two.send().await.unwrap().status(), StatusCode::UNAUTHORIZED);
     }
 
     async fn an_authenticated_read_costs_one_statement(server: Server) {

@@ -129,7 +129,12 @@ pub(crate) fn header(token: &str) -> Result<Header, TokenError> {
     if token.len() > LONGEST {
         return Err(TokenError::Malformed);
     }
-    decode_header(token).map_err(|_| TokenError::Malformed)
+    let header = decode_header(token).map_err(|_| TokenError::Malformed)?;
+    // Extensions that must be understood (RFC 7515, section 4.1.11); none is.
+    match header.crit {
+        None => Ok(header),
+        Some(_) => Err(TokenError::Malformed),
+    }
 }
 
 /// Verifies a token with one key.

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use berth_database::Session;
-use berth_service::Error as ServiceError;
+use berth_service::{Error as ServiceError, normalized_email};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use uuid::Uuid;
@@ -136,7 +136,7 @@ impl Local {
         credentials: &Credentials,
         now: DateTime<Utc>,
     ) -> Result<Tokens, Error> {
-        let email = credentials.email.trim().to_lowercase();
+        let email = normalized_email(&credentials.email);
         let attempt = self.attempts.begin(&email, credentials.address)?;
         let account = accounts.by_email(&email).await?;
         session.commit().await?;

@@ -2,6 +2,7 @@
 #![warn(missing_docs)]
 
 mod clock;
+mod email;
 mod error;
 mod id;
 pub mod idempotency;
@@ -16,6 +17,7 @@ pub mod value;
 mod version;
 
 pub use self::clock::Clock;
+pub use self::email::normalized_email;
 pub use self::error::{Error, FieldError};
 pub use self::id::new_id;
 pub use self::nullable::nullable;

@@ -14,19 +14,15 @@ pub fn no_nul(text: &str, _: &()) -> garde::Result {
     }
 }
 
-/// Accepts text that looks like an e-mail address. Only a message to it can show that it exists.
+/// Accepts one e-mail address; [`normalized_email`](crate::normalized_email) is the form to store.
 ///
 /// # Errors
 ///
 /// The broken rule, for the client.
 pub fn email_address(text: &str, _: &()) -> garde::Result {
-    let is_clean = text.len() <= 254 && !text.chars().any(|c| c.is_whitespace() || c.is_control());
-    let has_parts = text
-        .rsplit_once('@')
-        .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty());
-    match is_clean && has_parts {
-        true => Ok(()),
-        false => Err(garde::Error::new("must be an e-mail address")),
+    match crate::email::parsed(text) {
+        Some(_) => Ok(()),
+        None => Err(garde::Error::new("must be an e-mail address")),
     }
 }
 

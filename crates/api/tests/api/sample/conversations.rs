@@ -142,7 +142,7 @@ on_each_database! {
         let changed = when(&client, Method::PATCH, &place, "if-match", "\"1\"", change("b")).await;
         assert_eq!(changed.header("etag"), "\"2\"");
         changed.ok();
-        for over in ["\"1\"", "W/\"2\"", "\"1\", \"3\"", "nonsense", ""] {
+        for over in ["\"1\"", "W/\"2\"", "\"1\", \"3\"", "\"02\"", "\"+2\"", "nonsense", ""] {
             for method in [Method::PATCH, Method::DELETE] {
                 let refused = when(&client, method, &place, "if-match", over, change("c")).await;
                 refused.problem(StatusCode::PRECONDITION_FAILED, "/problems/precondition-failed");

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use berth_database::Session;
+use berth_service::normalized_email;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ impl Local {
     ///
     /// [`Error::TooManyAttempts`] where too many were asked for the account, or from the address.
     pub fn count_mail(&self, email: &str, address: Option<IpAddr>) -> Result<(), Error> {
-        self.mails.begin(&email.trim().to_lowercase(), address)?.failed();
+        self.mails.begin(&normalized_email(email), address)?.failed();
         Ok(())
     }
 
@@ -47,7 +48,7 @@ impl Local {
             token_hash: String::new(),
             user_id: account.id,
             purpose,
-            email: email.to_lowercase(),
+            email: normalized_email(email),
             expires_at: now + lifetime,
             spent_at: None,
         };

@@ -99,6 +99,14 @@ async fn tokens_of_another_issuer_or_audience_are_refused() {
             TokenError::UnknownKey,
         ),
         (
+            "an extension that must be understood",
+            key.sign_with(
+                &json!({ "alg": "ES256", "kid": "known", "crit": ["b64"], "b64": false }),
+                &good,
+            ),
+            TokenError::Malformed,
+        ),
+        (
             "a stranger's key of the same id",
             stranger.sign(&good),
             TokenError::Signature,

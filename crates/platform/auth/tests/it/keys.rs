@@ -100,7 +100,11 @@ impl Key {
 
     /// Signs a token whose head names another algorithm.
     pub(crate) fn sign_as(&self, algorithm: &str, claims: &Value) -> String {
-        let head = json!({ "alg": algorithm, "typ": "JWT", "kid": self.id });
+        self.sign_with(&json!({ "alg": algorithm, "typ": "JWT", "kid": self.id }), claims)
+    }
+
+    /// Signs a token with this head.
+    pub(crate) fn sign_with(&self, head: &Value, claims: &Value) -> String {
         let message = format!("{}.{}", text(head.to_string()), text(claims.to_string()));
         let bytes = message.as_bytes();
         let random = SystemRandom::new();

@@ -43,6 +43,8 @@ impl FromRequest for IfMatch {
     }
 }
 
+/// The version of a tag exactly as it is sent: `"01"` is another one than `"1"`.
 fn version(tag: &EntityTag) -> Option<i32> {
-    tag.tag().parse().ok().filter(|_| !tag.weak)
+    let version: i32 = tag.tag().parse().ok()?;
+    (!tag.weak && version.to_string() == tag.tag()).then_some(version)
 }

@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use berth_auth::{Accounts, Purpose};
 use berth_service::rules::email_address;
-use berth_service::{Clock, Error as ServiceError};
+use berth_service::{Clock, Error as ServiceError, normalized_email};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -42,13 +42,13 @@ impl Logins {
     ///
     /// 422 for what is not an address; as [`mail_to`](Self::mail_to).
     pub async fn mail(&self, purpose: Purpose, address: EmailAddress) -> Result<HttpResponse, Error> {
-        let email = address.email.trim().to_lowercase();
+        let email = normalized_email(&address.email);
         email_address(&email, &()).map_err(|rule| ServiceError::invalid("email", rule.to_string()))?;
         self.mail_to(purpose, email).await?;
         Ok(HttpResponse::Accepted().finish())
     }
 
-    /// Sends a mail with a link to an address, in lower case, once the session commits, if an account has it then.
+    /// Sends a mail with a link to a normalized address once the session commits, if an account has it then.
     ///
     /// Slot cost: one statement of the session.
     ///

@@ -108,8 +108,14 @@ pub async fn identify(
     next.call(request).await
 }
 
-/// The token of `Authorization: Bearer`, whose scheme may be written in any case (RFC 9110).
+/// The token of `Authorization: Bearer`, whose scheme may be written in any case (RFC 9110). Of two headers there is no
+/// valid one: a proxy may have checked the other.
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let mut given = headers.get_all(AUTHORIZATION);
+    let (first, second) = (given.next()?, given.next());
+    if second.is_some() {
+        return Some("");
+    }
+    let (scheme, token) = first.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
