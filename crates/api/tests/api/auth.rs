@@ -5,6 +5,7 @@ use berth_settings::Secret;
 use berth_web::testing::{Client, Store, TestServer};
 use chrono::{DateTime, Utc};
 use reqwest::{Method, StatusCode};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -216,7 +217,6 @@ pub(crate) fn production(url: &str) -> [(&str, &str); 4] {
 const FORGED: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmVkLWJ5LXNvbWVib2R5LWVsc2UtYWx0b2dldGhlci0";
 
 pub(crate) async fn set_role(server: &TestServer, role: &str) {
-    use sea_orm::ConnectionTrait;
     let session = server.database().background("test");
     let sql = format!("UPDATE users SET role = '{role}' WHERE email = 'ada@example.com'");
     session.execute_unprepared(&sql).await.unwrap();
@@ -284,6 +284,30 @@ async fn a_full_hashing_queue_answers_503_while_other_requests_go_on_with_the_on
         }
     }
     assert!(wrong >= 2 && busy >= 1, "{wrong} wrong, {busy} busy");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_that_began_with_the_old_password_does_not_outlive_its_change() {
+    let server = start_with(Store::sqlite(), slow, |_| {}).await;
+    let (client, _) = sign_up(&server, "ada@example.com").await;
+    let mut logins = tokio::task::JoinSet::new();
+    for email in ["nobody@example.com", "ada@example.com"] {
+        let (client, before) = (client.anonymous(), statements(&server));
+        let body = credentials(email, PASSWORD);
+        logins.spawn(async move { client.post("/api/v1/auth/login", body).await });
+        // It has looked for the account, and hashes or waits for the one thread.
+        berth_testkit::eventually(async || statements(&server) > before).await;
+        server.is_idle().await;
+    }
+    let session = server.database().background("test");
+    session
+        .execute_unprepared("UPDATE users SET password_hash = 'another'")
+        .await
+        .unwrap();
+    session.end(berth_database::Outcome::Commit).await.unwrap();
+    for refused in logins.join_all().await {
+        refused.problem(StatusCode::UNAUTHORIZED, "/problems/invalid-credentials");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -13,6 +13,9 @@ use crate::{Error, Settings};
 /// Accounts and addresses that are remembered. Where there are more, the least used are forgotten: some 10 MB.
 const MOST: u64 = 100_000;
 
+/// `Retry-After` where other logins are under way, which may succeed.
+const UNDER_WAY: Duration = Duration::from_secs(1);
+
 /// Counts failed logins of the last minutes, in this process. A clone shares the counts.
 #[derive(Clone, Debug)]
 pub struct Attempts {
@@ -24,7 +27,9 @@ pub struct Attempts {
 
 #[derive(Debug)]
 struct Count {
+    /// Failed ones and those under way.
     attempts: AtomicU32,
+    failed: AtomicU32,
     ends: Instant,
 }
 
@@ -62,13 +67,17 @@ impl Attempts {
             let count = self.counts.get_with(key, || {
                 Arc::new(Count {
                     attempts: AtomicU32::new(0),
+                    failed: AtomicU32::new(0),
                     ends: Instant::now() + self.period,
                 })
             });
             let before = count.attempts.fetch_add(1, Ordering::Relaxed);
             attempt.counted.push(count.clone());
             if before >= most {
-                let retry_after = count.ends.saturating_duration_since(Instant::now());
+                let retry_after = match count.failed.load(Ordering::Relaxed) >= most {
+                    true => count.ends.saturating_duration_since(Instant::now()),
+                    false => UNDER_WAY,
+                };
                 return Err(Error::TooManyAttempts { retry_after });
             }
         }
@@ -79,12 +88,15 @@ impl Attempts {
 impl Attempt {
     /// Notes that the password was wrong.
     pub fn failed(mut self) {
-        self.counted.clear();
+        for count in self.counted.drain(..) {
+            count.failed.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Notes that the password was right: earlier mistakes of the account are forgotten.
     pub fn succeeded(self) {
         if let Some(account) = self.counted.first() {
+            account.failed.store(0, Ordering::Relaxed);
             // One is left for the drop.
             account.attempts.store(1, Ordering::Relaxed);
         }

@@ -152,9 +152,12 @@ impl Local {
         if self.requires_verified_email && account.email_verified_at.is_none() {
             return Err(Error::EmailNotVerified);
         }
-        if checked.outdated
-            && let Ok(hash) = self.passwords.hash(&credentials.password).await
-        {
+        let rehashed = match checked.outdated {
+            true => self.passwords.hash(&credentials.password).await.ok(),
+            false => None,
+        };
+        let account = unchanged(accounts, &account).await?;
+        if let Some(hash) = rehashed {
             accounts.set_password_hash(account.id, hash).await?;
         }
         self.tokens(session, &account, now).await
@@ -205,6 +208,7 @@ impl Local {
         };
         attempt.succeeded();
         let hash = self.passwords.hash(new).await?;
+        let account = unchanged(accounts, &account).await?;
         accounts.set_password_hash(user, hash).await?;
         refresh_token::revoke_all(session, user).await?;
         self.tokens(session, &account, now).await
@@ -233,6 +237,14 @@ impl Local {
             refresh_token,
         })
     }
+}
+
+/// Reads an account again, because its password may have been changed, or the account deleted, while a password was hashed:
+/// a login with the old one must not outlive the change, nor undo it.
+async fn unchanged(accounts: &impl Accounts, account: &Account) -> Result<Account, Error> {
+    let found = accounts.by_user(account.id).await?;
+    let same = found.filter(|found| found.password_hash == account.password_hash);
+    same.ok_or(Error::InvalidCredentials)
 }
 
 impl fmt::Debug for Account {
