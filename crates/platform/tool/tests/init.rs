@@ -69,7 +69,7 @@ fn nothing_but_the_platform_and_its_documentation_is_called_berth_afterwards() {
                 .any(|name| rest[1.min(rest.len())..].starts_with(name.as_str()));
             let is_platform = word == "berth"
                 && (is_crate
-                    || ["-/", "-$", "-*", ".git"]
+                    || ["-/", "-$", "-*", "-\"", ".git"]
                         .iter()
                         .any(|part| rest.starts_with(part)))
                 || word == "BERTH" && rest.starts_with("_TEST_")

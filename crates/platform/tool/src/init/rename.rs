@@ -62,7 +62,7 @@ fn is_platform(rest: &str, crates: &[String]) -> bool {
         })
     });
     is_crate
-        || ["-/", "-$", "-*", ".git"]
+        || ["-/", "-$", "-*", "-\"", ".git"]
             .iter()
             .any(|pattern| rest.starts_with(pattern))
 }
@@ -97,6 +97,7 @@ mod tests {
             ("deploy/systemd/berth.service", "deploy/systemd/my-shop.service"),
             ("https://example.com/berth.git", "https://example.com/berth.git"),
             ("/^berth-/s/", "/^berth-/s/"),
+            ("trim_start_matches(\"berth-\")", "trim_start_matches(\"berth-\")"),
         ] {
             assert_eq!(shop(before, Kind::Other), after);
         }
