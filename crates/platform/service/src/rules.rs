@@ -57,3 +57,24 @@ pub fn not_blank(text: &str, _: &()) -> garde::Result {
         false => Err(garde::Error::new("must not be blank")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decimal_has_no_more_digits_than_its_column() {
+        let fits = |precision, scale, number: &str| {
+            let number = number.parse().expect("a number");
+            decimal(precision, scale)(&number, &()).is_ok()
+        };
+        for number in ["0", "-999.99", "999.990", "0.01"] {
+            assert!(fits(5, 2, number), "{number}");
+        }
+        for number in ["1000", "-1000", "0.001"] {
+            assert!(!fits(5, 2, number), "{number}");
+        }
+        assert!(fits(2, 2, "0.99") && !fits(2, 2, "1"));
+        assert!(fits(28, 0, "9999999999999999999999999999"));
+    }
+}
