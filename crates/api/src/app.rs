@@ -86,6 +86,7 @@ pub async fn authorization(
 pub struct Application {
     state: AppState,
     services: Data<Services>,
+    followers: Data<crate::sample::Followers>, // sample
     more_routes: fn(&mut ServiceConfig),
 }
 
@@ -100,6 +101,7 @@ impl Application {
         let services = Services::new().with_jobs(state.jobs().clone());
         let services = services.with_chat_model(crate::sample::chat_model(&settings.chat_model)?); // sample
         Ok(Self {
+            followers: crate::sample::followers(&state), // sample
             state: state
                 .with_subjects(Arc::new(services.clone()))
                 .with_account_mails(Arc::new(services.clone()))
@@ -153,6 +155,7 @@ impl Application {
         let state = &self.state;
         App::new()
             .app_data(self.services.clone())
+            .app_data(self.followers.clone()) // sample
             .app_data(Data::new(Document::new(&openapi::api())))
             .app_data(Data::new(Runbook::new(include_str!(
                 "../../../docs/troubleshooting.md"

@@ -3,6 +3,7 @@
 mod ask;
 mod chat_model;
 mod conversations;
+mod message_feed;
 mod messages;
 mod name_conversation;
 
@@ -16,6 +17,7 @@ pub use self::chat_model::{
     ChatMessage, ChatModel, ChatModelError, ChatModelSettings, HttpChatModel, OfflineChatModel,
 };
 pub use self::conversations::{ConversationFilter, Conversations, CreateConversation, UpdateConversation};
+pub use self::message_feed::MessageFeed;
 pub use self::name_conversation::NameConversation;
 use crate::Services;
 

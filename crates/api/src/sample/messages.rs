@@ -1,6 +1,7 @@
 //! Messages of a conversation, and the answers to them.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use berth_web::events::{EventStreams, LastEventId, ServerEvent};
 use berth_web::extract::{Json, Path, Query, Session};
 use berth_web::identity::CurrentUser;
 use berth_web::response::{Listing, PageQuery, created, location, ndjson};
@@ -8,7 +9,7 @@ use berth_web::routing::Routes;
 use berth_web::{output, routes};
 use chrono::{DateTime, Utc};
 use entity::sample::message::{self, Role};
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use service::Services;
 use service::sample::WriteMessage;
@@ -16,13 +17,14 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::error::{ApiError, ApiResult};
+use crate::sample::Followers;
 
 /// The routes of this file.
 pub(crate) fn routes() -> Routes {
     routes!(
         "messages",
         "The messages of a conversation, and the answers",
-        [list, create, export, read, update, delete]
+        [list, create, export, events, read, update, delete]
     )
 }
 
@@ -151,4 +153,28 @@ async fn export(
     let rows = services.conversations(&body).export(owner, conversation);
     let rows = rows.map_ok(Message::from).map_err(ApiError::from);
     Ok(ndjson(rows, ApiError::problem))
+}
+
+/// Sends each new message of a conversation as a server-sent event
+///
+/// Messages after `Last-Event-ID` are sent first. The stream ends with the token; a client then connects again and resumes.
+#[utoipa::path(get, path = "/conversations/{conversation_id}/events",
+    params(LastEventId),
+    responses((status = 200, body = Message, content_type = "text/event-stream", description = "Events of the kind `message`, with the message as data")))]
+async fn events(
+    session: Session,
+    services: web::Data<Services>,
+    user: CurrentUser,
+    Path(conversation): Path<Uuid>,
+    LastEventId(after): LastEventId,
+    followers: web::Data<Followers>,
+    streams: EventStreams,
+) -> ApiResult<HttpResponse> {
+    services
+        .conversations(&session)
+        .find(user.id(), conversation)
+        .await?;
+    let messages = followers.follow(conversation, user.id(), after);
+    let events = messages.map(|(id, message)| ServerEvent::new("message", &Message::from(message)).id(id));
+    Ok(streams.open(&user, events)?)
 }

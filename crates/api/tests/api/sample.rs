@@ -4,6 +4,7 @@ mod access;
 mod ask;
 mod chat_model;
 mod conversations;
+mod events;
 mod factory;
 mod jobs;
 mod messages;

@@ -4,6 +4,7 @@
 mod clock;
 mod email;
 mod error;
+pub mod feed;
 mod id;
 pub mod idempotency;
 mod nullable;

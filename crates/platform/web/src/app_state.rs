@@ -9,6 +9,7 @@ use berth_jobs::{Jobs, Registry};
 use berth_mail::Mailer;
 
 use crate::client_address::TrustedProxies;
+use crate::events::StreamLimits;
 use crate::identity::{AccountMailer, Identities};
 use crate::middleware::{RateLimits, RequestLimits, SecurityHeaders, Sessions};
 use crate::observability::{ConnectedClients, Metrics, Monitor, Readiness};
@@ -29,6 +30,7 @@ pub struct AppState {
     rate_limits: Data<RateLimits>,
     trusted_proxies: Data<TrustedProxies>,
     security_headers: Data<SecurityHeaders>,
+    pub(crate) streams: Data<StreamLimits>,
     sessions: Data<Sessions>,
     pub(crate) identities: Data<Identities>,
     pool: Data<StatusHandle>,
@@ -92,6 +94,7 @@ impl AppState {
             rate_limits: Data::new(RateLimits::new(&settings.rate_limit)),
             trusted_proxies: Data::new(TrustedProxies::new(settings.server.trusted_proxies.clone())),
             security_headers: Data::new(SecurityHeaders::new(&settings.security_headers)),
+            streams: Data::new(StreamLimits::new(&settings)),
             sessions: Data::new(Sessions::new(database.clone(), &settings)),
             identities: Data::new(Identities::new(auth, database.clone(), request_timeout)),
             readiness: Data::new(Readiness::new(database.clone())),
@@ -165,6 +168,7 @@ impl AppState {
             .app_data(self.rate_limits.clone())
             .app_data(self.trusted_proxies.clone())
             .app_data(self.security_headers.clone())
+            .app_data(self.streams.clone())
             .app_data(self.sessions.clone())
             .app_data(self.identities.clone())
             .app_data(self.pool.clone())

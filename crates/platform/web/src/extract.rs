@@ -10,7 +10,7 @@ mod query;
 mod session;
 
 pub use self::client_address::ClientAddress;
-pub(crate) use self::header_parameter::{IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH};
+pub(crate) use self::header_parameter::{IDEMPOTENCY_KEY, IF_MATCH, IF_NONE_MATCH, LAST_EVENT_ID};
 pub use self::if_match::{IfMatch, IfNoneMatch};
 pub use self::input::InputError;
 pub(crate) use self::json::unread;

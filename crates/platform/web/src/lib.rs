@@ -5,6 +5,7 @@ mod app_state;
 mod client_address;
 pub mod command_line;
 mod error;
+pub mod events;
 pub mod extract;
 pub mod handlers;
 pub mod health_check;

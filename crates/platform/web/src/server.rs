@@ -179,6 +179,8 @@ async fn announce(state: AppState, stop: impl Future<Output = ()>) {
     state.readiness.stop();
     state.jobs.stop_taking();
     tokio::time::sleep(state.settings.server.drain_delay).await;
+    // Other requests end by themselves.
+    state.streams.stop();
 }
 
 fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -13,7 +13,7 @@ use garde::Validate;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-pub use self::edge::{Cors, Idempotency, RateLimit, SecurityHeaders};
+pub use self::edge::{Cors, Events, Idempotency, RateLimit, SecurityHeaders};
 pub(crate) use self::log::levels;
 pub use self::log::{Log, LogFormat};
 pub use self::observability::{Debug, Health, Metrics, Monitor, Telemetry};
@@ -35,6 +35,8 @@ pub struct Settings {
     pub rate_limit: RateLimit,
     /// `[idempotency]`
     pub idempotency: Idempotency,
+    /// `[events]`
+    pub events: Events,
     /// `[startup]`
     pub startup: Startup,
     /// `[auth]`
@@ -179,6 +181,7 @@ impl Settings {
             security_headers: loaded.section("security_headers")?,
             rate_limit: loaded.section("rate_limit")?,
             idempotency: loaded.section("idempotency")?,
+            events: loaded.section("events")?,
             startup: loaded.section("startup")?,
             auth: loaded.section("auth")?,
             mail: loaded.section("mail")?,

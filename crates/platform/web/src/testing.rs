@@ -10,6 +10,7 @@
 
 mod api_changes;
 mod client;
+mod events;
 pub mod log;
 mod peer;
 mod process;
@@ -19,6 +20,7 @@ mod store;
 
 pub use self::api_changes::breaking_changes;
 pub use self::client::{Client, Response, http};
+pub use self::events::{EventReader, ReceivedEvent};
 pub use self::peer::Peer;
 pub use self::process::Process;
 pub use self::server::{Stop, TestServer};

@@ -1,5 +1,6 @@
 //! Asks the chat model a question and stores its answer, without holding a connection while it thinks.
 
+use berth_service::feed::announce;
 use berth_service::rules::not_blank;
 use berth_service::{Validated, input, new_id, next_version};
 use entity::sample::conversation;
@@ -10,7 +11,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::name_conversation::{NameConversation, UNNAMED};
-use super::{ChatMessage, Conversations};
+use super::{ChatMessage, Conversations, MessageFeed};
 use crate::Error;
 
 /// The most messages that the chat model receives: the last ones.
@@ -83,16 +84,9 @@ impl Conversations<'_> {
         }
     }
 
+    /// Locks the conversation before it makes the id, so that ids increase in the order of commit, as a feed needs.
     async fn store(&self, conversation: Uuid, role: Role, body: String) -> Result<message::Model, Error> {
         let now = self.services.clock().now();
-        let message = message::ActiveModel {
-            id: Set(new_id()),
-            conversation_id: Set(conversation),
-            role: Set(role),
-            body: Set(body),
-            created_at: Set(now),
-        };
-        let stored = message.insert(self.session).await?;
         let touched = conversation::ActiveModel {
             updated_at: Set(now),
             ..Default::default()
@@ -106,6 +100,15 @@ impl Conversations<'_> {
             .filter(conversation::Column::Id.eq(conversation))
             .exec(self.session)
             .await?;
+        let message = message::ActiveModel {
+            id: Set(new_id()),
+            conversation_id: Set(conversation),
+            role: Set(role),
+            body: Set(body),
+            created_at: Set(now),
+        };
+        let stored = message.insert(self.session).await?;
+        announce::<MessageFeed>(self.session, conversation, stored.id).await?;
         Ok(stored)
     }
 

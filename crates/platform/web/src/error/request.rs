@@ -56,6 +56,9 @@ pub enum RequestError {
     /// The `Idempotency-Key` has another form.
     #[error("the idempotency key is malformed")]
     IdempotencyKey,
+    /// The `Last-Event-ID` is not an id.
+    #[error("the last event id is malformed")]
+    LastEventId,
     /// The body ended early.
     #[error("the body could not be read: {0}")]
     Unreadable(String),
@@ -89,6 +92,8 @@ impl RequestError {
                 .detail("Send the ETag of the version to change as `If-Match`."),
             Self::IdempotencyKey => Problem::of_status(StatusCode::BAD_REQUEST)
                 .detail("`Idempotency-Key` must have 1 to 255 visible ASCII characters."),
+            Self::LastEventId => Problem::of_status(StatusCode::BAD_REQUEST)
+                .detail("`Last-Event-ID` must be the id of an event."),
             Self::Unreadable(_) => {
                 Problem::of_status(StatusCode::BAD_REQUEST).detail("The body could not be read completely.")
             }

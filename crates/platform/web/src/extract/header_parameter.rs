@@ -33,6 +33,12 @@ pub(crate) const IF_NONE_MATCH: HeaderParameter = HeaderParameter {
     pattern: None,
 };
 
+pub(crate) const LAST_EVENT_ID: HeaderParameter = HeaderParameter {
+    name: "last-event-id",
+    description: "The id of the last event that the client has. Later ones are sent first.",
+    pattern: Some("^[0-9a-fA-F-]{32,36}$"),
+};
+
 impl HeaderParameter {
     pub(crate) fn describe(self) -> Parameter {
         ParameterBuilder::new()

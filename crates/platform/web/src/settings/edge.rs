@@ -75,6 +75,20 @@ pub struct Idempotency {
     pub keep_for: Duration,
 }
 
+/// `[events]`: answers of server-sent events.
+#[derive(Clone, Debug, Deserialize, Serialize, Validate)]
+#[garde(allow_unvalidated)]
+#[serde(deny_unknown_fields)]
+pub struct Events {
+    /// Streams that may be open at the same time.
+    #[garde(custom(between(1, 1_000_000)))]
+    pub max_streams: usize,
+    /// Time without an event after which a comment is sent.
+    #[serde(with = "seconds")]
+    #[garde(custom(seconds::between(1.0, 300.0)))]
+    pub heartbeat: Duration,
+}
+
 fn are_origins(origins: &[String], (): &()) -> garde::Result {
     let is_origin = |origin: &String| {
         let rest = origin

@@ -108,6 +108,18 @@ impl Process {
         assert!(sent.expect("there is a kill command").success());
     }
 
+    /// The memory that it occupies, in bytes.
+    pub fn resident_memory(&self) -> u64 {
+        let pid = self.child.id().expect("it still runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("/proc has the process");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        kilobytes
+            .and_then(|number| number.parse::<u64>().ok())
+            .expect("a number")
+            << 10
+    }
+
     /// Waits for its end, and returns its exit status, its standard error and its log.
     #[track_caller]
     pub fn ended(mut self) -> impl Future<Output = (ExitStatus, String, Vec<String>)> {
