@@ -12,9 +12,9 @@ use std::sync::Arc;
 use berth_database::Session;
 use berth_jobs::Registry;
 
-pub use self::ask::{QuestionAndAnswer, WriteMessage};
+pub use self::ask::{AnswerPart, Asked, QuestionAndAnswer, WriteMessage};
 pub use self::chat_model::{
-    ChatMessage, ChatModel, ChatModelError, ChatModelSettings, HttpChatModel, OfflineChatModel,
+    ChatMessage, ChatModel, ChatModelError, ChatModelSettings, HttpChatModel, OfflineChatModel, Parts,
 };
 pub use self::conversations::{ConversationFilter, Conversations, CreateConversation, UpdateConversation};
 pub use self::message_feed::MessageFeed;

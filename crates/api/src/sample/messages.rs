@@ -1,7 +1,7 @@
 //! Messages of a conversation, and the answers to them.
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use berth_web::events::{EventStreams, LastEventId, ServerEvent};
+use berth_web::events::{AtStop, EventStreams, LastEventId, ServerEvent, to_the_end};
 use berth_web::extract::{Json, Path, Query, Session};
 use berth_web::identity::CurrentUser;
 use berth_web::response::{Listing, PageQuery, created, location, ndjson};
@@ -12,7 +12,7 @@ use entity::sample::message::{self, Role};
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
 use service::Services;
-use service::sample::WriteMessage;
+use service::sample::{AnswerPart, WriteMessage};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -67,10 +67,14 @@ async fn list(
 
 /// Asks a question and waits for its answer
 ///
-/// The question is stored before the chat model is called, and stays stored if the chat model fails.
+/// The question is stored before the chat model is called, and stays stored if the chat model fails. With
+/// `Accept: text/event-stream` the answer is streamed as the chat model writes it, and it is stored at its end also if the
+/// client disconnects. A streamed response is not repeated for the same `Idempotency-Key`.
 #[utoipa::path(post, path = "/conversations/{conversation_id}/messages", request_body = WriteMessage,
     responses(
         (status = 201, body = QuestionAndAnswer, headers(("location" = String, description = "The address of the question"))),
+        (status = 200, body = Message, content_type = "text/event-stream", description = "With `Accept: text/event-stream`: \
+            events of the kind `part` with text as data, then `answer` with the message, or `problem`"),
         (status = 502, description = "The chat model did not answer"),
     ))]
 async fn create(
@@ -79,9 +83,19 @@ async fn create(
     user: CurrentUser,
     Path(conversation): Path<Uuid>,
     request: HttpRequest,
+    streams: EventStreams,
     Json(question): Json<WriteMessage>,
 ) -> ApiResult<HttpResponse> {
     let conversations = services.conversations(&session);
+    if EventStreams::are_wanted(&request) {
+        let stream = streams.reserve()?;
+        let asked = conversations
+            .store_question(user.id(), conversation, question)
+            .await?;
+        let session = session.into_streaming().await?;
+        let parts = services.conversations(&session).answer(asked);
+        return Ok(stream.send(&user, AtStop::Finish, to_the_end(parts).map(part_event)));
+    }
     let asked = conversations.ask(user.id(), conversation, question).await?;
     let body = QuestionAndAnswer {
         id: asked.question.id,
@@ -174,7 +188,16 @@ async fn events(
         .conversations(&session)
         .find(user.id(), conversation)
         .await?;
+    let stream = streams.reserve()?;
     let messages = followers.follow(conversation, user.id(), after);
     let events = messages.map(|(id, message)| ServerEvent::new("message", &Message::from(message)).id(id));
-    Ok(streams.open(&user, events)?)
+    Ok(stream.send(&user, AtStop::End, events))
+}
+
+fn part_event(part: Result<AnswerPart, service::Error>) -> ServerEvent {
+    match part {
+        Ok(AnswerPart::Text(text)) => ServerEvent::new("part", &text),
+        Ok(AnswerPart::Stored(answer)) => ServerEvent::new("answer", &Message::from(answer)),
+        Err(error) => ServerEvent::new("problem", &ApiError::from(error).problem()),
+    }
 }

@@ -14,4 +14,4 @@ pub use self::event::ServerEvent;
 pub use self::feed::Followers;
 pub use self::last_event_id::LastEventId;
 pub(crate) use self::streams::StreamLimits;
-pub use self::streams::{EventStreams, to_the_end};
+pub use self::streams::{AtStop, EventStreams, ReservedStream, to_the_end};

@@ -1,17 +1,19 @@
 //! Asks the chat model a question and stores its answer, without holding a connection while it thinks.
 
+use async_stream::try_stream;
 use berth_service::feed::announce;
 use berth_service::rules::not_blank;
 use berth_service::{Validated, input, new_id, next_version};
 use entity::sample::conversation;
 use entity::sample::message::{self, Role};
+use futures_util::{Stream, StreamExt};
 use sea_orm::{
     ActiveModelTrait, ActiveValue::Set, ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
 };
 use uuid::Uuid;
 
 use super::name_conversation::{NameConversation, UNNAMED};
-use super::{ChatMessage, Conversations, MessageFeed};
+use super::{ChatMessage, ChatModelError, Conversations, MessageFeed};
 use crate::Error;
 
 /// The most messages that the chat model receives: the last ones.
@@ -33,9 +35,25 @@ pub struct QuestionAndAnswer {
     pub answer: message::Model,
 }
 
+/// A stored question, with what the chat model needs for its answer.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The owner's message.
+    pub question: message::Model,
+    history: Vec<ChatMessage>,
+}
+
+/// A part of an answer.
+#[derive(Clone, Debug)]
+pub enum AnswerPart {
+    /// The next words.
+    Text(String),
+    /// The whole, as it was stored: the last part.
+    Stored(message::Model),
+}
+
 impl Conversations<'_> {
-    /// Stores a question, waits for the chat model, and stores its answer. A conversation without a name gets one by a
-    /// job, [`NameConversation`].
+    /// Stores a question, waits for the chat model, and stores its answer.
     ///
     /// Commits the session in the middle, with everything the caller did in it before. The question is then stored
     /// whatever follows, and no connection is held while the chat model works, which may take minutes.
@@ -55,6 +73,24 @@ impl Conversations<'_> {
         conversation: Uuid,
         new: WriteMessage,
     ) -> Result<QuestionAndAnswer, Error> {
+        let Asked { question, history } = self.store_question(owner, conversation, new).await?;
+        let reply = self.services.chat_model.reply(&history).await;
+        let body = reply.map_err(|source| unanswered(&question, source))?;
+        let answer = self.store_answer(conversation, body).await?;
+        Ok(QuestionAndAnswer { question, answer })
+    }
+
+    /// Stores a question, and commits the session with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Validation`] for the body, [`Error::NotFound`] if the owner has no such conversation.
+    pub async fn store_question(
+        &self,
+        owner: Uuid,
+        conversation: Uuid,
+        new: WriteMessage,
+    ) -> Result<Asked, Error> {
         let new = new.validated()?;
         let found = self.of(owner).find(conversation).await?;
         let question = self.store(conversation, Role::User, new.body).await?;
@@ -65,22 +101,43 @@ impl Conversations<'_> {
         }
         let history = self.history(conversation).await?;
         self.session.commit().await?;
+        Ok(Asked { question, history })
+    }
 
-        let reply = self.services.chat_model.reply(&history).await;
-        let body = reply.map_err(|source| Error::Upstream {
-            detail: format!(
-                "The chat model did not answer. The question is stored as message {}.",
-                question.id
-            )
-            .into(),
-            source: Box::new(source),
-        })?;
+    /// Streams the answer to a stored question in parts, stores the whole, and commits the session with it. No connection
+    /// is held while the chat model works.
+    ///
+    /// # Errors
+    ///
+    /// As the last item: [`Error::NotFound`] if the conversation was deleted meanwhile, and [`Error::Upstream`] if the chat
+    /// model does not answer to the end. Nothing of the answer is then stored.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its last item, nothing of the answer is stored.
+    pub fn answer(&self, asked: Asked) -> impl Stream<Item = Result<AnswerPart, Error>> + Send + use<> {
+        let (services, session) = (self.services.clone(), self.session.clone());
+        try_stream! {
+            let Asked { question, history } = asked;
+            let mut body = String::new();
+            let mut parts = services.chat_model.reply_in_parts(&history);
+            while let Some(part) = parts.next().await {
+                let text = part.map_err(|source| unanswered(&question, source))?;
+                body.push_str(&text);
+                yield AnswerPart::Text(text);
+            }
+            let conversations = services.conversations(&session);
+            let answer = conversations.store_answer(question.conversation_id, body).await?;
+            session.commit().await?;
+            yield AnswerPart::Stored(answer);
+        }
+    }
 
+    async fn store_answer(&self, conversation: Uuid, body: String) -> Result<message::Model, Error> {
         match self.store(conversation, Role::Assistant, without_nul(body)).await {
-            Ok(answer) => Ok(QuestionAndAnswer { question, answer }),
             // The conversation was deleted meanwhile.
             Err(Error::Database(berth_database::Error::ForeignKeyViolation { .. })) => Err(Error::NotFound),
-            Err(error) => Err(error),
+            stored => stored,
         }
     }
 
@@ -125,6 +182,17 @@ impl Conversations<'_> {
             body: row.body,
         });
         Ok(messages.collect())
+    }
+}
+
+fn unanswered(question: &message::Model, source: ChatModelError) -> Error {
+    Error::Upstream {
+        detail: format!(
+            "The chat model did not answer. The question is stored as message {}.",
+            question.id
+        )
+        .into(),
+        source: Box::new(source),
     }
 }
 

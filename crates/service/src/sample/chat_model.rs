@@ -3,13 +3,18 @@
 mod http;
 mod offline;
 
+use std::pin::Pin;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use entity::sample::message::Role;
+use futures_util::stream::{self, Stream};
 
 pub use self::http::{ChatModelSettings, HttpChatModel};
 pub use self::offline::OfflineChatModel;
+
+/// A reply in parts. An error is the last item: what came before is then not the whole reply.
+pub type Parts<'a> = Pin<Box<dyn Stream<Item = Result<String, ChatModelError>> + Send + 'a>>;
 
 /// Answers questions. It has no access to the database, so an answer may take minutes without holding a connection.
 #[async_trait]
@@ -24,6 +29,11 @@ pub trait ChatModel: std::fmt::Debug + Send + Sync {
     ///
     /// The future is dropped when the client disconnects. An implementation must not depend on its completion.
     async fn reply(&self, history: &[ChatMessage]) -> Result<String, ChatModelError>;
+
+    /// Returns the same reply in parts, as they arrive; by default the whole as one part.
+    fn reply_in_parts<'a>(&'a self, history: &'a [ChatMessage]) -> Parts<'a> {
+        Box::pin(stream::once(self.reply(history)))
+    }
 }
 
 /// One message of a conversation, as a chat model reads it.

@@ -7,6 +7,7 @@ use berth_web::testing::{Client, EventReader, Store, TestServer};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::chat_model::ChatModel;
 use super::conversations::CreateConversation;
 use crate::auth::sign_up;
 use crate::lifecycle::ANY_PORT;
@@ -32,14 +33,76 @@ async fn ask(client: &Client, place: &str, body: &str) -> [Value; 2] {
 
 async fn expect(reader: &mut EventReader, messages: &[Value]) {
     for message in messages {
-        let event = reader.next().await.expect("an event");
+        let event = reader.next_event().await.expect("an event");
         assert_eq!(event.kind, "message");
         assert_eq!(&event.data, message);
         assert_eq!(event.id.as_deref(), message["id"].as_str());
     }
 }
 
+async fn ask_in_parts(client: &Client, place: &str) -> EventReader {
+    let request = client.request(Method::POST, &format!("{place}/messages"));
+    EventReader::open(
+        request
+            .header("accept", "text/event-stream")
+            .json(&json!({ "body": "Hello?" })),
+    )
+    .await
+}
+
 on_each_store! {
+    async fn an_answer_is_streamed_in_words_and_stored_at_its_end(store: Store) {
+        let server = start_with(store, |_| {}, |_| {}).await;
+        let client = server.client();
+        let place = client.conversation("words").await;
+        let mut answer = ask_in_parts(&client, &place).await;
+        let (mut words, mut number) = (String::new(), 0);
+        let stored = loop {
+            let event = answer.next_event().await.expect("an event");
+            if event.kind == "answer" {
+                break event.data;
+            }
+            assert_eq!(event.kind, "part");
+            words += event.data.as_str().unwrap();
+            number += 1;
+        };
+        assert!(answer.next_event().await.is_none());
+        assert!(number > 5, "{number}");
+        assert_eq!(stored["body"], words.as_str());
+        let listed = client.get(&format!("{place}/messages")).await.ok();
+        assert_eq!(listed["items"][1], stored);
+    }
+
+    async fn an_answer_whose_client_left_is_stored_and_holds_no_connection_before(store: Store) {
+        let model = ChatModel::start().await;
+        let server = start_with(store, |settings| model.set(settings), |_| {}).await;
+        let client = server.client();
+        let place = client.conversation("left").await;
+        let answer = ask_in_parts(&client, &place).await;
+        model.asked().await;
+        server.is_idle().await;
+        drop(answer);
+        model.answer("At last.").await;
+        eventually(async || {
+            let listed = client.get(&format!("{place}/messages")).await.ok();
+            listed["items"][1]["body"] == "At last."
+        })
+        .await;
+    }
+
+    async fn an_answer_that_fails_ends_with_a_problem(store: Store) {
+        let model = ChatModel::start().await;
+        let server = start_with(store, |settings| model.set(settings), |_| {}).await;
+        let client = server.client();
+        let place = client.conversation("fails").await;
+        let mut answer = ask_in_parts(&client, &place).await;
+        model.asked().await;
+        model.fail().await;
+        let problem = answer.next_event().await.expect("an event");
+        assert_eq!((problem.kind.as_str(), &problem.data["type"]), ("problem", &json!("/problems/upstream-failed")));
+        assert!(answer.next_event().await.is_none());
+    }
+
     async fn a_posted_message_is_sent_to_every_follower_of_its_conversation(store: Store) {
         let server = start_with(store, |_| {}, |_| {}).await;
         let client = server.client();
@@ -85,7 +148,7 @@ on_each_store! {
         expect(&mut reader, &public).await;
         ada.patch(&place, json!({ "is_public": false })).await.ok();
         let _ = ask(&ada, &place, "For me?").await;
-        assert!(reader.next().await.is_none(), "the stream ends with the permission");
+        assert!(reader.next_event().await.is_none(), "the stream ends with the permission");
     }
 
     async fn a_malformed_event_id_is_refused_and_head_is_answered_at_once(store: Store) {
@@ -117,7 +180,7 @@ on_each_store! {
         }
         let begun = std::time::Instant::now();
         for reader in &mut readers {
-            assert!(reader.next().await.is_none());
+            assert!(reader.next_event().await.is_none());
         }
         assert!(begun.elapsed() > Duration::from_secs(1), "longer than a request may take");
         ada.get(&format!("{place}/events")).await.problem(StatusCode::UNAUTHORIZED, "/problems/unauthenticated");
@@ -134,7 +197,7 @@ on_each_store! {
         drop(second);
         eventually(async || client.request(Method::GET, &events).send().await.unwrap().status() == StatusCode::OK).await;
         server.stop();
-        assert!(first.next().await.is_none());
+        assert!(first.next_event().await.is_none());
         server.stopped().await;
     }
 }
@@ -225,7 +288,7 @@ async fn a_thousand_followers_hold_no_slot_little_memory_and_do_not_delay_the_en
     process.signal("TERM").await;
     let ends = readers
         .iter_mut()
-        .map(async |reader| reader.next().await.is_none());
+        .map(async |reader| reader.next_event().await.is_none());
     assert!(
         futures_util::future::join_all(ends)
             .await

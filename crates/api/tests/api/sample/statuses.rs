@@ -22,4 +22,12 @@ pub(crate) async fn provoke(statuses: &mut Statuses) {
         .send("POST /api/v1/conversations/{conversation_id}/messages", request)
         .await;
     let _ = answer.assert_status(StatusCode::BAD_GATEWAY);
+    let request = client
+        .request(Method::POST, &all)
+        .header("accept", "text/event-stream")
+        .json(&json!({ "body": "Hello?" }));
+    let answer = statuses
+        .send("POST /api/v1/conversations/{conversation_id}/messages", request)
+        .await;
+    let _ = answer.assert_status(StatusCode::OK);
 }

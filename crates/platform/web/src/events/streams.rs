@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{CACHE_CONTROL, ContentEncoding};
+use actix_web::http::header::{ACCEPT, CACHE_CONTROL, ContentEncoding};
 use actix_web::web::Bytes;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, web};
 use async_stream::stream;
 use berth_auth::Mode;
 use futures_util::{Stream, StreamExt};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::ServerEvent;
@@ -21,6 +21,7 @@ use crate::Error;
 use crate::identity::CurrentUser;
 use crate::settings::Settings;
 
+const MEDIA_TYPE: &str = "text/event-stream";
 /// Events between a stream and the task that drives it.
 const BUFFER: usize = 64;
 /// Clients of an instance that stops connect again after 1 to so many milliseconds, not all at once.
@@ -61,23 +62,56 @@ impl StreamLimits {
 #[derive(Clone, Debug)]
 pub struct EventStreams(web::Data<StreamLimits>);
 
+/// The place of a stream; dropped unused, it is free again.
+#[derive(Debug)]
+pub struct ReservedStream {
+    limits: StreamLimits,
+    permit: OwnedSemaphorePermit,
+}
+
+/// What becomes of a stream when the process stops.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum AtStop {
+    /// It ends at once: the client resumes elsewhere.
+    End,
+    /// It goes on to its own end, within `server.shutdown_timeout`.
+    Finish,
+}
+
 impl EventStreams {
-    /// An answer whose body are these events, until their end or the end of the user's token. A comment is sent where there
-    /// is no event for `events.heartbeat`, so that proxies keep the connection and a client that has left is noticed.
-    ///
-    /// The body is never compressed, which would hold events back. It ends at once when the process stops.
+    /// Whether a request prefers events to one answer: by `text/event-stream` in its header `Accept`.
+    pub fn are_wanted(request: &HttpRequest) -> bool {
+        let accepts = request.headers().get_all(ACCEPT);
+        let mut accepts = accepts.filter_map(|value| value.to_str().ok());
+        accepts.any(|value| value.contains(MEDIA_TYPE))
+    }
+
+    /// Reserves the place of a stream, before anything is done for it.
     ///
     /// # Errors
     ///
     /// [`Error::Overloaded`] where `events.max_streams` are open.
-    pub fn open(
-        &self,
-        user: &CurrentUser,
-        events: impl Stream<Item = ServerEvent> + 'static,
-    ) -> Result<HttpResponse, Error> {
+    pub fn reserve(&self) -> Result<ReservedStream, Error> {
         let limits = self.0.get_ref().clone();
-        let permit = limits.permits.clone().try_acquire_owned();
-        let permit = permit.map_err(|_| Error::Overloaded)?;
+        match limits.permits.clone().try_acquire_owned() {
+            Ok(permit) => Ok(ReservedStream { limits, permit }),
+            Err(_) => Err(Error::Overloaded),
+        }
+    }
+}
+
+impl ReservedStream {
+    /// An answer whose body are these events, until their end or the end of the user's token. A comment is sent where there
+    /// is no event for `events.heartbeat`, so that proxies keep the connection and a client that has left is noticed.
+    ///
+    /// The body is never compressed, which would hold events back.
+    pub fn send(
+        self,
+        user: &CurrentUser,
+        at_stop: AtStop,
+        events: impl Stream<Item = ServerEvent> + 'static,
+    ) -> HttpResponse {
+        let Self { limits, permit } = self;
         let expires = expiry(user).and_then(|end| end.checked_add(limits.leeway));
         let body = stream! {
             let _permit = permit;
@@ -88,7 +122,7 @@ impl EventStreams {
                 let silent = Instant::now() + limits.heartbeat;
                 let next = tokio::select! {
                     biased;
-                    _ = stopped.wait_for(|stopped| *stopped) => return,
+                    _ = stopped.wait_for(|stopped| *stopped && at_stop == AtStop::End) => return,
                     () = until(expires) => return,
                     next = timeout_at(silent, events.next()) => next,
                 };
@@ -99,13 +133,13 @@ impl EventStreams {
                 }
             }
         };
-        Ok(HttpResponse::Ok()
-            .content_type("text/event-stream")
+        HttpResponse::Ok()
+            .content_type(MEDIA_TYPE)
             .insert_header((CACHE_CONTROL, "no-store"))
             .insert_header(ContentEncoding::Identity)
             // nginx would collect the body before it passes it on.
             .insert_header(("x-accel-buffering", "no"))
-            .streaming(body))
+            .streaming(body)
     }
 }
 

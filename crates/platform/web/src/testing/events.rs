@@ -41,7 +41,7 @@ impl EventReader {
     ///
     /// After 20 seconds without either.
     #[track_caller]
-    pub fn next(&mut self) -> impl Future<Output = Option<ReceivedEvent>> {
+    pub fn next_event(&mut self) -> impl Future<Output = Option<ReceivedEvent>> {
         let place = std::panic::Location::caller();
         async move {
             let next = tokio::time::timeout(Duration::from_secs(20), self.read()).await;

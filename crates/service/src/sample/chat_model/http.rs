@@ -4,12 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_stream::try_stream;
 use async_trait::async_trait;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 use sea_orm::ActiveEnum;
 use serde_json::{Value, json};
 
-use super::{ChatMessage, ChatModel, ChatModelError};
+use super::{ChatMessage, ChatModel, ChatModelError, Parts};
 
 /// The most bytes of a response that are read.
 const MAX_RESPONSE: usize = 1 << 20;
@@ -34,6 +36,13 @@ pub struct HttpChatModel {
     endpoint: Url,
     settings: ChatModelSettings,
     headers: Arc<Headers>,
+}
+
+/// In which form the API is to reply.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Whole,
+    Parts,
 }
 
 type Headers = dyn Fn() -> Vec<(String, String)> + Send + Sync;
@@ -72,11 +81,14 @@ impl HttpChatModel {
         }
     }
 
-    fn request(&self, history: &[ChatMessage]) -> RequestBuilder {
+    fn request(&self, history: &[ChatMessage], form: Form) -> RequestBuilder {
         let message =
             |message: &ChatMessage| json!({ "role": message.role.to_value(), "content": message.body });
         let messages: Vec<Value> = history.iter().map(message).collect();
-        let body = json!({ "model": self.settings.model, "messages": messages });
+        let mut body = json!({ "model": self.settings.model, "messages": messages });
+        if form == Form::Parts {
+            body["stream"] = true.into();
+        }
         let mut request = self.client.post(self.endpoint.clone()).json(&body);
         for (name, value) in (self.headers)() {
             request = request.header(name, value);
@@ -87,14 +99,23 @@ impl HttpChatModel {
         }
     }
 
+    async fn ask(&self, history: &[ChatMessage], form: Form) -> Result<Response, ChatModelError> {
+        let response = self.request(history, form).send().await;
+        let response = response.map_err(|error| self.failed(error))?;
+        match response.status() {
+            status if status.is_success() => Ok(response),
+            status => Err(ChatModelError::Status {
+                status: status.as_u16(),
+            }),
+        }
+    }
+
     async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, ChatModelError> {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_RESPONSE {
-                return Err(ChatModelError::Malformed(format!(
-                    "more than {MAX_RESPONSE} bytes"
-                )));
+                return Err(too_long());
             }
         }
         Ok(body)
@@ -111,20 +132,79 @@ impl HttpChatModel {
 #[async_trait]
 impl ChatModel for HttpChatModel {
     async fn reply(&self, history: &[ChatMessage]) -> Result<String, ChatModelError> {
-        let response = self.request(history).send().await;
-        let response = response.map_err(|error| self.failed(error))?;
-        if !response.status().is_success() {
-            return Err(ChatModelError::Status {
-                status: response.status().as_u16(),
-            });
-        }
-        let body = self.read_body(response).await?;
-        let completion: Value = serde_json::from_slice(&body).map_err(|error| malformed(&error))?;
-        match completion.pointer("/choices/0/message/content") {
-            Some(Value::String(content)) if !content.is_empty() => Ok(content.clone()),
-            _ => Err(ChatModelError::Malformed("no choice with content".to_owned())),
-        }
+        let response = self.ask(history, Form::Whole).await?;
+        whole(&self.read_body(response).await?)
     }
+
+    fn reply_in_parts<'a>(&'a self, history: &'a [ChatMessage]) -> Parts<'a> {
+        Box::pin(try_stream! {
+            let mut response = self.ask(history, Form::Parts).await?;
+            if !is_event_stream(&response) {
+                // The API knows one form only.
+                yield whole(&self.read_body(response).await?)?;
+                return;
+            }
+            let (mut unread, mut size, mut ended) = (Vec::new(), 0, false);
+            while let Some(chunk) = response.chunk().await.map_err(|error| self.failed(error))? {
+                size += chunk.len();
+                if size > MAX_RESPONSE {
+                    Err(too_long())?;
+                }
+                unread.extend_from_slice(&chunk);
+                while let Some(end) = unread.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = unread.drain(..=end).collect();
+                    let part = part(&line)?;
+                    ended |= part.is_last;
+                    if let Some(text) = part.text {
+                        yield text;
+                    }
+                }
+            }
+            if !ended {
+                Err(ChatModelError::Malformed("the reply is cut off".to_owned()))?;
+            }
+        })
+    }
+}
+
+fn is_event_stream(response: &Response) -> bool {
+    let media_type = response.headers().get(CONTENT_TYPE);
+    media_type.is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
+}
+
+fn whole(body: &[u8]) -> Result<String, ChatModelError> {
+    let completion: Value = serde_json::from_slice(body).map_err(|error| malformed(&error))?;
+    match completion.pointer("/choices/0/message/content") {
+        Some(Value::String(content)) if !content.is_empty() => Ok(content.clone()),
+        _ => Err(ChatModelError::Malformed("no choice with content".to_owned())),
+    }
+}
+
+/// What one line of a reply in parts says.
+struct Part {
+    text: Option<String>,
+    is_last: bool,
+}
+
+fn part(line: &[u8]) -> Result<Part, ChatModelError> {
+    let data = line.strip_prefix(b"data:").unwrap_or_default().trim_ascii();
+    let is_last = data == b"[DONE]";
+    let chunk: Value = match data {
+        [] | b"[DONE]" => Value::Null,
+        data => serde_json::from_slice(data).map_err(|error| malformed(&error))?,
+    };
+    let text = chunk.pointer("/choices/0/delta/content").and_then(Value::as_str);
+    Ok(Part {
+        text: text.filter(|text| !text.is_empty()).map(str::to_owned),
+        is_last: is_last
+            || chunk
+                .pointer("/choices/0/finish_reason")
+                .is_some_and(Value::is_string),
+    })
+}
+
+fn too_long() -> ChatModelError {
+    ChatModelError::Malformed(format!("more than {MAX_RESPONSE} bytes"))
 }
 
 impl fmt::Debug for HttpChatModel {

@@ -33,6 +33,8 @@ pub(crate) enum Reply {
     SaysLater(&'static str),
     /// An answer with this status and body.
     Raw(u16, String),
+    /// The lines of an answer in parts.
+    Streams(&'static [&'static str]),
     /// None: the connection is closed after the request.
     Closed,
 }
@@ -138,6 +140,7 @@ async fn serve(stream: TcpStream, state: Arc<State>) -> Option<()> {
         }
     };
     state.arrived.add_permits(1);
+    let mut media_type = "application/json";
     let (status, body) = match reply? {
         Reply::Says(text) => (200, answer(text)),
         Reply::SaysLater(text) => {
@@ -145,10 +148,17 @@ async fn serve(stream: TcpStream, state: Arc<State>) -> Option<()> {
             (200, answer(text))
         }
         Reply::Raw(status, body) => (status, body),
+        Reply::Streams(lines) => {
+            media_type = "text/event-stream";
+            (
+                200,
+                lines.iter().map(|line| format!("data: {line}\n\n")).collect(),
+            )
+        }
         Reply::Closed => return None,
     };
     let head = format!(
-        "HTTP/1.1 {status} status\r\ncontent-type: application/json\r\nlocation: http://127.0.0.1:1/\r\n\
+        "HTTP/1.1 {status} status\r\ncontent-type: {media_type}\r\nlocation: http://127.0.0.1:1/\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n",
         body.len()
     );

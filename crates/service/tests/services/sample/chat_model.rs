@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use entity::sample::message::Role;
+use futures_util::TryStreamExt;
 use service::sample::{ChatMessage, ChatModel, ChatModelError, HttpChatModel, OfflineChatModel};
 
 use super::chat_api::{ChatApi, Reply, answer};
@@ -190,4 +191,46 @@ fn chat_message(role: Role, body: &str) -> ChatMessage {
         role,
         body: body.to_owned(),
     }
+}
+
+/// The parts of a reply.
+async fn parts(model: &impl ChatModel) -> Result<Vec<String>, ChatModelError> {
+    let history = [chat_message(Role::User, "Well?")];
+    model.reply_in_parts(&history).try_collect().await
+}
+
+#[tokio::test]
+async fn a_reply_in_parts_is_asked_for_and_read_to_its_end() {
+    let lines = &[
+        r#"{"choices":[{"delta":{"role":"assistant","content":""}}]}"#,
+        r#"{"choices":[{"delta":{"content":"Aye, "}}]}"#,
+        r#"{"choices":[{"delta":{"content":"aye."}}]}"#,
+        r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#,
+        "[DONE]",
+    ];
+    let api = ChatApi::start([Reply::Streams(lines)]).await;
+    assert_eq!(parts(&api.chat_model()).await.unwrap(), ["Aye, ", "aye."]);
+    assert_eq!(api.requests()[0].body["stream"], true);
+    let whole = ChatApi::start([Reply::Says("All at once.")]).await;
+    assert_eq!(parts(&whole.chat_model()).await.unwrap(), ["All at once."]);
+    assert!(parts(&OfflineChatModel).await.unwrap().len() > 5);
+}
+
+#[tokio::test]
+async fn a_reply_in_parts_that_is_cut_off_or_malformed_is_an_error() {
+    for lines in [
+        &[r#"{"choices":[{"delta":{"content":"Aye"}}]}"#][..],
+        &["<html>it works</html>"],
+        &[],
+    ] {
+        let api = ChatApi::start([Reply::Streams(lines)]).await;
+        let error = parts(&api.chat_model()).await.unwrap_err();
+        assert!(matches!(error, ChatModelError::Malformed(_)), "{error:?}");
+        assert!(!error.to_string().contains("works"), "{error}");
+    }
+    let api = ChatApi::start([Reply::Raw(429, String::new())]).await;
+    assert!(matches!(
+        parts(&api.chat_model()).await,
+        Err(ChatModelError::Status { status: 429 })
+    ));
 }
