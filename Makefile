@@ -37,6 +37,7 @@ verify: test check ## Run test and check, and the slow tests
 	.ci/observability
 	.ci/contract
 	$(TESTKIT_RUN) .ci/sea-orm-suite/run
+	.ci/vanished-hosts
 	$(TESTKIT_RUN) $(CARGO) test --workspace -- --ignored </dev/null
 	.ci/tutorial
 	.ci/remove-example

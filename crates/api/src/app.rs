@@ -33,10 +33,10 @@ pub const MIGRATIONS: Migrations = Migrations {
 ///
 /// Anything that keeps it from starting, or from ending with every connection closed.
 pub async fn serve(settings: Settings) -> Result<(), StartError> {
-    let serve = async |database: &Database| {
+    let serve = async |database: &Database, schema| {
         let application = Application::new(&settings, database)?;
         identity::offer(&settings, authorization(&settings, database, None)).await?;
-        let server = application.bind()?;
+        let server = application.bind()?.with_schema(schema);
         application.run(server, shutdown::requested()).await
     };
     startup::with_database(&settings.platform, MIGRATIONS, serve).await
@@ -48,8 +48,8 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
 ///
 /// As [`serve`].
 pub async fn work(settings: Settings) -> Result<(), StartError> {
-    let work = async |database: &Database| {
-        let server = Application::new(&settings, database)?.bind()?;
+    let work = async |database: &Database, schema| {
+        let server = Application::new(&settings, database)?.bind()?.with_schema(schema);
         server.run_worker(shutdown::requested()).await
     };
     startup::with_database(&settings.platform, MIGRATIONS, work).await
@@ -57,7 +57,7 @@ pub async fn work(settings: Settings) -> Result<(), StartError> {
 
 /// Prepares the database as [`serve`] does, and returns the header `Authorization` for a user. Fails in production.
 pub async fn token(settings: &Settings, email: Option<&str>) -> Result<String, StartError> {
-    let token = async |database: &Database| authorization(settings, database, email).await;
+    let token = async |database: &Database, _schema| authorization(settings, database, email).await;
     startup::with_database(&settings.platform, MIGRATIONS, token).await
 }
 

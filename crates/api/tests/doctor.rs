@@ -334,7 +334,8 @@ async fn pending_migrations_fail_and_are_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_is_not_made_by_looking_for_it() {
-    let folder = std::env::temp_dir().join(format!("berth-doctor-{}", std::process::id()));
+    let temporary = tempfile::tempdir().unwrap();
+    let folder = temporary.path().join("data");
     let url = format!("sqlite://{}?mode=rwc", folder.join("test.sqlite").display());
     let absent = report(&url, &[]).await;
     assert_found(&absent, "reach", Level::Warn, "does not exist yet");
@@ -345,7 +346,6 @@ async fn a_file_is_not_made_by_looking_for_it() {
     let there = report(&url, &[]).await;
     assert_eq!(there.worst, Level::Pass, "{there}");
     assert_found(&there, "reach", Level::Pass, "SQLite");
-    std::fs::remove_dir_all(folder).unwrap();
 }
 
 #[tokio::test]

@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use berth_database::{Database, SessionOptions};
 use berth_migrate::{Change, Command, Settings, pending, run, status};
 use migration::Migrator;
 use sea_orm::ConnectionTrait;
@@ -80,19 +83,17 @@ async fn status_lists_what_is_applied_and_changes_nothing() {
 async fn an_older_release_finds_nothing_pending_while_a_newer_one_is_deployed() {
     let (_database, settings) = postgres().await;
     let connection = look(&settings).await;
-    assert_eq!(
-        pending(Migrator, &connection).await.unwrap(),
-        names(&settings).await
-    );
+    let database = Database::new(settings.database.clone()).unwrap();
+    let session = database.session(SessionOptions::new("pending").autocommit());
+    assert_eq!(pending(Migrator, &session).await.unwrap(), names(&settings).await);
     run(Migrator, &settings, Command::Up(None)).await.unwrap();
     connection
         .execute_unprepared("insert into seaql_migrations values ('m20990101_000001_of_the_newer', 0)")
         .await
         .unwrap();
-    assert_eq!(
-        pending(Migrator, &connection).await.unwrap(),
-        Vec::<String>::new()
-    );
+    assert_eq!(pending(Migrator, &session).await.unwrap(), Vec::<String>::new());
+    drop(session);
+    database.close(Duration::from_secs(5)).await.unwrap();
     connection.close().await.unwrap();
 }
 

@@ -1,17 +1,15 @@
 //! Database: the handle that makes sessions.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::ops::Deref;
 use std::time::Duration;
 
-use crate::clients::{self, DatabaseClient};
 use crate::error::Error;
 use crate::pool::Pool;
 use crate::pool::notifications::Subscription;
-use crate::pool::status::{Holder, Server, Status, StillHeld};
+use crate::pool::status::{Server, StillHeld};
 use crate::session::{Outcome, Session, SessionOptions};
 use crate::settings::{Settings, SettingsError};
-use crate::stats::statement_stats::StatementTimings;
 use crate::status_handle::StatusHandle;
 
 /// How often the closure form runs a transaction that keeps failing with a serialization error.
@@ -23,10 +21,10 @@ const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// Makes sessions over a share of connections that is never exceeded.
 ///
 /// Clones are the same pool. It belongs to the HTTP layer and to what starts jobs; services get a `&Session` and so
-/// cannot take a second connection by accident.
+/// cannot take a second connection by accident. Its numbers are those of its [`StatusHandle`], to which it dereferences.
 #[derive(Clone, Debug)]
 pub struct Database {
-    pool: Arc<Pool>,
+    status: StatusHandle,
 }
 
 impl Database {
@@ -41,8 +39,8 @@ impl Database {
     /// # Examples
     /// ```
     /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let folder = std::env::temp_dir().join(format!("database-doc-{}", std::process::id()));
-    /// # let url = format!("sqlite://{}/doc.sqlite?mode=rwc", folder.display());
+    /// # let folder = tempfile::tempdir()?;
+    /// # let url = format!("sqlite://{}/doc.sqlite?mode=rwc", folder.path().display());
     /// use berth_database::{Database, Outcome, SessionOptions, Settings};
     /// use sea_orm::ConnectionTrait;
     ///
@@ -51,7 +49,6 @@ impl Database {
     /// session.execute_unprepared("CREATE TABLE tags (name text NOT NULL)").await?;
     /// session.end(Outcome::Commit).await?;
     /// database.close(std::time::Duration::from_secs(5)).await?;
-    /// # std::fs::remove_dir_all(folder)?;
     /// # Ok(())
     /// # }
     /// ```
@@ -59,7 +56,9 @@ impl Database {
         for parameter in settings.url.ignored_parameters() {
             tracing::info!(parameter, "database URL parameter ignored: it has no effect here");
         }
-        Pool::new(settings).map(|pool| Self { pool })
+        Pool::new(settings).map(|pool| Self {
+            status: StatusHandle::new(pool),
+        })
     }
 
     /// Waits for a first connection, and returns what the server is.
@@ -67,12 +66,12 @@ impl Database {
     /// # Errors
     /// [`Error::Permanent`] at once; [`Error::Unreachable`] or [`Error::Saturated`] after the time.
     pub async fn ready(&self, within: Duration) -> Result<Server, Error> {
-        self.pool.ready(within).await
+        self.status.pool.ready(within).await
     }
 
     /// Makes a session; leases nothing yet.
     pub fn session(&self, options: SessionOptions) -> Session {
-        Session::new(self.pool.clone(), options)
+        Session::new(self.status.pool.clone(), options)
     }
 
     /// Makes a session that waits behind requests and leaves them a slot. Commit it explicitly.
@@ -125,50 +124,12 @@ impl Database {
     /// and the listener comes back when there is room. It is never opened at a share of one, behind a transaction pooler
     /// and with fresh connections; subscribers then get [`Notice::Unavailable`](crate::Notice::Unavailable).
     pub fn subscribe(&self, channel: &'static str) -> Subscription {
-        self.pool.subscribe(channel)
+        self.status.pool.subscribe(channel)
     }
 
     /// Returns a handle that reads the pool's numbers and makes no sessions.
     pub fn status_handle(&self) -> StatusHandle {
-        StatusHandle::new(self.pool.clone())
-    }
-
-    /// Returns one consistent snapshot; uses no slot and does not wait.
-    pub fn status(&self) -> Status {
-        self.pool.status()
-    }
-
-    /// Returns the snapshot and the sessions that hold a connection in it, of the same moment.
-    pub fn snapshot(&self) -> (Status, Vec<Holder>) {
-        self.pool.snapshot()
-    }
-
-    /// Returns the sessions that hold a connection at the moment.
-    pub fn holders(&self) -> Vec<Holder> {
-        self.pool.holders()
-    }
-
-    /// Returns how long statements took so far, by operation and table; some two hundred entries at most.
-    pub fn statements(&self) -> Vec<StatementTimings> {
-        self.pool.statements.all()
-    }
-
-    /// Returns the clients of the same database, by name.
-    ///
-    /// Slot cost: one lease as background work, and only where no caller waits for it. Returns none where there is no such
-    /// connection, no answer within the time, or no such server.
-    pub async fn clients(&self, within: Duration) -> Option<Vec<DatabaseClient>> {
-        clients::query(&self.pool, within).await
-    }
-
-    /// Returns the settings in force.
-    pub fn settings(&self) -> &Settings {
-        &self.pool.settings
-    }
-
-    /// Returns the name of this instance in the server's activity view, where it has one.
-    pub fn instance(&self) -> Option<&str> {
-        self.pool.instance()
+        self.status.clone()
     }
 
     /// Denies new callers, waits for leases to end, and closes every connection.
@@ -176,10 +137,19 @@ impl Database {
     /// # Errors
     /// [`StillHeld`] with the sessions that have not released their connection within the time.
     pub async fn close(&self, within: Duration) -> Result<(), StillHeld> {
-        self.pool
+        self.status
+            .pool
             .close(within)
             .await
             .map_err(|holders| StillHeld { holders })
+    }
+}
+
+impl Deref for Database {
+    type Target = StatusHandle;
+
+    fn deref(&self) -> &StatusHandle {
+        &self.status
     }
 }
 

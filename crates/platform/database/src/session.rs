@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
+use sea_orm::{DbErr, QueryResult};
 use sqlx::PgConnection;
 
 pub use self::options::{Outcome, SessionOptions};
@@ -140,6 +141,19 @@ impl Session {
     /// Returns what the session has cost so far.
     pub fn usage(&self) -> Usage {
         self.inner.usage()
+    }
+
+    /// Runs a statement without parameters and returns its rows, in one round trip instead of two.
+    ///
+    /// It is sent as text and not prepared, so its values arrive as text, which types of extensions may not decode from.
+    ///
+    /// # Errors
+    /// As any statement.
+    ///
+    /// # Cancel safety
+    /// As any statement: dropped unfinished, it takes the connection with it.
+    pub async fn query_unprepared(&self, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
+        self.inner.query_unprepared(sql).await
     }
 
     /// Runs raw sqlx on the session's connection, inside its transaction: for COPY and what SeaORM lacks.

@@ -15,7 +15,7 @@ use crate::stats::statement_stats::StatementTimings;
 /// [`StatusHandle::clients`].
 #[derive(Clone, Debug)]
 pub struct StatusHandle {
-    pool: Arc<Pool>,
+    pub(crate) pool: Arc<Pool>,
 }
 
 impl StatusHandle {
@@ -23,7 +23,7 @@ impl StatusHandle {
         Self { pool }
     }
 
-    /// Returns one consistent snapshot.
+    /// Returns one consistent snapshot; uses no slot and does not wait.
     pub fn status(&self) -> Status {
         self.pool.status()
     }
@@ -33,12 +33,20 @@ impl StatusHandle {
         self.pool.snapshot()
     }
 
-    /// Returns how long statements took so far, by kind and table; some two hundred entries at most.
+    /// Returns the sessions that hold a connection at the moment.
+    pub fn holders(&self) -> Vec<Holder> {
+        self.pool.holders()
+    }
+
+    /// Returns how long statements took so far, by operation and table; some two hundred entries at most.
     pub fn statements(&self) -> Vec<StatementTimings> {
         self.pool.statements.all()
     }
 
-    /// Returns the clients of the same database, as [`Database::clients`](crate::Database::clients) does.
+    /// Returns the clients of the same database, by name.
+    ///
+    /// Slot cost: one lease as background work, and only where no caller waits for it. Returns none where there is no such
+    /// connection, no answer within the time, or no such server.
     pub async fn clients(&self, within: Duration) -> Option<Vec<DatabaseClient>> {
         clients::query(&self.pool, within).await
     }
@@ -50,7 +58,6 @@ impl StatusHandle {
 
     /// Returns the name of this instance in the server's activity view, where it has one.
     pub fn instance(&self) -> Option<&str> {
-        let name = self.pool.instance_name.as_ref();
-        name.map(crate::connect::instances::InstanceName::name)
+        self.pool.instance()
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use berth_database::Session;
 use sea_orm::{ConnectionTrait, DatabaseConnection, DbBackend, EntityTrait, Statement};
 use sea_orm_migration::MigratorTraitSelf;
 use sea_orm_migration::prelude::*;
@@ -148,22 +149,29 @@ pub async fn pending_names(
     Ok(pending.map(|entry| entry.name).collect())
 }
 
-/// Names the pending migrations. Migrations that only the database lists are ignored, so that an older release stays ready
-/// during a deploy.
+/// Names the pending migrations, in one round trip. Migrations that only the database lists are ignored, so that an older
+/// release stays ready during a deploy.
+///
+/// Uses a session in autocommit: a missing table fails the statement, and a transaction with it.
 ///
 /// # Errors
 ///
 /// The errors of the connection.
-pub async fn pending<C: ConnectionTrait>(
-    migrator: impl MigratorTraitSelf,
-    connection: &C,
-) -> Result<Vec<String>, DbErr> {
-    let entries = entries(&migrator, connection).await?;
-    Ok(entries
-        .into_iter()
-        .filter(|entry| !entry.applied)
-        .map(|entry| entry.name)
-        .collect())
+pub async fn pending(migrator: impl MigratorTraitSelf, session: &Session) -> Result<Vec<String>, DbErr> {
+    let applied = match session
+        .query_unprepared("select version from seaql_migrations")
+        .await
+    {
+        Ok(rows) => rows
+            .iter()
+            .map(|row| row.try_get_by_index(0))
+            .collect::<Result<Vec<String>, DbErr>>()?,
+        Err(_) if !has_migration_table(session).await? => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let names = migrator.migrations().into_iter();
+    let names = names.map(|migration| migration.name().to_owned());
+    Ok(names.filter(|name| !applied.contains(name)).collect())
 }
 
 async fn entries<C: ConnectionTrait>(

@@ -99,11 +99,7 @@ impl AppState {
             identities: Data::new(Identities::new(auth, database.clone(), request_timeout)),
             readiness: Data::new(Readiness::new(database.clone())),
             monitor: Data::new(Monitor::new(settings.monitor.clone())),
-            metrics: Data::new(Metrics::new(
-                settings.metrics.enabled,
-                status.clone(),
-                jobs.clone(),
-            )),
+            metrics: Data::new(Metrics::new(&settings.metrics, status.clone(), jobs.clone())),
             clients: Data::new(ConnectedClients::new(database.clone())),
             debug: Data::new(settings.debug.clone()),
             pool: Data::new(status),

@@ -34,4 +34,4 @@ pub use error::Error;
 pub use problem::Problem;
 pub use server::Server;
 pub use settings::Settings;
-pub use startup::{Migrations, StartError};
+pub use startup::{Migrations, Schema, StartError};

@@ -14,7 +14,7 @@ use actix_web::{App, HttpServer};
 
 use crate::AppState;
 use crate::observability::BackgroundTasks;
-use crate::startup::{Migrations, StartError};
+use crate::startup::{Migrations, Schema, StartError};
 use crate::{middleware, routing, telemetry};
 
 /// A server whose port is taken: connections are accepted, and answered once it runs.
@@ -46,6 +46,14 @@ impl Server {
             state,
             migrations,
         })
+    }
+
+    /// Notes what the start has found of the schema, so that it is not checked again before requests are served.
+    pub fn with_schema(self, schema: Schema) -> Self {
+        if self.state.settings.health.require_migrations {
+            self.state.readiness.note_schema(schema);
+        }
+        self
     }
 
     /// The address it listens on, with the port that was taken.

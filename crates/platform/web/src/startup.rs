@@ -23,6 +23,18 @@ pub struct Migrations {
     pub pending: fn(Session) -> BoxFuture<'static, Result<Vec<String>, berth_database::Error>>,
 }
 
+/// Whether the schema has what this binary needs.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Schema {
+    /// It has not been checked yet.
+    #[default]
+    Unknown,
+    /// Migrations are pending.
+    Pending,
+    /// Every migration is applied.
+    Current,
+}
+
 /// Any error that stops the start.
 pub type StartFailure = Box<dyn Error + Send + Sync>;
 
@@ -122,7 +134,8 @@ async fn report_waiting(database: &Database, settings: &Settings) -> Infallible 
     }
 }
 
-/// Connects, brings the schema in order, does some work, and closes every database connection.
+/// Connects, brings the schema in order, does some work, which is given what is known of the schema, and closes every
+/// database connection.
 ///
 /// # Errors
 ///
@@ -130,18 +143,18 @@ async fn report_waiting(database: &Database, settings: &Settings) -> Infallible 
 pub async fn with_database<T>(
     settings: &Settings,
     schema: Migrations,
-    work: impl AsyncFnOnce(&Database) -> Result<T, StartError>,
+    work: impl AsyncFnOnce(&Database, Schema) -> Result<T, StartError>,
 ) -> Result<T, StartError> {
     let database = database(settings).await?;
     let worked = match migrations(settings, &database, schema).await {
-        Ok(()) => work(&database).await,
+        Ok(schema) => work(&database, schema).await,
         Err(error) => Err(error),
     };
     let closed = shutdown::close(&database).await;
     worked.and_then(|value| closed.map(|()| value))
 }
 
-/// Applies pending migrations, or warns of them, as `startup.migrate` says.
+/// Applies pending migrations, or warns of them, as `startup.migrate` says; returns what that shows of the schema.
 ///
 /// # Errors
 ///
@@ -150,30 +163,31 @@ pub async fn migrations(
     settings: &Settings,
     database: &Database,
     migrations: Migrations,
-) -> Result<(), StartError> {
+) -> Result<Schema, StartError> {
     match settings.startup.migrate {
-        Migrate::Skip => Ok(()),
+        Migrate::Skip => Ok(Schema::Unknown),
         Migrate::Apply => apply(settings, migrations).await,
         Migrate::Check => check(database, migrations).await,
     }
 }
 
-async fn apply(settings: &Settings, migrations: Migrations) -> Result<(), StartError> {
+async fn apply(settings: &Settings, migrations: Migrations) -> Result<Schema, StartError> {
     let applied = (migrations.apply)(settings.database.clone()).await;
     for name in applied.map_err(StartError::Migrations)? {
         tracing::info!(migration = name, "migration applied");
     }
-    Ok(())
+    Ok(Schema::Current)
 }
 
-async fn check(database: &Database, migrations: Migrations) -> Result<(), StartError> {
-    let session = database.session(SessionOptions::new("pending migrations").autocommit_reads());
+async fn check(database: &Database, migrations: Migrations) -> Result<Schema, StartError> {
+    let session = database.session(SessionOptions::new("pending migrations").autocommit());
     let pending = (migrations.pending)(session).await.map_err(StartError::Pending)?;
-    if !pending.is_empty() {
-        tracing::warn!(
-            migrations = pending.join(", "),
-            "migrations are pending: apply them with `make migrate`, or `migration up` in an image"
-        );
+    if pending.is_empty() {
+        return Ok(Schema::Current);
     }
-    Ok(())
+    tracing::warn!(
+        migrations = pending.join(", "),
+        "migrations are pending: apply them with `make migrate`, or `migration up` in an image"
+    );
+    Ok(Schema::Pending)
 }

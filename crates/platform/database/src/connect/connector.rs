@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use sea_orm::{DatabaseConnection, SqlxSqliteConnector};
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection as _, Error as SqlxError, Row, raw_sql};
 
@@ -17,7 +17,7 @@ use crate::connect::instances::InstanceName;
 use crate::connect::listener::ListenerConnection;
 use crate::connect::login::{Login, pool_of_one};
 use crate::connect::pooler_mode::ModeDetector;
-use crate::connect::set_up::SetUp;
+use crate::connect::set_up::{ServerFacts, SetUp};
 use crate::connect::tls_relay::Relay;
 use crate::connect::unnamed::RehearsedTexts;
 use crate::settings::url::SqliteMode;
@@ -53,6 +53,7 @@ impl Connection {
         let (Self::Postgres(connection, _), Some(reset)) = (&mut *self, reset) else {
             return self.run(verb).await.map(|()| Ended::Clean);
         };
+        let prepared = i64::try_from(connection.cached_statements_size()).unwrap_or(0);
         let sql = format!("{verb}; {reset}");
         let mut results = raw_sql(sqlx::AssertSqlSafe(sql)).fetch_many(connection);
         results.try_next().await?;
@@ -60,9 +61,12 @@ impl Connection {
         loop {
             match results.try_next().await {
                 Ok(Some(result)) => {
-                    let now = result.right().and_then(|row| row.try_get("pid").ok());
+                    let Some(row) = result.right() else { continue };
+                    let now = row.try_get("pid").ok();
                     if pid.is_some() && now.is_some() && now != pid {
                         ended = Ended::Elsewhere;
+                    } else if row.try_get("prepared").is_ok_and(|now: i64| now < prepared) {
+                        ended = Ended::OtherStatements;
                     }
                 }
                 Ok(None) => return Ok(ended),
@@ -107,6 +111,8 @@ pub(crate) enum Ended {
     Clean,
     /// Perhaps with state of the session that used it.
     Unclean,
+    /// With prepared statements that are not the driver's, or without some that are.
+    OtherStatements,
     /// On another server process than the one that was set up, so a pooler works in transaction mode.
     Elsewhere,
 }
@@ -145,31 +151,13 @@ impl SqliteHooks {
     }
 }
 
-/// The server's process that serves a connection.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Backend {
-    pub(crate) pid: i32,
-    /// Whether the server detects that its client has disconnected.
-    pub(crate) hang_up_check: bool,
-}
-
-fn backend(row: &PgRow) -> Result<Option<Backend>, SqlxError> {
-    let hang_up_check = row.try_get("hang_up_check")?;
-    let pid: Option<i32> = row.try_get("pid")?;
-    Ok(pid.map(|pid| Backend { pid, hang_up_check }))
-}
-
 /// A new connection, with what is known about it.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) connection: Connection,
     pub(crate) hooks: SqliteHooks,
     pub(crate) relay: Relay,
-    /// The server's process for this connection, where it is known and stays the same.
-    pub(crate) backend: Option<Backend>,
-    pub(crate) version: String,
-    /// Other live instances of this application, where they were counted.
-    pub(crate) others: Option<u32>,
+    pub(crate) server: ServerFacts,
     /// The mode that the connection is set up for.
     pub(crate) mode: PoolerMode,
 }
@@ -220,9 +208,7 @@ impl Connector {
         match &self.target {
             Target::Postgres(server) if self.mode.mode().keeps_sessions() => {
                 let (login, set_up) = &**server;
-                ListenerConnection::open(login, set_up, self.mode.mode())
-                    .await
-                    .map(Some)
+                ListenerConnection::open(login, set_up, &self.mode).await
             }
             _ => Ok(None),
         }
@@ -237,19 +223,20 @@ impl Connector {
             Target::Postgres(server) => {
                 let (login, set_up) = &**server;
                 let turn = self.mode.turn().await;
+                let second = turn.as_ref().and_then(|turn| turn.prepare(login));
                 let (mut connection, relay) = login.connect().await?;
                 logged_in();
                 // A PgBouncer whose pool is full lets clients in and makes their first statement wait.
-                let mode = match turn {
-                    Some(turn) => turn.detect(login, &mut connection).await?,
-                    None => self.mode.mode(),
+                let (mode, facts) = match turn {
+                    Some(turn) => turn.detect(login, second, &mut connection, set_up).await?,
+                    None => (self.mode.mode(), None),
                 };
-                let row = set_up.run(&mut connection, mode).await?;
-                let others: Option<i64> = row.try_get("others")?;
+                let server = match facts {
+                    Some(facts) => facts,
+                    None => set_up.run(&mut connection, mode).await?,
+                };
                 Ok(Opened {
-                    backend: backend(&row)?,
-                    version: row.try_get("version")?,
-                    others: others.and_then(|others| u32::try_from(others).ok()),
+                    server,
                     mode,
                     connection: Connection::Postgres(connection, RehearsedTexts::default()),
                     hooks: SqliteHooks::default(),
@@ -270,9 +257,7 @@ impl Connector {
                     connection: Connection::Sqlite(connection),
                     hooks,
                     relay: Relay::default(),
-                    backend: None,
-                    version,
-                    others: None,
+                    server: ServerFacts::without_session(version),
                     mode: PoolerMode::Direct,
                 })
             }

@@ -9,12 +9,12 @@
 )]
 
 use sqlx::postgres::{PgListener, PgPool};
-use sqlx::{Acquire as _, Error as SqlxError, Row as _, raw_sql};
+use sqlx::{Acquire as _, Error as SqlxError, raw_sql};
 
 use super::login::Login;
+use super::pooler_mode::ModeDetector;
 use super::set_up::SetUp;
 use super::tls_relay::Relay;
-use crate::settings::PoolerMode;
 
 /// A connection that listens on channels.
 #[derive(Debug)]
@@ -33,22 +33,38 @@ pub(crate) struct Delivery {
 }
 
 impl ListenerConnection {
-    /// Connects and sets the connection up.
+    /// Connects and sets the connection up; returns none where the first look at the pooler shows transaction mode.
     ///
     /// # Cancel safety
     /// Dropping the future closes the socket, which the server detects.
-    pub(super) async fn open(login: &Login, set_up: &SetUp, mode: PoolerMode) -> Result<Self, SqlxError> {
+    pub(super) async fn open(
+        login: &Login,
+        set_up: &SetUp,
+        mode: &ModeDetector,
+    ) -> Result<Option<Self>, SqlxError> {
+        let turn = mode.turn().await;
         let (pool, relay) = login.connect_for_listener().await?;
         let mut listener = PgListener::connect_with(&pool).await?;
         listener.ignore_pool_close_event(true);
         listener.eager_reconnect(false);
-        let row = set_up.run(listener.acquire().await?, mode).await?;
-        Ok(Self {
-            pid: row.try_get("pid")?,
+        let connection = listener.acquire().await?;
+        let (mode, facts) = match turn {
+            Some(turn) => turn.detect(login, None, connection, set_up).await?,
+            None => (mode.mode(), None),
+        };
+        if !mode.keeps_sessions() {
+            return Ok(None);
+        }
+        let server = match facts {
+            Some(facts) => facts,
+            None => set_up.run(connection, mode).await?,
+        };
+        Ok(Some(Self {
+            pid: server.backend.map(|backend| backend.pid),
             listener,
             pool,
             relay,
-        })
+        }))
     }
 
     /// Listens on more channels, in one round trip.

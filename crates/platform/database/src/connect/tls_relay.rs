@@ -5,11 +5,19 @@
 //! speaks TLS over Unix sockets too. So it gets one of those, and a task passes its bytes on over TCP that
 //! sends them at once. TLS stays between sqlx and the server, names and certificates included.
 //!
+//! The relay's socket also notices a server whose host has vanished, which would say nothing for ever: see `KEEPALIVE`.
+//! A connection without TLS has the driver's own socket, without that; there the limit of each statement bounds the wait.
+//!
 //! sqlx's main branch sets the option again ([#4336](https://github.com/launchbadge/sqlx/pull/4336)). With
 //! the first release that has it this file goes, and [`connect`] chooses an address and no more.
 
+use std::io;
+use std::sync::Arc;
+
 use sqlx::Error as SqlxError;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::connect::address::AddressChooser;
@@ -40,6 +48,46 @@ pub(crate) enum Route {
     Relayed,
 }
 
+/// A socket to the server on which TLS has been asked for, for a connection that may be made later. Dropped, it is closed.
+///
+/// It takes three round trips off that connection. A server does not count it as a client, since it names no user before
+/// the connection is wanted.
+#[derive(Debug)]
+pub(crate) struct PreparedSocket {
+    dialling: JoinSet<io::Result<(TcpStream, u8)>>,
+    wanted: oneshot::Receiver<()>,
+}
+
+impl PreparedSocket {
+    /// Dials the server in a task; none where no relay is used. The connection made over the socket waits in its TLS
+    /// handshake until the sender says that it is wanted.
+    pub(crate) fn dial(
+        options: &PgConnectOptions,
+        addresses: &Arc<AddressChooser>,
+    ) -> Option<(Self, oneshot::Sender<()>)> {
+        #[cfg(target_os = "linux")]
+        if linux::is_wanted(options, Route::Fastest) {
+            let mut dialling = JoinSet::new();
+            let (options, addresses) = (options.clone(), addresses.clone());
+            dialling.spawn(async move { linux::dial(&addresses, &options).await });
+            let (want, wanted) = oneshot::channel();
+            return Some((Self { dialling, wanted }, want));
+        }
+        let _ = (options, addresses);
+        None
+    }
+
+    /// The socket, with the server's answer; what waits for the connection to be wanted where it could not be had.
+    #[cfg(target_os = "linux")]
+    async fn ready(mut self) -> Result<(TcpStream, linux::Held), oneshot::Receiver<()>> {
+        let wanted = self.wanted;
+        match self.dialling.join_next().await {
+            Some(Ok(Ok((server, answer)))) => Ok((server, linux::Held { answer, wanted })),
+            _ => Err(wanted),
+        }
+    }
+}
+
 /// Connects, past a relay where the route says so.
 ///
 /// # Errors
@@ -51,12 +99,14 @@ pub(crate) async fn connect<C>(
     options: &PgConnectOptions,
     addresses: &AddressChooser,
     route: Route,
+    prepared: Option<PreparedSocket>,
     connect: Connect<'_, C>,
 ) -> Result<(C, Relay), SqlxError> {
     #[cfg(target_os = "linux")]
     if linux::is_wanted(options, route) {
-        return linux::connect(options, addresses, connect).await;
+        return linux::connect(options, addresses, prepared, connect).await;
     }
+    drop(prepared);
     let connection = connect_directly(options, addresses, connect).await?;
     Ok((connection, Relay::default()))
 }
@@ -93,14 +143,32 @@ fn is_local_socket(options: &PgConnectOptions) -> bool {
 /// Linux has names for sockets that are not files: they need no folder and leave nothing behind.
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::io;
+    use std::time::Duration;
+
+    use socket2::{SockRef, TcpKeepalive};
     use sqlx::Error as SqlxError;
     use sqlx::postgres::PgConnectOptions;
-    use tokio::io::{AsyncWriteExt, copy, sink};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, sink};
     use tokio::net::{TcpStream, UnixListener, UnixStream};
+    use tokio::sync::oneshot;
 
-    use super::{Relay, Route};
+    use super::{PreparedSocket, Relay, Route};
     use crate::connect::address::AddressChooser;
     use crate::connect::login::Connect;
+
+    /// A server whose host vanished is noticed within about a minute: the same times as the server has for its clients.
+    const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+        .with_time(Duration::from_secs(30))
+        .with_interval(Duration::from_secs(10))
+        .with_retries(3);
+    /// How long the server's host may leave what was sent to it unacknowledged.
+    const UNACKNOWLEDGED: Duration = Duration::from_secs(60);
+
+    /// The message that asks for TLS, which is the first of a connection; the answer is one byte.
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    /// What a TLS message begins with: its kind, the version, and the length of the rest.
+    const TLS_HEADER: usize = 5;
 
     pub(super) fn is_wanted(options: &PgConnectOptions, route: Route) -> bool {
         (route == Route::Relayed || super::speaks_tls(options)) && !super::is_local_socket(options)
@@ -109,6 +177,7 @@ mod linux {
     pub(super) async fn connect<C>(
         options: &PgConnectOptions,
         addresses: &AddressChooser,
+        prepared: Option<PreparedSocket>,
         connect: Connect<'_, C>,
     ) -> Result<(C, Relay), SqlxError> {
         // A name that begins with NUL is not a file. sqlx appends what PostgreSQL calls its sockets.
@@ -117,20 +186,83 @@ mod linux {
             // Some sandbox has none of these: slower is better than not at all.
             return Ok((connect(options.clone()).await?, Relay::default()));
         };
-        let server = addresses.connect(options.get_host(), options.get_port()).await?;
-        server.set_nodelay(true)?;
+        let (mut server, held) = match prepared {
+            Some(prepared) => match prepared.ready().await {
+                Ok((server, held)) => (server, Some(held)),
+                Err(wanted) => {
+                    wanted.await.map_err(|_| abandoned())?;
+                    (connect_to(addresses, options).await?, None)
+                }
+            },
+            None => (connect_to(addresses, options).await?, None),
+        };
         let mut relay = Relay::default();
         relay.0.spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
+            while let Ok((mut client, _)) = listener.accept().await {
                 // Any process of this machine may connect; the name is this relay's own until the driver has connected.
                 if is_ours(&client) {
                     drop(listener);
+                    if let Some(held) = held
+                        && held.until_wanted(&mut client, &mut server).await.is_err()
+                    {
+                        return;
+                    }
                     return pass(client, server).await;
                 }
             }
         });
         let connection = connect(options.clone().socket(folder)).await?;
         Ok((connection, relay))
+    }
+
+    async fn connect_to(addresses: &AddressChooser, options: &PgConnectOptions) -> io::Result<TcpStream> {
+        let server = addresses.connect(options.get_host(), options.get_port()).await?;
+        server.set_nodelay(true)?;
+        let socket = SockRef::from(&server);
+        socket.set_tcp_keepalive(&KEEPALIVE)?;
+        socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
+        Ok(server)
+    }
+
+    /// Connects, and asks whether the server speaks TLS.
+    pub(super) async fn dial(
+        addresses: &AddressChooser,
+        options: &PgConnectOptions,
+    ) -> io::Result<(TcpStream, u8)> {
+        let mut server = connect_to(addresses, options).await?;
+        server.write_all(&SSL_REQUEST).await?;
+        let answer = server.read_u8().await?;
+        Ok((server, answer))
+    }
+
+    /// A connection that waits in its TLS handshake.
+    #[derive(Debug)]
+    pub(super) struct Held {
+        /// The server's answer to the question for TLS.
+        pub(super) answer: u8,
+        pub(super) wanted: oneshot::Receiver<()>,
+    }
+
+    impl Held {
+        /// Answers the driver's question, which the server has been asked already, lets its first TLS message pass, and
+        /// waits. The second names the user.
+        async fn until_wanted(self, client: &mut UnixStream, server: &mut TcpStream) -> io::Result<()> {
+            client.read_exact(&mut [0; SSL_REQUEST.len()]).await?;
+            client.write_u8(self.answer).await?;
+            if self.answer == b'S' {
+                let mut record = vec![0; TLS_HEADER];
+                client.read_exact(&mut record).await?;
+                let length = usize::from(u16::from_be_bytes([record[3], record[4]]));
+                record.resize(TLS_HEADER + length, 0);
+                client.read_exact(&mut record[TLS_HEADER..]).await?;
+                server.write_all(&record).await?;
+            }
+            self.wanted.await.map_err(|_| abandoned())
+        }
+    }
+
+    fn abandoned() -> io::Error {
+        io::Error::new(io::ErrorKind::ConnectionAborted, "the connection is not wanted")
     }
 
     /// A sandbox may not report the peer; then no other process can connect.

@@ -46,7 +46,7 @@ impl Pool {
         state.connecting.remove(&slot);
         state.counters.record(&Event::Opened {
             slot,
-            pid: opened.backend.map(|backend| backend.pid),
+            pid: opened.server.backend.map(|backend| backend.pid),
             took,
         });
         state.opens.record(took);
@@ -59,13 +59,14 @@ impl Pool {
         };
         state.server = Some(Server {
             product,
-            version: opened.version,
+            version: opened.server.version,
         });
         if self.settings.instances == Instances::Auto {
             match opened.mode {
                 // Instances cannot count each other here: each uses the whole share.
                 PoolerMode::Transaction => self.set_share(&mut state, 0, now),
                 _ => opened
+                    .server
                     .others
                     .into_iter()
                     .for_each(|others| self.set_share(&mut state, others, now)),
@@ -82,7 +83,7 @@ impl Pool {
                 connection: opened.connection,
                 hooks: opened.hooks,
                 relay: opened.relay,
-                backend: opened.backend,
+                backend: opened.server.backend,
                 connected: Instant::now(),
                 leases: 0,
             },

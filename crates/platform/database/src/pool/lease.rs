@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection as _, Error, Row, raw_sql};
 
 use crate::connect::connect_error::loss;
-use crate::connect::connector::{Backend, Connection, Ended, SqliteHooks, TransactionEnd};
+use crate::connect::connector::{Connection, Ended, SqliteHooks, TransactionEnd};
+use crate::connect::set_up::Backend;
 use crate::connect::tls_relay::Relay;
 use crate::pool::{Pool, spawn};
 use berth_pool::{CloseMode, ReleaseOutcome, SlotId};
@@ -152,6 +153,10 @@ impl Lease {
         Ok(match connection.end_transaction(verb, pool.reset(), pid).await? {
             Ended::Clean => ConnectionState::Clean,
             Ended::Unclean => ConnectionState::Busy,
+            Ended::OtherStatements => {
+                self.close_afterwards();
+                ConnectionState::Clean
+            }
             Ended::Elsewhere => {
                 pool.switch_to_transaction("a connection changed its server process");
                 ConnectionState::Outdated

@@ -21,7 +21,7 @@ use super::connect::CloseGuard;
 use super::lease::{CHECK_LIMIT, Lease, PooledConnection};
 use super::state::State;
 use super::{Pool, spawn};
-use crate::connect::connector::Backend;
+use crate::connect::set_up::Backend;
 use crate::connect::set_up::HANG_UP_CHECK;
 use crate::settings::PoolerMode;
 use berth_pool::{ReleaseOutcome, SlotId};

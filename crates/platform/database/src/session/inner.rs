@@ -121,6 +121,11 @@ impl SessionInner {
         done.map_err(query::as_exec_error)
     }
 
+    pub(super) async fn query_unprepared(&self, sql: &str) -> Result<Vec<QueryResult>, DbErr> {
+        let rows = self.run(0, sql, &query::PlainRows(sql)).await?;
+        rows.into_iter().map(|row| decodable(row, sql)).collect()
+    }
+
     pub(super) async fn query_one(
         &self,
         depth: usize,

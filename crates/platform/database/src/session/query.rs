@@ -93,6 +93,8 @@ pub(crate) struct One<'s>(pub(crate) &'s Statement, pub(crate) Naming<'s>);
 pub(crate) struct All<'s>(pub(crate) &'s Statement, pub(crate) Naming<'s>);
 /// Runs plain SQL, perhaps several statements, in one round trip.
 pub(crate) struct Plain<'s>(pub(crate) &'s str);
+/// Runs one plain statement for all its rows, in one round trip.
+pub(crate) struct PlainRows<'s>(pub(crate) &'s str);
 /// Runs a caller's own code once, on PostgreSQL.
 pub(crate) struct Raw<T, F>(Mutex<Option<F>>, PhantomData<fn() -> T>);
 
@@ -172,6 +174,28 @@ impl Operation for Plain<'_> {
         match connection {
             Connection::Postgres(connection, _) => Box::pin(sql.execute(connection).map_ok(ExecResult::from)),
             Connection::Sqlite(connection) => Box::pin(sql.execute(connection).map_ok(ExecResult::from)),
+        }
+    }
+}
+
+impl Operation for PlainRows<'_> {
+    type Output = Vec<QueryResult>;
+
+    fn protocol(&self) -> Protocol {
+        Protocol::Simple
+    }
+
+    fn run<'c>(&'c self, connection: &'c mut Connection) -> Answer<'c, Vec<QueryResult>> {
+        let sql = raw_sql(AssertSqlSafe(self.0));
+        match connection {
+            Connection::Postgres(connection, _) => {
+                let rows = sql.fetch(connection).map_ok(QueryResult::from);
+                Box::pin(rows.try_collect())
+            }
+            Connection::Sqlite(connection) => {
+                let rows = sql.fetch(connection).map_ok(QueryResult::from);
+                Box::pin(rows.try_collect())
+            }
         }
     }
 }

@@ -16,6 +16,10 @@ const FUNCTIONS: &str = "
         $$ SELECT set_config('app.tenant', 'alice', false) $$;
     CREATE PROCEDURE keep_by_procedure() LANGUAGE plpgsql AS
         $$ BEGIN PERFORM pg_catalog.set_config('app.tenant', 'alice', false); END $$;
+    CREATE FUNCTION keep_statement() RETURNS void LANGUAGE plpgsql AS
+        $$ BEGIN EXECUTE 'PREPARE kept AS SELECT 1'; END $$;
+    CREATE FUNCTION drop_statements() RETURNS void LANGUAGE plpgsql AS
+        $$ BEGIN EXECUTE 'DEALLOCATE ALL'; END $$;
     CREATE FUNCTION keep_lock() RETURNS void LANGUAGE sql AS $$ SELECT pg_advisory_lock(7) $$;
     INSERT INTO notes (id) VALUES (1);
     INSERT INTO audited VALUES (0)";
@@ -158,4 +162,41 @@ async fn state_that_a_reset_does_not_clear_closes_the_connection() {
         session.end(Outcome::Commit).await.unwrap();
         assert_ne!(pid(&pool).await, connection, "{sql}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_a_function_prepares_do_not_reach_the_next_session() {
+    let pool = prepared(1).await;
+    for outcome in [Outcome::Commit, Outcome::Rollback] {
+        let session = pool.session("prepares");
+        leave(&session, "SELECT keep_statement()").await;
+        session.end(outcome).await.unwrap();
+        let next = pool.session("next");
+        let kept = "SELECT count(*) FROM pg_prepared_statements WHERE name = 'kept'";
+        assert_eq!(number(&next, kept).await.unwrap(), 0, "{outcome:?}");
+    }
+    pool.assert_whole().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn statements_that_a_function_drops_are_prepared_again() {
+    let pool = prepared(1).await;
+    let mode = pool.database.status().pooler;
+    for _ in 0..3 {
+        for outcome in [Outcome::Commit, Outcome::Rollback] {
+            assert_eq!(number(&pool.reader(), "SELECT 7").await.unwrap(), 7);
+            let session = pool.session("drops");
+            leave(&session, "SELECT drop_statements()").await;
+            session.end(outcome).await.unwrap();
+            let session = pool.session("next");
+            session
+                .execute_unprepared("INSERT INTO audited VALUES (9)")
+                .await
+                .unwrap();
+            assert_eq!(number(&session, "SELECT 7").await.unwrap(), 7);
+            session.end(Outcome::Commit).await.unwrap();
+        }
+    }
+    assert_eq!(pool.database.status().pooler, mode);
+    pool.assert_whole().await;
 }

@@ -32,3 +32,4 @@ mod seaorm;
 mod settings;
 mod sharing;
 mod sqlite;
+mod vanished_hosts;

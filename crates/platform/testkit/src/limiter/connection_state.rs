@@ -75,7 +75,11 @@ impl ConnectionState {
         self.busy.load(Ordering::Relaxed)
     }
 
-    pub(super) fn set_busy(&self, busy: bool) {
-        self.busy.store(busy, Ordering::Relaxed);
+    pub(super) fn asked(&self) {
+        self.busy.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn answered(&self) {
+        self.busy.store(false, Ordering::Relaxed);
     }
 }

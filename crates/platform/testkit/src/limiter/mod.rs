@@ -33,6 +33,7 @@ use stream::Upstream;
 use timer::Timer;
 
 use crate::certificates::Certificate;
+use crate::pgbouncer::PgBouncer;
 use crate::test_database::TestDatabase;
 
 /// A session-mode limiter in front of the server of a database.
@@ -54,13 +55,30 @@ impl Limiter {
     ///
     /// When it finds no port to listen on.
     pub fn start(database: &TestDatabase, options: LimiterOptions) -> Limiter {
+        Limiter::start_before(database, database.info().port, options)
+    }
+
+    /// Starts a limiter in front of a PgBouncer, to which `database` is known, as a network with latency and TLS.
+    ///
+    /// # Panics
+    ///
+    /// As [`Limiter::start`].
+    pub fn before_pgbouncer(
+        pgbouncer: &PgBouncer,
+        database: &TestDatabase,
+        options: LimiterOptions,
+    ) -> Limiter {
+        Limiter::start_before(database, pgbouncer.port(), options)
+    }
+
+    fn start_before(database: &TestDatabase, port: u16, options: LimiterOptions) -> Limiter {
         let info = database.info();
         let certificate = options.certificate;
         let state = Arc::new(State::new(Timer::start(), options));
         let service = Service {
             state: Arc::clone(&state),
             upstream: Upstream {
-                port: info.port,
+                port,
                 socket: info.socket_folder().join(format!(".s.PGSQL.{}", info.port)),
             },
             acceptor: info.certificates().acceptor(certificate),

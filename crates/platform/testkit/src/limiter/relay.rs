@@ -225,10 +225,10 @@ impl Direction {
             self.cleared = self.next.min(self.filled);
         }
         match self.sender {
-            Sender::Client => observer.connection.set_busy(true),
+            Sender::Client => observer.connection.asked(),
             // ReadyForQuery with nothing behind it answers all requests that the client has sent.
             Sender::Server if last == Some(b'Z') && self.next <= self.filled => {
-                observer.connection.set_busy(false)
+                observer.connection.answered()
             }
             Sender::Server => {}
         }

@@ -14,6 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::job_metrics::JobMetrics;
 use super::pool_metrics::PoolMetrics;
+use crate::settings::Metrics as Settings;
 
 /// The OpenMetrics text format, in which `prometheus-client` writes.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -53,7 +54,7 @@ pub(crate) struct RequestTimer<'m> {
 }
 
 impl Metrics {
-    pub(crate) fn new(enabled: bool, pool: StatusHandle, jobs: Jobs) -> Self {
+    pub(crate) fn new(settings: &Settings, pool: StatusHandle, jobs: Jobs) -> Self {
         let requests = Family::new_with_constructor((|| Histogram::new(BOUNDS)) as fn() -> Histogram);
         let active = Gauge::default();
         let mut registry = Registry::default();
@@ -70,7 +71,7 @@ impl Metrics {
         registry.register_collector(Box::new(PoolMetrics::new(pool)));
         registry.register_collector(Box::new(JobMetrics::new(jobs)));
         Self {
-            enabled,
+            enabled: settings.enabled,
             registry: Arc::new(registry),
             requests,
             active,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use berth_database::{Database, SessionOptions};
 
 use super::readiness::Readiness;
-use crate::startup::Migrations;
+use crate::startup::{Migrations, Schema};
 
 /// The interval between checks, once migrations were pending.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -15,10 +15,13 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest that serving waits for the first check; a busier database is checked while the process serves.
 const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Checks once before anything is served, so that a healthy process is ready from its first request on.
+/// Checks once before anything is served, so that a healthy process is ready from its first request on. Where the start
+/// has checked, that counts.
 pub(super) async fn first_check(database: &Database, migrations: Migrations, readiness: &Readiness) {
-    let pending = tokio::time::timeout(FIRST_TIMEOUT, is_pending(database, migrations)).await;
-    readiness.set_pending(pending.unwrap_or(true));
+    if readiness.schema() == Schema::Unknown {
+        let schema = tokio::time::timeout(FIRST_TIMEOUT, schema(database, migrations)).await;
+        readiness.note_schema(schema.unwrap_or(Schema::Pending));
+    }
 }
 
 /// Checks until the schema has what this binary needs.
@@ -26,22 +29,23 @@ pub(super) async fn first_check(database: &Database, migrations: Migrations, rea
 /// Then it ends: only another binary brings another migration. While every connection is in use a check waits in the
 /// background lane, and the process stays unready.
 pub(super) async fn watch(database: Database, migrations: Migrations, readiness: Readiness) {
-    while readiness.is_pending() {
+    while readiness.schema() != Schema::Current {
         tokio::time::sleep(INTERVAL).await;
-        readiness.set_pending(is_pending(&database, migrations).await);
+        readiness.note_schema(schema(&database, migrations).await);
     }
 }
 
-async fn is_pending(database: &Database, migrations: Migrations) -> bool {
+async fn schema(database: &Database, migrations: Migrations) -> Schema {
     let options = SessionOptions::new("pending migrations")
         .background()
-        .autocommit_reads();
+        .autocommit();
     let session = database.session(options.deadline(TIMEOUT));
     match (migrations.pending)(session).await {
-        Ok(pending) => !pending.is_empty(),
+        Ok(pending) if pending.is_empty() => Schema::Current,
+        Ok(_) => Schema::Pending,
         Err(error) => {
             tracing::debug!(error = %error, "cannot read which migrations are applied");
-            true
+            Schema::Pending
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Readiness: whether the process should receive requests.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_database::{Database, Outage, Status};
 use serde::Serialize;
+
+use crate::startup::Schema;
 
 /// Evidence older than this is refreshed by the next probe. A connection that was idle for longer than
 /// `database.validate_after_idle` (30 s) is validated before it counts as evidence.
@@ -26,7 +28,7 @@ pub struct Readiness {
 #[derive(Debug, Default)]
 struct State {
     stopping: AtomicBool,
-    pending: AtomicBool,
+    schema: Mutex<Schema>,
     probing: AtomicBool,
 }
 
@@ -55,12 +57,16 @@ impl Readiness {
         self.state.stopping.store(true, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_pending(&self, pending: bool) {
-        self.state.pending.store(pending, Ordering::Relaxed);
+    pub(crate) fn note_schema(&self, schema: Schema) {
+        *self.schema_lock() = schema;
     }
 
-    pub(crate) fn is_pending(&self) -> bool {
-        self.state.pending.load(Ordering::Relaxed)
+    pub(crate) fn schema(&self) -> Schema {
+        *self.schema_lock()
+    }
+
+    fn schema_lock(&self) -> MutexGuard<'_, Schema> {
+        self.state.schema.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What keeps it from being ready, if anything does.
@@ -71,7 +77,7 @@ impl Readiness {
         if let Some(trouble) = evidence(status) {
             return Some(trouble);
         }
-        self.is_pending().then_some(NotReady::MigrationsPending)
+        (self.schema() == Schema::Pending).then_some(NotReady::MigrationsPending)
     }
 
     /// Sees to it that the next one who asks finds fresh evidence. A process without requests has none.

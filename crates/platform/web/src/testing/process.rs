@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::signal::unix::{SignalKind, signal};
 
 use tempfile::TempDir;
 
@@ -24,6 +25,7 @@ pub struct Process {
 impl Process {
     /// Starts a binary, `env!("CARGO_BIN_EXE_...")`, in a folder of its own with this environment and no other.
     pub fn start(binary: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        restore_hang_up();
         let folder = tempfile::tempdir().expect("the folder for temporary files can be written");
         let mut child = Command::new(binary)
             .args(arguments)
@@ -158,5 +160,17 @@ impl Process {
             }
         }
         None
+    }
+}
+
+/// Lets children be ended by SIGHUP where this process was started with that ignored, as `nohup` does: what is ignored
+/// stays ignored in them, what is handled does not.
+fn restore_hang_up() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    if ignored.is_some_and(|mask| mask & 1 == 1) {
+        // Installing the handler is what counts; it stays.
+        drop(signal(SignalKind::hangup()).expect("the runtime handles signals"));
     }
 }
