@@ -1,5 +1,6 @@
 //! The database URL: checked when read, masked when shown.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -251,7 +252,15 @@ fn refuse_split_password(text: &str) -> Result<(), String> {
 /// Checks the parameters and returns the names of those that are ignored.
 fn check_parameters(url: &Url) -> Result<Vec<String>, String> {
     let mut ignored = Vec::new();
+    let mut seen = HashSet::new();
     for (name, _) in url.query_pairs() {
+        let aliases = [SSL_MODE.as_slice(), ROOT_CERTIFICATE.as_slice()].into_iter();
+        let mut aliases = aliases.filter(|aliases| aliases.contains(&&*name));
+        let first_alias = aliases.next().map(|aliases| aliases[0].to_owned());
+        // The driver takes the last: a second `sslmode` would switch off what the first asks for.
+        if !seen.insert(first_alias.unwrap_or_else(|| name.to_string())) {
+            return Err(format!("has the parameter `{name}` more than once"));
+        }
         if IGNORED.contains(&&*name) {
             ignored.push(name.into_owned());
         } else if !KNOWN.contains(&&*name) && !name.starts_with("options[") {

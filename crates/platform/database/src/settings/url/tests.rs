@@ -66,6 +66,12 @@ fn refuses_unknown_parameters_and_ignores_those_of_other_tools() {
         ("sslaccept=strict", "unknown parameter `sslaccept`"),
         ("sslmode=require&sslrootcert=ca.pem", "use sslmode=verify-full"),
         ("sslmode=verify-full&sslrootcert=", "empty root certificate"),
+        ("sslmode=verify-full&sslmode=disable", "`sslmode` more than once"),
+        (
+            "sslmode=verify-full&ssl-mode=disable",
+            "`ssl-mode` more than once",
+        ),
+        ("application_name=a&application_name=b", "more than once"),
     ] {
         let error = format!("postgres://u@db.example/x?{query}")
             .parse::<DatabaseUrl>()
