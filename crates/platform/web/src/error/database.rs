@@ -58,6 +58,8 @@ fn of_sqlstate(code: &str) -> Problem {
             .retry_after(Duration::from_secs(1)),
         // The server takes no writes: it is a standby, or its disk is full.
         "25006" => unavailable(),
+        // A row that the condition of a view does not allow.
+        "44000" => Problem::of(&problem::INVALID_INPUT),
         // Data exception, program limit exceeded.
         _ if code.starts_with("22") || code.starts_with("54") => Problem::of(&problem::INVALID_INPUT),
         // Insufficient resources: memory, disk, connections.

@@ -88,6 +88,13 @@ const CASES: &[(&str, &str, u16, &str)] = &[
         "concurrent-change",
     ),
     (
+        "44000",
+        "create table t (a integer); create view v as select a from t where a > 0 with check option; \
+         insert into v values (0)",
+        422,
+        "invalid-input",
+    ),
+    (
         "55P03",
         "do $$ begin raise 'locked' using errcode = '55P03'; end $$",
         409,
