@@ -16,6 +16,10 @@ const LATENCY: Duration = Duration::from_millis(150);
 
 /// Counts by time: what a start takes longer over a slow network, in round trips of that network. Round trips of two
 /// connections at the same time so count once, and waiting for anything else counts too.
+#[allow(
+    clippy::print_stdout,
+    reason = "the figures are worth knowing where they are good"
+)]
 async fn assert_few_round_trips(what: &str, limiter: &Limiter, connections: u64) {
     for (url, with) in [(limiter.url(), "without TLS"), (limiter.secure_url(), "with TLS")] {
         limiter.set_latency(Duration::ZERO);

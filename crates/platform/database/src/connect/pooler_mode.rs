@@ -157,6 +157,10 @@ impl DetectionTurn<'_> {
         let mode = self.conclude(finding);
         if let Some(closing) = second.close() {
             // Others wait until its place is free again; this connection need not.
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "attempts to connect run on the pool's runtime already"
+            )]
             tokio::spawn(async move {
                 closing.await;
                 drop(self.inconclusive);

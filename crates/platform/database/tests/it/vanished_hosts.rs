@@ -23,6 +23,7 @@ fn session(database: &Database, label: &'static str) -> Session {
 }
 
 /// Whether packets may be dropped here.
+#[allow(clippy::print_stdout, reason = "a test that did not run says so")]
 fn is_own_network() -> bool {
     let own = std::env::var_os("BERTH_TEST_OWN_NETWORK").is_some();
     if !own {
