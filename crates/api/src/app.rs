@@ -39,7 +39,7 @@ pub async fn serve(settings: Settings) -> Result<(), StartError> {
         let server = application.bind()?.with_schema(schema);
         application.run(server, shutdown::requested()).await
     };
-    startup::with_database(&settings.platform, MIGRATIONS, serve).await
+    startup::with_schema(&settings.platform, MIGRATIONS, serve).await
 }
 
 /// Runs jobs until SIGTERM or Ctrl-C, serves health checks and metrics only, and closes every database connection.
@@ -52,12 +52,12 @@ pub async fn work(settings: Settings) -> Result<(), StartError> {
         let server = Application::new(&settings, database)?.bind()?.with_schema(schema);
         server.run_worker(shutdown::requested()).await
     };
-    startup::with_database(&settings.platform, MIGRATIONS, work).await
+    startup::with_schema(&settings.platform, MIGRATIONS, work).await
 }
 
 /// Prepares the database as [`serve`] does, and returns the header `Authorization` for a user. Fails in production.
 pub async fn token(settings: &Settings, email: Option<&str>) -> Result<String, StartError> {
-    let token = async |database: &Database, _schema| authorization(settings, database, email).await;
+    let token = async |database: &Database| authorization(settings, database, email).await;
     startup::with_database(&settings.platform, MIGRATIONS, token).await
 }
 

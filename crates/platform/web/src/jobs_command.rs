@@ -78,7 +78,7 @@ pub async fn run(
     migrations: Migrations,
     arguments: &Arguments,
 ) -> Result<String, StartError> {
-    let run = async |database: &Database, _schema| {
+    let run = async |database: &Database| {
         let done = on(database, arguments).await;
         done.map_err(StartError::service("the jobs"))
     };

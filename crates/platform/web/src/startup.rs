@@ -134,13 +134,28 @@ async fn report_waiting(database: &Database, settings: &Settings) -> Infallible 
     }
 }
 
-/// Connects, brings the schema in order, does some work, which is given what is known of the schema, and closes every
-/// database connection.
+/// Connects, brings the schema in order, does some work, and closes every database connection.
+///
+/// # Errors
+///
+/// As [`with_schema`].
+pub async fn with_database<T>(
+    settings: &Settings,
+    schema: Migrations,
+    work: impl AsyncFnOnce(&Database) -> Result<T, StartError>,
+) -> Result<T, StartError> {
+    with_schema(settings, schema, async |database: &Database, _schema| {
+        work(database).await
+    })
+    .await
+}
+
+/// Does the same for work that needs to know what was found of the schema.
 ///
 /// # Errors
 ///
 /// The work's own, and those of [`database`], [`migrations`] and [`shutdown::close`].
-pub async fn with_database<T>(
+pub async fn with_schema<T>(
     settings: &Settings,
     schema: Migrations,
     work: impl AsyncFnOnce(&Database, Schema) -> Result<T, StartError>,
