@@ -78,7 +78,7 @@ impl Job for Clean {
             let deleted = delete(work.session()).await?;
             // Each in a transaction of its own, so that none is long.
             work.session().commit().await?;
-            tracing::debug!(what, deleted, "rows whose time is over were deleted");
+            tracing::debug!(what, deleted, "expired rows were deleted");
         }
         Ok(())
     }

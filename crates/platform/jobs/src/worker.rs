@@ -117,7 +117,7 @@ impl Worker {
             let cancelled = self.shared.running.cancel_all();
             tracing::warn!(
                 jobs = cancelled.len(),
-                "jobs were still running when the time to stop was over: they run again"
+                "jobs were still running when jobs.shutdown_timeout expired: they run again"
             );
             // Another worker must not start one before it has ended here.
             let _ = tokio::time::timeout(CANCEL_TIMEOUT, self.shared.running.ended()).await;

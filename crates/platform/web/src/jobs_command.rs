@@ -18,7 +18,7 @@ pub enum Arguments {
         /// Which jobs
         #[command(flatten)]
         which: Which,
-        /// Most jobs to list
+        /// Maximum number of jobs to list
         #[arg(long, default_value_t = 50)]
         limit: u32,
     },
@@ -27,7 +27,7 @@ pub enum Arguments {
         /// The job's id
         id: Uuid,
     },
-    /// Let jobs that are dead or wait run at once, with all their attempts
+    /// Run dead or waiting jobs at once, with all their attempts
     Retry {
         /// The job's id
         #[arg(required_unless_present_any = ["state", "name"])]
@@ -36,7 +36,7 @@ pub enum Arguments {
         #[command(flatten)]
         which: Which,
     },
-    /// Delete jobs that do not run
+    /// Delete jobs that are not running
     Discard {
         /// The job's id
         #[arg(required_unless_present_any = ["state", "name"])]
@@ -53,7 +53,7 @@ pub struct Which {
     /// waiting, running, done or dead
     #[arg(long, value_parser = ["waiting", "running", "done", "dead"])]
     pub state: Option<String>,
-    /// Name of the jobs' kind
+    /// Name of the kind of job
     #[arg(long)]
     pub name: Option<String>,
 }
@@ -68,7 +68,7 @@ impl Which {
     }
 }
 
-/// Does it, and returns what to print.
+/// Runs the command, and returns what to print.
 ///
 /// # Errors
 ///

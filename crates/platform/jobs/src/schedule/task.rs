@@ -29,7 +29,7 @@ pub(crate) async fn run(database: Database, jobs: Jobs, schedules: Vec<Scheduled
     loop {
         let pause = look(&database, &jobs, &schedules, &mut is_known).await;
         let pause = pause.unwrap_or_else(|error| {
-            tracing::warn!(error = %error, "the schedule cannot be read; trying again");
+            tracing::warn!(error = %error, "the schedule cannot be read; retrying");
             RETRY_PAUSE
         });
         tokio::time::sleep(pause).await;
@@ -104,7 +104,7 @@ async fn make(
             };
             jobs.insert(session, new).await?;
         }
-        (Due::Skip(_), true) => tracing::warn!(schedule = name, at = %at, "missed occurrences were left out"),
+        (Due::Skip(_), true) => tracing::warn!(schedule = name, at = %at, "missed occurrences were skipped"),
         (_, false) => {}
     }
     Ok(at)

@@ -29,7 +29,7 @@ async fn complete(shared: &Shared, batch: &mut Vec<Claim>) {
         match claims::complete(&session, batch).await {
             Ok(_) => batch.drain(..).for_each(|claim| shared.running.remove(claim)),
             Err(error) => {
-                tracing::warn!(error = %error, jobs = batch.len(), "jobs cannot be marked as done; trying again");
+                tracing::warn!(error = %error, jobs = batch.len(), "jobs cannot be marked as done; retrying");
                 tokio::time::sleep(RETRY_PAUSE).await;
                 batch.retain(|claim| {
                     let valid = shared.running.is_valid(*claim);

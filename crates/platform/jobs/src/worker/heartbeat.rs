@@ -40,7 +40,8 @@ async fn extend(shared: &Shared) -> bool {
             true
         }
         Err(error) => {
-            tracing::warn!(error = %error, jobs = claims.len(), "the claims of running jobs cannot be extended; trying again");
+            tracing::warn!(error = %error, jobs = claims.len(), "the claims of running jobs cannot be extended; \
+                retrying");
             false
         }
     }

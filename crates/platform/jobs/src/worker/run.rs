@@ -169,7 +169,7 @@ impl Attempt {
                 tracing::warn!(
                     error = text,
                     retry_in_ms = after.as_millis() as u64,
-                    "job failed; it is tried again"
+                    "job failed; it will be retried"
                 );
             }
             Failed::Dead => {
@@ -185,7 +185,7 @@ impl Attempt {
             let Err(error) = claims::fail(&session, self.claim, &next, &text).await else {
                 break;
             };
-            tracing::warn!(error = %error, "the failure of a job cannot be stored; trying again");
+            tracing::warn!(error = %error, "the failure of a job cannot be stored; retrying");
             tokio::time::sleep(RETRY_PAUSE).await;
             if !self.shared.running.is_valid(self.claim) {
                 break;

@@ -28,7 +28,7 @@ pub(super) async fn run(shared: Arc<Shared>) {
         let found = match claim(&shared, &names, asked).await {
             Ok((jobs, until)) => start(&shared, jobs, places, until).await,
             Err(error) => {
-                tracing::warn!(error = %error, "jobs cannot be read; trying again");
+                tracing::warn!(error = %error, "jobs cannot be read; retrying");
                 drop(places);
                 0
             }
