@@ -1,4 +1,4 @@
-//! Classifies connection errors: the one place that knows the texts of poolers and servers.
+//! Classifies connection errors, such as the refusal of a full pooler, by the texts of poolers and servers.
 //!
 //! What is not in the tables is taken as transient: a pooler reports many conditions of its own in passing, and an
 //! attempt that is repeated costs less than a service that gives up. Only what is listed counts as permanent.

@@ -1,4 +1,4 @@
-//! Compares successive snapshots of the pool and decides which warnings are logged.
+//! Alert rules: compare snapshots of the pool and decide which warnings are logged: leaks, waiting callers, high use.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
