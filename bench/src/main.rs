@@ -6,11 +6,11 @@
 mod clients;
 mod fresh;
 mod goodput;
-mod overhead; // sample
 mod overload;
 mod reads;
 mod refused;
 mod report;
+mod sample; // sample
 mod tls;
 
 use std::process::ExitCode;
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 fn main() -> ExitCode {
     // sample begins
-    if overhead::serves() {
-        return api::command::run();
+    if let Some(code) = sample::run_as_service() {
+        return code;
     }
     // sample ends
     measure();
@@ -42,11 +42,7 @@ async fn measure() {
     if runs(&["refused"]) {
         refused::run().await;
     }
-    // sample begins
-    if runs(&["overhead", "observe"]) {
-        overhead::run().await;
-    }
-    // sample ends
+    sample::run(runs).await; // sample
     if runs(&["overload", "storm"]) {
         overload::run().await;
     }

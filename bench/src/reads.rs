@@ -32,7 +32,7 @@ pub(crate) async fn run(latency: Duration, wanted: &[String]) {
             let limiter = limiter(&server, latency);
             let url = limiter.url();
             result.rounds.push(match result.name {
-                "pgbench" => pgbench(&server, limiter.port()).await,
+                "pgbench" => pgbench(&server, limiter.port(), ROUND, &lookup()).await,
                 "deadpool-postgres" => rate(Deadpool::new(&url)).await,
                 "sqlx pool" => rate(SqlxPool::new(&url)).await,
                 "SeaORM" => rate(SeaOrm::new(&url)).await,
@@ -95,11 +95,15 @@ pub(crate) async fn rate<C: Client>(client: C) -> f64 {
     rate
 }
 
+/// The lookup of a random row, for `pgbench`.
+fn lookup() -> String {
+    format!("\\set id random(1, {ROWS})\nSELECT id, body FROM rows WHERE id = :id;\n")
+}
+
 /// `pgbench` with as many clients as there are connections: each sends as soon as it has its answer.
-async fn pgbench(server: &TestDatabase, port: u16) -> f64 {
+pub(crate) async fn pgbench(server: &TestDatabase, port: u16, round: Duration, sql: &str) -> f64 {
     let folder = tempfile::tempdir().expect("a folder");
     let script = folder.path().join("lookup.sql");
-    let sql = format!("\\set id random(1, {ROWS})\nSELECT id, body FROM rows WHERE id = :id;\n");
     std::fs::write(&script, sql).expect("a script");
     let mut command = tokio::process::Command::new(postgres_program("pgbench"));
     command.args([
@@ -112,7 +116,7 @@ async fn pgbench(server: &TestDatabase, port: u16) -> f64 {
         "2",
         "-T",
     ]);
-    command.arg(ROUND.as_secs().to_string()).arg("-f").arg(&script);
+    command.arg(round.as_secs().to_string()).arg("-f").arg(&script);
     command.args([
         "-h",
         "127.0.0.1",

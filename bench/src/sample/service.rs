@@ -1,139 +1,106 @@
-//! The cost of observability: the real service with logs, metrics and the pool page on, against all of it off.
-//!
-//! Each variant is a process of its own, because logs belong to a process. All use one server, through a limiter
-//! each, and the metrics and the pool page of each are read once a round.
+//! Services in processes of their own, and a client that speaks just enough HTTP to cost little.
 
-use std::process::Stdio;
+use std::process::{ExitCode, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use berth_testkit::{Cluster, Limiter, LimiterOptions, TestDatabase, free_port};
+use berth_testkit::{Limiter, TestDatabase, free_port};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-const CLIENTS: usize = 8;
-const ROUNDS: usize = 240;
-const ROUND: Duration = Duration::from_millis(250);
-/// With this variable set, this program is the service and not the measurement.
+/// With this variable set, this program is a service and not the measurement.
 const SERVES: &str = "BENCH_SERVES";
+const STOCK: &str = "stock";
 /// Opens the pool page.
 const TOKEN: &str = "a-token-for-the-bench";
 const SECRET: &str = "a secret of thirty-two characters or more";
 /// The header `Authorization` of the user who sends the requests.
 static AUTHORIZATION: OnceLock<String> = OnceLock::new();
 
-type Setting = (&'static str, &'static str);
+pub(crate) type Setting = (&'static str, &'static str);
 
-/// The last variant equals the first; their difference is the error of the measurement.
-const VARIANTS: [(&str, &[Setting]); 4] = [
-    ("all off", &[LOG_OFF, MONITOR_OFF, METRICS_OFF]),
-    ("all on", &[]),
-    ("and a line each", &[LOG_ALL]),
-    ("all off again", &[LOG_OFF, MONITOR_OFF, METRICS_OFF]),
-];
-const LOG_OFF: Setting = ("LOG_LEVEL", "off");
-/// A log line for each successful request, which production omits.
-const LOG_ALL: Setting = ("LOG_LEVEL", "info");
-const MONITOR_OFF: Setting = ("APP__MONITOR__ENABLED", "false");
-const METRICS_OFF: Setting = ("APP__METRICS__ENABLED", "false");
-
-/// Returns whether this process is the service.
-pub(crate) fn serves() -> bool {
-    std::env::var_os(SERVES).is_some()
+/// The services that are compared.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Berth,
+    Stock,
 }
 
-pub(crate) async fn run() {
-    let database = Cluster::shared().await.database().await;
-    let mut services = Vec::new();
-    for (name, settings) in VARIANTS {
-        services.push((name, Service::start(&database, settings).await));
-    }
-    let authorization = authorization(&database).await;
-    AUTHORIZATION.get_or_init(|| authorization);
-    let conversation = Client::new(services[0].1.port).await.post().await;
-    for (title, writes) in [("GET of one conversation", false), ("four GETs and a POST", true)] {
-        let mut results = [const { Vec::new() }; VARIANTS.len()];
-        for round in 0..ROUNDS {
-            // Each variant is first in turn, because the first one runs on a machine that the others left busy.
-            for offset in 0..services.len() {
-                let at = (round + offset) % services.len();
-                results[at].push(services[at].1.round(&conversation, writes).await);
-            }
-        }
-        println!("\noverhead: {title}, {CLIENTS} clients, {ROUNDS} rounds in turn");
-        for ((name, _), rounds) in services.iter().zip(&results) {
-            report(name, rounds, &results[0]);
-        }
+/// Result of one process in one round.
+pub(super) struct Round {
+    pub(super) answers: u64,
+    took: Duration,
+    /// Processor time of the process, over all cores.
+    pub(super) processor: Duration,
+}
+
+impl Round {
+    pub(super) fn rate(&self) -> f64 {
+        self.answers as f64 / self.took.as_secs_f64()
     }
 }
 
-/// A token of the development user, whom the services know: they have the same database and secret.
-async fn authorization(database: &TestDatabase) -> String {
+/// Processor time of one request, in microseconds.
+pub(super) fn processor_time(rounds: &[Round]) -> f64 {
+    let processor: Duration = rounds.iter().map(|round| round.processor).sum();
+    let answers: u64 = rounds.iter().map(|round| round.answers).sum();
+    processor.as_micros() as f64 / answers as f64
+}
+
+/// Runs this process as the service that the environment names, if it names one.
+pub(crate) fn run_as_service() -> Option<ExitCode> {
+    match std::env::var(SERVES).ok()?.as_str() {
+        STOCK => Some(super::stock::serve()),
+        _ => Some(api::command::run()),
+    }
+}
+
+/// The settings of a service with this environment.
+pub(super) fn settings(environment: Vec<(String, String)>) -> api::settings::Settings {
+    let mut sources = api::settings::sources();
+    sources.environment = environment;
+    let mut loaded = sources.load().expect("known settings");
+    api::settings::Settings::read(&mut loaded).expect("valid settings")
+}
+
+/// Makes a token of the development user, whom the services know: they have the same database and secret.
+pub(super) async fn log_in(database: &TestDatabase) {
     let variables = [
         ("APP_ENV", "test"),
         ("DATABASE_URL", &*database.url()),
         ("APP__APP__SECRET", SECRET),
     ];
-    let mut sources = api::settings::sources();
-    sources.environment = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let mut loaded = sources.load().expect("known settings");
-    let settings = api::settings::Settings::read(&mut loaded).expect("valid settings");
-    api::app::token(&settings, None).await.expect("the services have migrated")
-}
-
-/// Result of one process in one round.
-struct Round {
-    answers: u64,
-    took: Duration,
-    /// Processor time of the process, over all cores.
-    processor: Duration,
-}
-
-impl Round {
-    fn rate(&self) -> f64 {
-        self.answers as f64 / self.took.as_secs_f64()
-    }
-}
-
-/// Prints the mean of all rounds, and the median of the ratios to the reference's round of the same number: load by
-/// other processes affects both.
-fn report(name: &str, rounds: &[Round], reference: &[Round]) {
-    let rates = |rounds: &[Round]| rounds.iter().map(Round::rate).collect::<Vec<_>>();
-    let mean = |rounds| rates(rounds).iter().sum::<f64>() / ROUNDS as f64;
-    let pairs = rounds.iter().zip(reference);
-    let ratio = median(pairs.map(|(ours, theirs)| ours.rate() / theirs.rate()).collect());
-    let processor: Duration = rounds.iter().map(|round| round.processor).sum();
-    let answers: u64 = rounds.iter().map(|round| round.answers).sum();
-    println!(
-        "  {name:<27} mean {:>6.0} req/s ({:.3}), median {:>6.0} ({ratio:.3}), {:>4.0} µs of processor time a request",
-        mean(rounds),
-        mean(rounds) / mean(reference),
-        median(rates(rounds)),
-        processor.as_micros() as f64 / answers as f64,
+    let settings = settings(
+        variables
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .to_vec(),
     );
+    let token = api::app::token(&settings, None).await;
+    let token = token.expect("the services have migrated");
+    AUTHORIZATION.get_or_init(|| token);
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
-/// The service in a process of its own. Dropping it kills it.
-struct Service {
-    port: u16,
+/// A service in a process of its own. Dropping it kills it.
+pub(super) struct Service {
+    pub(super) port: u16,
     process: Child,
     _limiter: Limiter,
 }
 
 impl Service {
-    async fn start(database: &TestDatabase, settings: &[Setting]) -> Self {
-        let limiter = Limiter::start(database, LimiterOptions::limit(15));
+    pub(super) async fn start(kind: Kind, limiter: Limiter, settings: &[Setting]) -> Self {
         let port = free_port();
         // The file is never read; it is removed when its process ends.
         let log = tempfile::tempfile().expect("a file for its log");
         let process = Command::new(std::env::current_exe().expect("this program"))
-            .env(SERVES, "1")
+            .env(
+                SERVES,
+                match kind {
+                    Kind::Berth => "berth",
+                    Kind::Stock => STOCK,
+                },
+            )
             .env("APP_ENV", "production")
             .env("DATABASE_URL", limiter.url())
             .env("SERVER_HOST", "127.0.0.1")
@@ -161,21 +128,15 @@ impl Service {
         service
     }
 
-    async fn round(&self, conversation: &str, writes: bool) -> Round {
+    /// Sends requests with so many clients for so long: GETs of this path, and a POST in five requests if there are
+    /// `Writes`.
+    pub(super) async fn round(&self, path: &str, clients: usize, length: Duration, writes: Writes) -> Round {
         let (begun, before) = (Instant::now(), self.processor());
-        let clients = (0..CLIENTS).map(|_| {
-            let (port, conversation) = (self.port, conversation.to_owned());
-            tokio::spawn(async move {
-                Client::new(port)
-                    .await
-                    .load(&conversation, writes, begun + ROUND)
-                    .await
-            })
+        let clients = (0..clients).map(|_| {
+            let (port, path) = (self.port, path.to_owned());
+            tokio::spawn(async move { Client::new(port).await.load(&path, writes, begun + length).await })
         });
         let clients: Vec<_> = clients.collect();
-        let mut observer = Client::new(self.port).await;
-        observer.get("/metrics").await;
-        observer.get("/debug/db-pool").await;
         let mut answers = 0;
         for client in clients {
             answers += client.await.expect("no client panics");
@@ -201,37 +162,44 @@ impl Service {
     }
 }
 
-/// A persistent connection that speaks just enough HTTP to cost little.
-struct Client(BufReader<TcpStream>);
+/// Whether some of the requests write.
+#[derive(Clone, Copy)]
+pub(super) enum Writes {
+    None,
+    OneInFive,
+}
+
+/// A persistent connection.
+pub(super) struct Client(BufReader<TcpStream>);
 
 impl Client {
-    async fn new(port: u16) -> Self {
+    pub(super) async fn new(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("it listens");
         stream.set_nodelay(true).expect("a TCP socket");
         Self(BufReader::new(stream))
     }
 
-    async fn load(mut self, conversation: &str, writes: bool, until: Instant) -> u64 {
+    async fn load(mut self, path: &str, writes: Writes, until: Instant) -> u64 {
         let mut answers = 0;
         while Instant::now() < until {
-            if writes && answers % 5 == 4 {
+            if matches!(writes, Writes::OneInFive) && answers % 5 == 4 {
                 self.post().await;
             } else {
-                assert_eq!(self.get(conversation).await.status, "200");
+                assert_eq!(self.get(path).await.status, "200");
             }
             answers += 1;
         }
         answers
     }
 
-    async fn get(&mut self, path: &str) -> Answer {
+    pub(super) async fn get(&mut self, path: &str) -> Answer {
         let authorization = authorization_for(path);
         let head = format!("GET {path} HTTP/1.1\r\nhost: bench\r\n{authorization}\r\n\r\n");
         self.send(head.as_bytes()).await
     }
 
     /// Creates a conversation and returns its path.
-    async fn post(&mut self) -> String {
+    pub(super) async fn post(&mut self) -> String {
         let body = r#"{"title":"measured"}"#;
         let (length, authorization) = (body.len(), authorization_for("/api"));
         let request = format!(
@@ -278,7 +246,7 @@ fn authorization_for(path: &str) -> String {
 }
 
 #[derive(Default)]
-struct Answer {
+pub(super) struct Answer {
     status: String,
     location: Option<String>,
 }
