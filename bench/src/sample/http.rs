@@ -20,16 +20,16 @@ const FIVE: [Setting; 4] = [
 ];
 
 pub(crate) async fn run() {
+    let database = Cluster::shared().await.database().await;
     for latency in [Duration::ZERO, Duration::from_millis(2)] {
-        compare(latency).await;
+        compare(&database, latency).await;
     }
 }
 
-async fn compare(latency: Duration) {
-    let database = Cluster::shared().await.database().await;
-    let start = async |kind| Service::start(kind, limiter(&database, latency), &FIVE).await;
+async fn compare(database: &TestDatabase, latency: Duration) {
+    let start = async |kind| Service::start(kind, limiter(database, latency), &FIVE).await;
     let berth = start(Kind::Berth).await;
-    log_in(&database).await;
+    log_in(database).await;
     let path = Client::new(berth.port).await.post().await;
     let id = path.rsplit('/').next().unwrap_or_default();
     let stock = start(Kind::Stock).await;
@@ -40,8 +40,8 @@ async fn compare(latency: Duration) {
     let mut floor = Vec::new();
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let limiter = limiter(&database, latency);
-        floor.push(reads::pgbench(&database, limiter.port(), ROUND, &sql).await);
+        let limiter = limiter(database, latency);
+        floor.push(reads::pgbench(database, limiter.port(), ROUND, &sql).await);
         ours.push(berth.round(&path, CALLERS, ROUND, Writes::None).await);
         theirs.push(stock.round(&path, CALLERS, ROUND, Writes::None).await);
     }

@@ -111,6 +111,10 @@ impl Service {
             .env("AUTH_MODE", "local")
             .env("APP__DEBUG__TOKEN", TOKEN)
             .env("APP__STARTUP__MIGRATE", "apply")
+            // Counted as in production, and never reached.
+            .env("APP__RATE_LIMIT__WINDOW", "1")
+            .env("APP__RATE_LIMIT__PER_USER", "1000000")
+            .env("APP__RATE_LIMIT__PER_ADDRESS", "1000000")
             .envs(settings.iter().copied())
             .stdout(Stdio::from(log))
             .kill_on_drop(true)
