@@ -5,6 +5,7 @@ use std::time::Duration;
 use berth_testkit::{Cluster, Limiter, LimiterOptions, TestDatabase};
 
 use super::service::{Client, Kind, Round, Service, Setting, Writes, log_in, processor_time};
+use super::stock;
 use crate::clients::CONNECTIONS;
 use crate::reads::{self, CALLERS};
 use crate::report::{Rate, rates};
@@ -27,23 +28,25 @@ pub(crate) async fn run() {
 }
 
 async fn compare(database: &TestDatabase, latency: Duration) {
-    let start = async |kind| Service::start(kind, limiter(database, latency), &FIVE).await;
-    let berth = start(Kind::Berth).await;
+    let berth = Service::start(Kind::Berth, limiter(database, latency), &FIVE).await;
     log_in(database).await;
     let path = Client::new(berth.port).await.post().await;
     let id = path.rsplit('/').next().unwrap_or_default();
-    let stock = start(Kind::Stock).await;
+    let stock = Service::start(Kind::Stock, limiter(database, latency), &[]).await;
+    let with_one = [(stock::WORKERS, "1")];
+    let stock_with_one = Service::start(Kind::Stock, limiter(database, latency), &with_one).await;
     let sql = format!(
         "SELECT id, owner_id, title, is_public, version, created_at, updated_at FROM conversations WHERE id = '{id}';\n"
     );
 
     let mut floor = Vec::new();
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut with_one) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let limiter = limiter(database, latency);
         floor.push(reads::pgbench(database, limiter.port(), ROUND, &sql).await);
         ours.push(berth.round(&path, CALLERS, ROUND, Writes::None).await);
         theirs.push(stock.round(&path, CALLERS, ROUND, Writes::None).await);
+        with_one.push(stock_with_one.round(&path, CALLERS, ROUND, Writes::None).await);
     }
     let title = format!(
         "http: authenticated GET by id, {CALLERS} clients, {CONNECTIONS} connections, {} ms each way",
@@ -54,15 +57,20 @@ async fn compare(database: &TestDatabase, latency: Duration) {
     let all = [
         rate("pgbench", floor),
         rate("actix + SeaORM", of(&theirs)),
+        rate("actix + SeaORM, one worker", of(&with_one)),
         rate("Berth", of(&ours)),
     ];
     rates(&title, &all, "pgbench");
-    println!(
-        "  Berth serves {:.2} times as much as actix + SeaORM; processor time a request: {:.0} µs and {:.0} µs",
-        all[2].best() / all[1].best(),
-        processor_time(&ours),
-        processor_time(&theirs),
-    );
+    for (name, rounds) in [
+        ("actix + SeaORM", &theirs),
+        ("with one worker", &with_one),
+        ("Berth", &ours),
+    ] {
+        println!(
+            "  {name:<28} {:>9.0} µs of processor time a request",
+            processor_time(rounds)
+        );
+    }
 }
 
 fn limiter(database: &TestDatabase, latency: Duration) -> Limiter {

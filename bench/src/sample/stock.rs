@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use crate::clients::CONNECTIONS;
 
+/// With this variable set, it has so many workers; otherwise as many as actix starts.
+pub(super) const WORKERS: &str = "BENCH_WORKERS";
+
 /// Serves one route, `GET /api/v1/conversations/{id}`, with the environment of the real service.
 pub(crate) fn serve() -> ExitCode {
     actix_web::rt::System::new().block_on(run()).expect("it serves");
@@ -31,7 +34,11 @@ async fn run() -> std::io::Result<()> {
             .app_data(web::Data::new(database.clone()))
             .route("/api/v1/conversations/{id}", web::get().to(read))
     };
-    HttpServer::new(app).bind(("127.0.0.1", port))?.run().await
+    let server = match std::env::var(WORKERS) {
+        Ok(workers) => HttpServer::new(app).workers(workers.parse().expect("a number")),
+        Err(_) => HttpServer::new(app),
+    };
+    server.bind(("127.0.0.1", port))?.run().await
 }
 
 async fn read(

@@ -3,7 +3,6 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::net::{SocketAddr, TcpListener};
-use std::num::NonZero;
 
 use actix_http::{Request, Response};
 use actix_service::IntoServiceFactory;
@@ -159,10 +158,7 @@ impl Server {
             .await
             .map_err(StartError::Serve)?;
         let settings = state.settings.server.clone();
-        let workers = match settings.workers {
-            0 => std::thread::available_parallelism().map_or(2, NonZero::get),
-            workers => workers,
-        };
+        let workers = settings.workers();
         // The builder is not `Send` and ends before the server is awaited.
         let server = HttpServer::new(app)
             .h1_allow_half_closed(false)

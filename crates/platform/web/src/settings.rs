@@ -6,6 +6,7 @@ mod observability;
 mod production;
 
 use std::net::IpAddr;
+use std::num::NonZero;
 use std::time::Duration;
 
 use berth_settings::{ConfigError, Loaded, between, characters, http_url, require, seconds};
@@ -91,7 +92,7 @@ pub struct Server {
     pub host: IpAddr,
     /// Port to listen on; 0 takes a free one.
     pub port: u16,
-    /// Threads that serve HTTP; 0 means one for each processor.
+    /// Threads that serve HTTP; 0 means one for two processors.
     #[garde(custom(between(0, 256)))]
     pub workers: usize,
     /// Time for one request.
@@ -140,6 +141,21 @@ pub struct Server {
     #[serde(with = "seconds")]
     #[garde(custom(seconds::between(0.0, 300.0)))]
     pub drain_delay: Duration,
+}
+
+impl Server {
+    /// Returns the number of threads that serve HTTP.
+    ///
+    /// Half as many as processors, unless it is set: the database's sockets are served by the main runtime, which has a
+    /// thread for each processor. With a thread of each kind for each processor a request costs a third more processor
+    /// time (`make bench ARGS=http`).
+    pub fn workers(&self) -> usize {
+        let processors = || std::thread::available_parallelism().map_or(1, NonZero::get);
+        match self.workers {
+            0 => processors().div_ceil(2),
+            workers => workers,
+        }
+    }
 }
 
 /// `[startup]`: what happens before the service listens.
