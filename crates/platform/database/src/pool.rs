@@ -45,6 +45,9 @@ use berth_pool::{
     Timestamp, Writers,
 };
 
+/// Pause of [`Pool::ready`] between two attempts while the server cannot be reached.
+const READY_PAUSE: Duration = Duration::from_millis(100);
+
 /// How long background work waits behind requests before it is served once.
 const BACKGROUND_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -245,8 +248,12 @@ impl Pool {
             }
             match attempt {
                 // Failing fast serves callers under load; at the start there is time to wait.
-                Err(Error::Unreachable { .. }) if Instant::now() + Duration::from_millis(100) < deadline => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                Err(Error::Unreachable { .. }) if Instant::now() + READY_PAUSE < deadline => {
+                    tokio::time::sleep(READY_PAUSE).await;
+                }
+                Err(error @ Error::Unreachable { .. }) => {
+                    tokio::time::sleep_until(deadline.into()).await;
+                    return Err(error);
                 }
                 Err(error) => return Err(error),
                 Ok(_) => return Err(Error::ConnectionLost),
