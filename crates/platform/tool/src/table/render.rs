@@ -255,6 +255,7 @@ impl Table<'_> {
             .map(|field| self.enum_code(field))
             .collect::<Result<_, _>>()?;
         let filled = context! {
+            numbered => fields.iter().any(|field| field.values.is_empty() && field.sample.contains("number")),
             needs_client => !references.is_empty(),
             trimmed => uses("Trimmed", |field| &field.input_type),
             one, many, fields, references, filters, unique, invalid, preparations, rules, target_modules,
