@@ -202,7 +202,7 @@ async fn a_database_that_does_not_answer_ends_it_with_1_after_its_patience() {
     let (status, said, log) = process(&[], &set).ended().await;
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(
-        started.elapsed() >= Duration::from_millis(3900),
+        started.elapsed() >= Duration::from_secs(4),
         "it did not try again"
     );
     let waiting = log.iter().find(|line| line.contains("waiting for the database"));

@@ -13,7 +13,26 @@ use crate::git::Repository;
 pub(crate) const PLATFORM: &str = "crates/platform";
 const FILE: &str = "crates/platform/MANIFEST";
 /// The sections of `config/default.toml` that the platform reads.
-const SECTIONS: &[&str] = &["app", "server", "log", "observability", "startup", "database"];
+const SECTIONS: &[&str] = &[
+    "app",
+    "auth",
+    "mail",
+    "server",
+    "cors",
+    "security_headers",
+    "rate_limit",
+    "idempotency",
+    "events",
+    "startup",
+    "database",
+    "jobs",
+    "log",
+    "health",
+    "monitor",
+    "metrics",
+    "debug",
+    "telemetry",
+];
 
 /// What belongs to one version of the platform.
 #[derive(Debug)]
