@@ -132,13 +132,19 @@ impl Statuses {
         );
     }
 
-    /// Sends a request whose body does not arrive, and waits until it is being served.
-    async fn occupy(&self, client: &Client) -> Option<TcpStream> {
-        let operation = self.operations.iter().find(|operation| operation.has_body())?;
-        let pending = requests::pending(operation, client).await;
-        let is_busy = async || client.get("/").await.status == StatusCode::SERVICE_UNAVAILABLE;
-        berth_testkit::eventually(is_busy).await;
-        Some(pending)
+    /// Sends requests whose bodies do not arrive until one of them is being served: one that arrives together with the
+    /// question whether the server is busy may be the one that is refused.
+    async fn occupy(&self, client: &Client) -> Vec<TcpStream> {
+        let mut pending = Vec::new();
+        let Some(operation) = self.operations.iter().find(|operation| operation.has_body()) else {
+            return pending;
+        };
+        berth_testkit::eventually(async || {
+            pending.push(requests::pending(operation, client).await);
+            client.get("/").await.status == StatusCode::SERVICE_UNAVAILABLE
+        })
+        .await;
+        pending
     }
 
     async fn usual(&mut self, server: &TestServer, client: &Client, callers: &Callers) {
