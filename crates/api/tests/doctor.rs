@@ -242,7 +242,7 @@ async fn each_connection_failure_has_its_own_advice() {
     let host = database.url().replace("127.0.0.1", "no.such.host.invalid");
     for (url, words) in [
         (password, "check user and password"),
-        (name, "check the name after the last /"),
+        (name, "correct the name after the last /"),
         (port, "check host and port"),
         (host, "check the host name"),
     ] {
@@ -356,6 +356,11 @@ async fn what_production_should_not_have_is_a_warning() {
         ("APP__APP__SECRET", "0123456789abcdef0123456789abcdef"),
         ("AUTH_MODE", "local"),
         ("APP__SERVER__TRUSTED_PROXIES", "10.0.0.0/8"),
+        ("APP__APP__PUBLIC_URL", "https://app.example.com"),
+        ("APP__MAIL__TRANSPORT", "smtp"),
+        ("APP__MAIL__HOST", "smtp.example.com"),
+        ("APP__MAIL__FROM", "app@example.com"),
+        ("APP__MAIL__TLS", "starttls"),
     ];
     let with = |set: &[(&'static str, &'static str)]| [&production, set].concat();
     let good = report(&database.url(), &with(&[])).await;
@@ -372,6 +377,12 @@ async fn what_production_should_not_have_is_a_warning() {
             "requests are not rate limited",
         ),
         ("APP__SERVER__TRUSTED_PROXIES", "", "no proxy is trusted"),
+        ("APP__MAIL__TRANSPORT", "log", "mails are written to the log"),
+        (
+            "APP__MAIL__TLS",
+            "none",
+            "mails travel to the SMTP server readable",
+        ),
         ("LOG_LEVEL", "debug", "users' data"),
         ("APP__DATABASE__ECHO_PARAMETERS", "true", "users' data"),
     ];
