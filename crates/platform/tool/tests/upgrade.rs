@@ -167,7 +167,7 @@ fn changed_files_of_the_platform_are_listed_and_kept() {
 #[test]
 fn uncommitted_changes_and_older_versions_are_refused() {
     let world = World::new();
-    world.assert_refused("v0.2.0", &["the platform is 0.2.0 already"]);
+    world.assert_refused("v0.2.0", &["the platform is already at 0.2.0"]);
     world.assert_refused("v0.1.9", &["is older (0.1.9)"]);
     world.assert_refused("v9", &["cannot get v9 from"]);
     std::fs::write(world.path("service/notes.txt"), "mine").unwrap();
